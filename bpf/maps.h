@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* All maps and read-only switches. Keys and values: include/anycast_xdp/abi.h. The max_entries that
+ * stand as 1 or 2 here are set by the loader from the configuration's [limits]. */
+#ifndef AX_BPF_MAPS_H
+#define AX_BPF_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include <anycast_xdp/abi.h>
+
+/* Read-only switches: set before load, folded by the verifier. */
+const volatile __u32 ax_role = AX_ROLE_EDGE; /* enum ax_role bits */
+const volatile __u32 ax_guard = 1;	     /* 0: no malformed and GTSM stages (benchmark only) */
+const volatile __u32 ax_loss = 1;	     /* 0: no loss tracker (benchmark only) */
+const volatile __u32 ax_replay = 0;	     /* clock from ax_ctl, outcome written to ax_ctl.trace */
+const volatile __u32 ax_instance = 0;	     /* under a dispatcher: acts only if ax_ctl.active is this */
+const volatile __u32 ax_cpus = 1;
+const volatile __u32 ax_buckets4 = AX_MIN_BUCKETS; /* per CPU, a power of two */
+const volatile __u32 ax_buckets6 = AX_MIN_BUCKETS;
+const volatile __u32 ax_anomalies = 1; /* per CPU */
+const volatile __u32 ax_vips = 1;      /* sizes of one half */
+const volatile __u32 ax_pools = 1;
+const volatile __u32 ax_slots = 1;
+const volatile __u32 ax_backends = 1;
+
+#define AX_ARRAY(name_, type_, entries_, flags_)                                                   \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
+		__uint(max_entries, entries_);                                                     \
+		__uint(map_flags, flags_);                                                         \
+		__type(key, __u32);                                                                \
+		__type(value, type_);                                                              \
+	} name_ SEC(".maps")
+
+#define AX_PERCPU(name_, type_, entries_)                                                          \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);                                           \
+		__uint(max_entries, entries_);                                                     \
+		__type(key, __u32);                                                                \
+		__type(value, type_);                                                              \
+	} name_ SEC(".maps")
+
+#define AX_HASH(name_, key_, type_, entries_)                                                      \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
+		__uint(max_entries, entries_);                                                     \
+		__type(key, key_);                                                                 \
+		__type(value, type_);                                                              \
+	} name_ SEC(".maps")
+
+AX_ARRAY(ax_ctl, struct ax_ctl, 1, BPF_F_MMAPABLE);
+
+AX_HASH(ax_vip, struct ax_vip_key, __u32, 2);
+AX_ARRAY(ax_vip_info, struct ax_vip, 2, 0);
+AX_ARRAY(ax_pool, struct ax_pool, 2, 0);
+AX_ARRAY(ax_slot, struct ax_slot, 2, BPF_F_MMAPABLE);
+AX_ARRAY(ax_backend, struct ax_backend, 2, 0);
+
+AX_HASH(ax_gtsm_local, struct ax_addr_key, __u32, 2);
+AX_HASH(ax_gtsm_peer, struct ax_addr_key, struct ax_gtsm_peer, 2);
+AX_HASH(ax_tunnel_dst, struct ax_addr_key, __u32, 2);
+AX_HASH(ax_edge, struct ax_addr_key, __u32, 2);
+
+AX_PERCPU(ax_reason, struct ax_counter, AX_REASON_LIMIT);
+AX_PERCPU(ax_vip_ctr, struct ax_counter, 1);
+AX_PERCPU(ax_backend_ctr, struct ax_counter, 1);
+AX_PERCPU(ax_peer_ctr, struct ax_peer_counters, 1);
+
+/* Memory-mapped arrays have page-aligned values, which is what makes a bucket one cache line. */
+AX_ARRAY(ax_flow4_idx, struct ax_bucket, AX_MIN_BUCKETS, BPF_F_MMAPABLE);
+AX_ARRAY(ax_flow4, struct ax_flow4, AX_MIN_BUCKETS *AX_WAYS, BPF_F_MMAPABLE);
+AX_ARRAY(ax_flow6_idx, struct ax_bucket, AX_MIN_BUCKETS, BPF_F_MMAPABLE);
+AX_ARRAY(ax_flow6, struct ax_flow6, AX_MIN_BUCKETS *AX_WAYS, BPF_F_MMAPABLE);
+AX_ARRAY(ax_anomaly, struct ax_anomaly, 1, BPF_F_MMAPABLE);
+AX_ARRAY(ax_syn, struct ax_syn, AX_SYN_SLOTS, BPF_F_MMAPABLE);
+AX_ARRAY(ax_cpu, struct ax_cpu, 1, BPF_F_MMAPABLE);
+
+static __always_inline struct ax_ctl *ax_control(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&ax_ctl, &zero);
+}
+
+#endif

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Map keys and values: the one definition, included by bpf/ and user/.
+ *
+ * Byte order: __be16/__be32 and the bytes of struct ax_addr are in wire order, everything else is in
+ * host order. Padding is named and zero.
+ *
+ * Halves. Everything that comes from the configuration exists twice. `ax_ctl.generation & 1` selects
+ * the half that the data path reads; user space writes the other one and then raises the generation
+ * once, which switches all of it together: settings, VIPs, pools, slots, backends, peers, edges. Hash
+ * keys carry the half as a byte, arrays are twice as long and are indexed by `half * size + id`.
+ */
+#ifndef ANYCAST_XDP_ABI_H
+#define ANYCAST_XDP_ABI_H
+
+#include <linux/types.h>
+
+#include "limits.h"
+#include "pins.h"
+#include "reasons.h"
+
+#ifdef __cplusplus
+#define AX_ASSERT_SIZE(type, bytes) static_assert(sizeof(type) == (bytes), #type)
+#else
+#define AX_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type)
+#endif
+
+/* IPv6 address, or IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2). */
+struct ax_addr {
+	union {
+		__u8 bytes[16];
+		__be32 word[4];
+		__u64 pair[2]; /* as it lies in memory: for comparing and hashing only */
+	};
+};
+AX_ASSERT_SIZE(struct ax_addr, 16);
+
+/* ---- control ------------------------------------------------------------------------------- */
+
+enum ax_role { /* bits of the read-only switch `ax_role` */
+	AX_ROLE_EDGE = 1,
+	AX_ROLE_BACKEND = 2,
+};
+
+/* One half of the configuration's scalars. */
+struct ax_settings {
+	__u64 hash_seed[2];	/* steering hash, the fleet's */
+	struct ax_addr source4; /* outer source of IPv4 tunnels (mapped form) */
+	struct ax_addr source6; /* outer source of IPv6 tunnels */
+	__u32 vips;		/* how many VIP ids are in use */
+	__u32 flags;		/* AX_SETTINGS_* */
+	__u8 pad[8];
+	__u8 action[AX_REASON_LIMIT];		  /* enum ax_action by reason number */
+	__u64 vip_filter[AX_VIP_FILTER_BITS / 64]; /* bit ax_filter_bit(address) is set for each VIP */
+};
+AX_ASSERT_SIZE(struct ax_settings, 64 + AX_REASON_LIMIT + AX_VIP_FILTER_BITS / 8);
+
+enum ax_settings_flags {
+	AX_SETTINGS_VALID = 1, /* the half was written; without it packets pass as UNCONFIGURED */
+};
+
+/* What the last packet came to: written by replay instances only (read-only switch `ax_replay`). */
+struct ax_trace {
+	__u32 reason;
+	__u32 vip;     /* id + 1, 0 = none */
+	__u32 backend; /* id + 1, 0 = none */
+	__u32 slot;    /* Maglev slot + 1, 0 = the flow table answered, or nobody asked */
+};
+AX_ASSERT_SIZE(struct ax_trace, 16);
+
+/* ax_ctl: ARRAY[1], memory-mapped. */
+struct ax_ctl {
+	__u32 abi; /* AX_ABI_VERSION */
+	__u32 generation;
+	__u64 table_seed[2]; /* flow table's hash: random per load, never shared */
+	__u64 clock_ns;	     /* the clock of replay instances */
+	__u32 insert_limit;  /* flow inserts per CPU and 16 jiffies; 0 = no limit */
+	__u32 active;	     /* id of the instance that counts and acts; 0 = the only one */
+	struct ax_trace trace;
+	struct ax_settings half[2];
+};
+AX_ASSERT_SIZE(struct ax_ctl, 56 + 2 * (64 + AX_REASON_LIMIT + AX_VIP_FILTER_BITS / 8));
+
+/* ---- VIPs, pools, backends ----------------------------------------------------------------- */
+
+/* ax_vip: HASH key -> VIP id (__u32). Looked up with the packet's port and protocol, then port 0
+ * (any port), then protocol 0 as well (any protocol). */
+struct ax_vip_key {
+	struct ax_addr addr;
+	__be16 port;
+	__u8 proto;
+	__u8 half;
+	__u8 pad[4];
+};
+AX_ASSERT_SIZE(struct ax_vip_key, 24);
+
+enum ax_forward {
+	AX_FORWARD_NONE = 0,
+	AX_FORWARD_LOCAL, /* the backend is this node */
+	AX_FORWARD_L2DSR, /* rewrite the MAC addresses */
+	AX_FORWARD_IPIP,  /* RFC 2003, 2473, 4213: all four family combinations */
+};
+
+/* ax_vip_info: ARRAY[2 * vips]. */
+struct ax_vip {
+	__u16 gen;	/* ids are reused; an entry of the flow table names id and gen */
+	__u8 forward;	/* enum ax_forward: L2DSR or IPIP */
+	__u8 pad;
+	__u32 pool;
+};
+AX_ASSERT_SIZE(struct ax_vip, 8);
+
+enum ax_all_down { AX_ALL_DOWN_DROP = 0, AX_ALL_DOWN_PASS, AX_ALL_DOWN_LAST_KNOWN };
+
+/* ax_pool: ARRAY[2 * pools]. */
+struct ax_pool {
+	__u32 first;	/* index of its first slot in its half of ax_slot */
+	__u32 size;	/* slots, a prime; 0 = nobody is up */
+	__u8 all_down;	/* enum ax_all_down */
+	__u8 pad[7];
+};
+AX_ASSERT_SIZE(struct ax_pool, 16);
+
+/* ax_slot: ARRAY[2 * slots], memory-mapped. Candidates are backend ids, the owner first. */
+struct ax_slot {
+	__u16 backend[AX_CANDIDATES];
+	__u16 count; /* how many of them are valid, at least 1 in a used slot */
+};
+AX_ASSERT_SIZE(struct ax_slot, 8);
+
+enum ax_backend_state {
+	AX_BACKEND_ABSENT = 0,
+	AX_BACKEND_ACTIVE,	/* new and known flows */
+	AX_BACKEND_DRAINING,	/* known flows only */
+	AX_BACKEND_DOWN,	/* none */
+	AX_BACKEND_MAINTENANCE, /* none, on purpose: health checks do not bring it back */
+};
+
+enum ax_backend_flags {
+	AX_BACKEND_LOCAL = 1,	 /* the address is this node's own */
+	AX_BACKEND_RESOLVED = 2, /* ifindex, smac, dmac and mtu are valid: no look-up per packet */
+};
+
+/* ax_backend: ARRAY[2 * backends]. */
+struct ax_backend {
+	struct ax_addr addr;
+	__u16 gen;
+	__u8 state;
+	__u8 flags;
+	__u32 csum4;	/* outer IPv4 header: sum of its constant 16-bit words, not folded;
+			 * TOS, total length and protocol are added per packet */
+	__u32 ifindex;	/* next hop, if RESOLVED */
+	__u16 mtu;	/* of that link: largest IP datagram */
+	__u8 smac[6];
+	__u8 dmac[6];
+	__u8 pad[6];
+};
+AX_ASSERT_SIZE(struct ax_backend, 48);
+
+/* ---- GTSM and tunnels ---------------------------------------------------------------------- */
+
+struct ax_addr_key {
+	struct ax_addr addr;
+	__u8 half;
+	__u8 pad[7];
+};
+AX_ASSERT_SIZE(struct ax_addr_key, 24);
+
+/* ax_gtsm_local: HASH struct ax_addr_key (a session address of this node) -> __u32, unused. */
+/* ax_gtsm_peer: HASH struct ax_addr_key (a peer's address) -> struct ax_gtsm_peer. */
+struct ax_gtsm_peer {
+	__u8 min_ttl; /* 256 - hops; 0 = exempt */
+	__u8 pad;
+	__u16 id;     /* index of ax_peer_ctr */
+};
+AX_ASSERT_SIZE(struct ax_gtsm_peer, 4);
+
+/* ax_peer_ctr: PERCPU_ARRAY[peers]. */
+struct ax_peer_counters {
+	__u64 accepted;
+	__u64 refused;
+};
+AX_ASSERT_SIZE(struct ax_peer_counters, 16);
+
+/* ax_tunnel_dst: HASH struct ax_addr_key (an address where tunnels of ours end) -> __u32 flags. */
+enum ax_tunnel_flags { AX_TUNNEL_DECAP = 1 };
+/* ax_edge: HASH struct ax_addr_key (who may encapsulate to us) -> __u32, unused. */
+
+/* ---- counters ------------------------------------------------------------------------------ */
+
+/* ax_reason: PERCPU_ARRAY[AX_REASON_LIMIT] by reason; ax_vip_ctr, ax_backend_ctr: PERCPU_ARRAY by
+ * id (steered or local packets). Bytes are those of the frame as it arrived. */
+struct ax_counter {
+	__u64 packets;
+	__u64 bytes;
+};
+AX_ASSERT_SIZE(struct ax_counter, 16);
+
+/* ---- flows --------------------------------------------------------------------------------- */
+/* One table per CPU and family, in memory-mapped ARRAYs indexed by cpu * size + i:
+ *
+ *   ax_flow4_idx, ax_flow6_idx   struct ax_bucket, one per AX_WAYS entries
+ *   ax_flow4, ax_flow6           entries; slot s of a CPU is entry cpu * size + s - 1
+ *
+ * A way takes its slot once, from ax_cpu.next_slot4/6, and keeps it. Only its own CPU writes. */
+
+struct ax_bucket {
+	__u16 tag[AX_WAYS];   /* of the flow's hash; 0 = empty */
+	__u32 slot[AX_WAYS];  /* entry index + 1 within the CPU's share; 0 = none taken yet */
+	__u16 stamp[AX_WAYS]; /* jiffies >> 8 when last used: oldest is replaced */
+};
+AX_ASSERT_SIZE(struct ax_bucket, 64);
+
+enum ax_flow_flags {
+	AX_FLOW_SYNCED = 1,	/* `nxt` is valid */
+	AX_FLOW_TS = 2,		/* the flow carries TCP timestamps; `max_ts` is valid */
+	AX_FLOW_FIN = 4,	/* the client's FIN was seen */
+	AX_FLOW_RST = 8,
+	AX_FLOW_IPID = 16,	/* IPv4 ids have been mostly sequential; `ip_id` is valid */
+	AX_FLOW_LOSS_LOST = 32, /* its anomaly state was stolen: loss is unknown */
+	AX_FLOW_RTT = 64,	/* `rtt` is valid */
+	AX_FLOW_SYN = 128,	/* its SYN was seen */
+};
+
+/* What both families share. */
+struct ax_flow_state {
+	__u32 generation; /* of the configuration this entry was last held against */
+	__u16 backend, backend_gen;
+	__u16 vip, vip_gen;
+	__u32 packets;	  /* wraps */
+	__u64 bytes;	  /* of frames as they arrived */
+	__u32 nxt;	  /* next expected sequence number */
+	__u32 max_ts;	  /* highest TSval, serial order */
+	__u32 segments;	  /* unique segments that carried data, SYN or FIN */
+	__u16 rtt;	  /* unit 64 us, saturating; handshake SYN -> ACK */
+	__u16 mss;	  /* largest payload seen, or the SYN's option; 0 = unknown */
+	__u32 anomaly;	  /* index + 1 within its CPU's share of ax_anomaly; 0 = in order so far */
+	__u16 ip_id;	  /* last IPv4 identification, host order */
+	__u8 syn_rtx;	  /* repeats of the SYN, saturating */
+	__u8 ipid_score;  /* 0..15: how sequential the ids have been */
+};
+AX_ASSERT_SIZE(struct ax_flow_state, 48);
+
+/* `version` is odd while the entry is being replaced by another flow's: a reader copies, and
+ * discards the copy if version was odd or has changed. In between, single fields may be newer than
+ * others by one packet, which is harmless. */
+struct ax_flow4 {
+	__be32 saddr, daddr;
+	__be16 sport, dport;
+	__u8 proto;
+	__u8 forward; /* enum ax_forward */
+	__u8 flags;   /* enum ax_flow_flags */
+	__u8 version;
+	struct ax_flow_state s;
+};
+AX_ASSERT_SIZE(struct ax_flow4, 64);
+
+struct ax_flow6 {
+	struct ax_addr saddr, daddr;
+	__be16 sport, dport;
+	__u8 proto;
+	__u8 forward;
+	__u8 flags;
+	__u8 version;
+	struct ax_flow_state s;
+	__u8 pad[40];
+};
+AX_ASSERT_SIZE(struct ax_flow6, 128);
+
+/* A gap in the client's sequence numbers: [start, end) had not been seen when something behind it
+ * arrived. start == end: unused. */
+struct ax_hole {
+	__u32 start, end;
+	__u32 opened_us; /* wraps every 71 minutes */
+	__u32 ts;	 /* TSval of the segment that opened it */
+};
+AX_ASSERT_SIZE(struct ax_hole, 16);
+
+struct ax_undo {
+	__u32 start, end; /* a segment called lost; if its original turns up after all, it was not */
+	__u32 ts;	  /* TSval of the retransmission that filled the hole */
+};
+AX_ASSERT_SIZE(struct ax_undo, 12);
+
+/* ax_anomaly: ARRAY[cpus * anomalies], memory-mapped: what a flow needs once something was out of
+ * order. Definitions: docs/loss.md. */
+struct ax_anomaly {
+	__u32 owner;	     /* slot of the flow entry; 0 = free */
+	__u8 owner_version;  /* its ax_flow.version */
+	__u8 family;	     /* 4 or 6 */
+	__u8 undo_next;	     /* ring position */
+	__u8 pad;
+	__u32 lost;	     /* segments: first transmissions lost before this node */
+	__u32 undone;	     /* of these, taken back */
+	__u32 reordered;     /* late originals */
+	__u32 rtx_seen;	     /* segments seen before, retransmitted */
+	__u32 duplicated;    /* segments seen before, copied by the network */
+	__u32 evicted;	     /* holes forgotten for lack of room */
+	__u32 resync;	     /* jumps beyond AX_RESYNC_BYTES */
+	__u32 keepalives;
+	__u32 last_us;	     /* last use, for stealing */
+	__u32 rtx_bytes;
+	struct ax_hole hole[AX_HOLES];
+	struct ax_undo undo[AX_UNDO];
+	__u8 tail[48];
+};
+AX_ASSERT_SIZE(struct ax_anomaly, 320);
+
+/* ax_syn: ARRAY[cpus * AX_SYN_SLOTS]. The last SYN that hashed to this slot. */
+struct ax_syn {
+	__u32 hash; /* low half of the flow's table hash; 0 = empty */
+	__u32 isn;
+	__u32 at_us;
+	__u16 mss;
+	__u8 repeats;
+	__u8 pad;
+};
+AX_ASSERT_SIZE(struct ax_syn, 16);
+
+/* ax_cpu: ARRAY[cpus], memory-mapped: each CPU's own cursors. */
+struct ax_cpu {
+	__u32 next_slot4, next_slot6; /* slots handed out so far */
+	__u32 next_anomaly;	      /* clock hand over its share of ax_anomaly */
+	__u32 insert_window;	      /* jiffies >> 4 of the current window */
+	__u32 inserts;		      /* in that window */
+	__u8 pad[44];
+};
+AX_ASSERT_SIZE(struct ax_cpu, 64);
+
+#endif

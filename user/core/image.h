@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The configuration compiled into what one half of the maps holds. Pure: the same configuration,
+// facts and previous ids give the same image.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <anycast_xdp/abi.h>
+
+#include "core/model.h"
+#include "util/result.h"
+
+namespace anycast {
+
+// What compiling needs to know about the node and the interface; net/ gathers it.
+struct NodeFacts {
+	std::vector<Address> interface_addresses; // of the attached interface, link-local included
+	std::vector<Address> node_addresses;	  // of all interfaces
+};
+
+// An id is kept as long as its thing exists, and reused afterwards with the next generation number,
+// so that a flow entry can tell.
+struct Named {
+	std::string name; // VIP: its name; backend: "pool/backend"; peer: its address
+	std::uint16_t gen = 0;
+	bool used = false;
+	bool operator==(const Named &) const = default;
+};
+
+struct Ids {
+	std::vector<Named> vips, backends, peers; // indexed by id
+	bool operator==(const Ids &) const = default;
+};
+
+struct Image {
+	ax_settings settings{};
+	std::vector<std::pair<ax_vip_key, std::uint32_t>> vip_keys; // half = 0
+	std::vector<ax_vip> vips;				     // by VIP id
+	std::vector<ax_pool> pools;				     // by order in the configuration
+	std::vector<ax_slot> slots;				     // all pools, one after the other
+	std::vector<ax_backend> backends;			     // by backend id
+	std::vector<std::pair<Address, ax_gtsm_peer>> gtsm_peers;
+	std::vector<Address> gtsm_local;
+	std::vector<Address> tunnel_addresses;
+	std::vector<Address> edges;
+	Ids ids;
+	std::uint64_t digest = 0; // of everything that steering depends on; equal on equal nodes
+};
+
+Result<Image> compile(const Config &config, const NodeFacts &facts, const Ids &previous);
+
+// Share of the pool's slots that each backend owns, by backend id; from an image or from the maps.
+std::vector<double> slot_shares(const std::vector<ax_slot> &slots, const ax_pool &pool,
+				std::size_t backends);
+
+} // namespace anycast

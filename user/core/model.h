@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The configuration as a value: what the TOML file says, checked, with defaults filled in.
+// Pure data; config/ makes it, core/image.h compiles it into map contents.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <anycast_xdp/abi.h>
+
+#include "core/address.h"
+
+namespace anycast {
+
+struct Backend {
+	std::string name; // unique in its pool; the address's text unless given
+	Address address;
+	std::uint32_t weight = 100; // 1..65535, relative to the pool's others
+	ax_backend_state state = AX_BACKEND_ACTIVE;
+	bool operator==(const Backend &) const = default;
+};
+
+struct Pool {
+	std::string name;
+	std::uint32_t table_size = 65537; // prime
+	ax_all_down all_down = AX_ALL_DOWN_DROP;
+	std::vector<Backend> backends; // in the file's order; tables are built in canonical order
+	bool operator==(const Pool &) const = default;
+};
+
+struct Vip {
+	std::string name;
+	Address address;
+	std::uint16_t port = 0;	   // host order, 0 = any
+	std::uint8_t protocol = 6; // 6 TCP, 17 UDP, 0 = any (then the port is any too)
+	std::string pool;
+	ax_forward forward = AX_FORWARD_IPIP;
+	bool operator==(const Vip &) const = default;
+};
+
+struct GtsmPeer {
+	Address address;
+	std::uint16_t hops = 1; // TTL must be >= 256 - hops; 0 = exempt (multihop without GTSM)
+	bool operator==(const GtsmPeer &) const = default;
+};
+
+struct Limits { // sizes of the maps: fixed at load, `apply` refuses others
+	std::uint32_t flows_v4 = 524288; // entries over all CPUs; twice the expected peak
+	std::uint32_t flows_v6 = 131072;
+	std::uint32_t vips = 4096;
+	std::uint32_t pools = 256;
+	std::uint32_t backends = 4096;
+	std::uint32_t table_slots = 1048576; // over all pools, one half
+	std::uint32_t peers = 256;
+	std::uint32_t inserts_per_second = 50000; // per CPU; 0 = no limit
+	bool operator==(const Limits &) const = default;
+};
+
+struct Config {
+	// [node]
+	std::string name; // default: host name
+	std::array<std::uint64_t, 2> hash_seed{};
+	std::vector<std::string> interfaces;
+	std::uint32_t roles = AX_ROLE_EDGE; // ax_role bits
+	std::string mode = "auto";	    // auto | native | generic | offload
+
+	// [paths]; a command-line option wins, then the environment, then these
+	std::optional<std::string> pin_dir, state_dir, socket;
+
+	Limits limits;
+
+	// [tunnel]
+	std::optional<Address> source_v4, source_v6; // outer source; default: the interface's address
+	std::vector<Address> edges;		     // who may encapsulate to us (backend role)
+	std::vector<Address> tunnel_addresses;	     // where tunnels end; default: the interface's
+
+	// [gtsm]
+	std::vector<Address> gtsm_local; // default: the interface's addresses
+	std::vector<GtsmPeer> gtsm_peers;
+
+	// [guard.rules]: label -> action, of rules that the file names
+	std::map<std::string, ax_action> rules;
+
+	std::vector<Pool> pools;
+	std::vector<Vip> vips;
+
+	bool operator==(const Config &) const = default;
+};
+
+} // namespace anycast

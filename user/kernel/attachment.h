@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// An interface with our program on it: attach, replace, detach, and what is really there.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/image.h"
+#include "core/model.h"
+#include "kernel/dataplane.h"
+#include "util/result.h"
+
+namespace anycast {
+
+struct Paths {
+	std::string pins = AX_DEFAULT_PIN_DIR;
+	std::string state = AX_DEFAULT_STATE_DIR;
+	std::string socket = std::string(AX_DEFAULT_STATE_DIR) + "/agent.sock";
+};
+
+// <pins>/v1/<netns inode>/<interface>; the state directory has the same last two steps.
+std::string pin_directory(const Paths &paths, const std::string &interface);
+std::string state_directory(const Paths &paths, const std::string &interface);
+
+enum class XdpMode { kNone, kNative, kGeneric, kOffload };
+std::string_view mode_name(XdpMode mode);
+
+// What the kernel says is on the interface now; nothing taken from our own records.
+struct Attached {
+	int ifindex = 0;
+	std::string interface;
+	XdpMode mode = XdpMode::kNone;
+	std::uint32_t program_id = 0; // of the hook: ours, or the dispatcher's
+	std::string program_name;
+	bool by_link = false;
+	bool dispatcher = false;			// libxdp's
+	std::vector<std::string> chain;			// names of the programs a dispatcher runs
+	bool ours = false;				// our pinned program is it, or in the chain
+	std::uint32_t our_program_id = 0;
+};
+
+Result<Attached> query(const Paths &paths, const std::string &interface);
+
+struct AttachOptions {
+	std::string mode = "auto"; // auto | native | generic | offload
+	std::uint32_t roles = AX_ROLE_EDGE;
+	bool replace_foreign = false; // --replace: evict a program that is not ours
+	bool dry_run = false;
+};
+
+struct AttachReport {
+	Attached attached;
+	bool replaced = false; // an older program of ours was there: maps and flows were kept
+	std::uint32_t generation = 0;
+	DataplaneSizes sizes{};
+	std::uint32_t verified_instructions = 0;
+	std::vector<std::string> warnings; // "native XDP refused by veth0 (...): attached in generic mode"
+};
+
+// Load, fill, attach (or replace atomically), verify. On an error nothing has changed.
+// `toml` is the configuration's text to be kept as the applied one.
+Result<AttachReport> attach(const Paths &paths, const std::string &interface, const Config &config,
+			    const AttachOptions &options);
+
+struct DetachReport {
+	bool detached = false;
+	std::vector<std::string> warnings;
+};
+Result<DetachReport> detach(const Paths &paths, const std::string &interface);
+
+// Interfaces of this network namespace that have pins of ours.
+Result<std::vector<std::string>> attached_interfaces(const Paths &paths);
+
+// The applied configuration and ids of an interface: kept in the state directory as
+// generation-<n>.json, written and synced before the generation is raised.
+struct Applied {
+	Config config;
+	Ids ids;
+	std::uint32_t generation = 0;
+	std::uint64_t digest = 0;
+	std::uint32_t roles = AX_ROLE_EDGE;
+	std::string mode; // as asked for at attach
+};
+
+// An attached interface, opened by its pins.
+struct Instance {
+	std::string interface;
+	Attached attached;
+	Applied applied;
+	Dataplane dataplane;
+};
+Result<Instance> open_instance(const Paths &paths, const std::string &interface);
+
+struct ApplyReport {
+	bool changed = false;
+	std::uint32_t generation = 0;
+	std::uint64_t digest = 0;
+	std::vector<std::string> warnings;
+};
+// Compile against the interface's addresses and ids, refuse other [limits], write the idle half,
+// switch. An equal configuration changes nothing. On an error the running state is as it was.
+Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const Config &config);
+
+} // namespace anycast

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The maps of one loaded data plane, whether pinned by an attached interface or private to a replay.
+// Knows the halves and the generation; knows nothing about interfaces and pins.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <anycast_xdp/abi.h>
+
+#include "core/image.h"
+#include "kernel/map.h"
+#include "util/result.h"
+
+namespace anycast {
+
+struct ReasonCount {
+	int reason = 0;
+	std::uint64_t packets = 0, bytes = 0;
+};
+
+// Sizes that were fixed when the maps were made.
+struct DataplaneSizes {
+	std::uint32_t cpus, buckets4, buckets6, anomalies; // per CPU, but `cpus`
+	std::uint32_t vips, pools, slots, backends, peers; // of one half
+	// Everything the maps take, as the kernel accounts it or, where it does not say, computed.
+	std::uint64_t bytes;
+	bool operator==(const DataplaneSizes &) const = default;
+};
+
+// What [limits] comes to on this machine (flow tables are rounded up to a power of two per CPU).
+DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus);
+
+class Dataplane {
+public:
+	// Names of all maps, in the order `map list` shows them.
+	static std::span<const std::string_view> map_names();
+
+	static Result<Dataplane> from_maps(std::map<std::string, Map, std::less<>> maps);
+
+	[[nodiscard]] Map &map(std::string_view name); // one of map_names()
+	[[nodiscard]] const Map &map(std::string_view name) const;
+	[[nodiscard]] const std::map<std::string, Map, std::less<>> &maps() const { return maps_; }
+	[[nodiscard]] DataplaneSizes sizes() const;
+
+	// Control record. By value: works without a mapping too.
+	Result<ax_ctl> control() const;
+	Status write_control(const ax_ctl &ctl); // all of it: before the program is attached only
+	Status set_generation(std::uint32_t generation);
+	Status set_insert_limit(std::uint32_t per_window);
+	Status set_clock(std::uint64_t ns); // replay
+	Result<ax_trace> trace() const;	    // replay
+
+	// Fills the idle half with the image, then raises the generation: the data path sees all of
+	// it or nothing. On an error the running half is as it was. Returns the new generation.
+	Result<std::uint32_t> apply(const Image &image);
+
+	// What the running half holds, so that it can be compared and shown.
+	Result<std::vector<ax_slot>> read_slots(std::uint32_t first, std::uint32_t count) const;
+
+	Result<std::vector<ReasonCount>> reasons() const; // all rows of the reason table, zero ones too
+	Result<std::vector<ax_counter>> vip_counters() const;
+	Result<std::vector<ax_counter>> backend_counters() const;
+	Result<std::vector<ax_peer_counters>> peer_counters() const;
+
+private:
+	std::map<std::string, Map, std::less<>> maps_;
+};
+
+} // namespace anycast

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// One BPF map. Arrays are read and written through a memory mapping where the map has one, by
+// batches where the kernel has those, and element by element elsewhere; the caller cannot tell.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+
+#include <linux/bpf.h>
+
+#include "util/fd.h"
+#include "util/result.h"
+
+namespace anycast {
+
+class Map {
+public:
+	Map() = default;
+	static Result<Map> open_pinned(const std::string &path);
+	static Result<Map> from_fd(int fd); // duplicates it
+	Map(Map &&) noexcept;
+	Map &operator=(Map &&) noexcept;
+	~Map();
+
+	[[nodiscard]] int fd() const { return fd_.get(); }
+	[[nodiscard]] const std::string &name() const { return name_; }
+	[[nodiscard]] bpf_map_type type() const { return type_; }
+	[[nodiscard]] std::uint32_t key_size() const { return key_size_; }
+	[[nodiscard]] std::uint32_t value_size() const { return value_size_; }
+	[[nodiscard]] std::uint32_t max_entries() const { return max_entries_; }
+	[[nodiscard]] std::uint32_t flags() const { return flags_; }
+	[[nodiscard]] std::uint32_t btf_id() const { return btf_id_; }
+	[[nodiscard]] std::uint32_t btf_value_type_id() const { return btf_value_; }
+
+	// Whole array, or nullptr where the map or the kernel has no mapping.
+	[[nodiscard]] std::byte *mapped() const { return mapped_; }
+
+	Status update(const void *key, const void *value, std::uint64_t flags = BPF_ANY);
+	Result<bool> lookup(const void *key, void *value) const; // false: no such key
+	Status erase(const void *key);			     // absent key: not an error
+	// For each key of a hash; `visit` must not change the map.
+	Status for_each(const std::function<void(const std::byte *key, const std::byte *value)> &visit) const;
+
+	// Arrays: elements [first, first + count), value_size() bytes each.
+	Status write(std::uint32_t first, std::span<const std::byte> values);
+	Status read(std::uint32_t first, std::span<std::byte> values) const;
+
+	// Per-CPU arrays: the sum over all CPUs of the value's 64-bit words.
+	Result<std::vector<std::uint64_t>> sum(std::uint32_t index) const;
+
+	template <typename T> Status write_at(std::uint32_t first, std::span<const T> values)
+	{
+		return write(first, std::as_bytes(values));
+	}
+	template <typename T> Status read_at(std::uint32_t first, std::span<T> values) const
+	{
+		return read(first, std::as_writable_bytes(values));
+	}
+
+private:
+	Status fill_info();
+
+	Fd fd_;
+	std::string name_;
+	bpf_map_type type_ = BPF_MAP_TYPE_UNSPEC;
+	std::uint32_t key_size_ = 0, value_size_ = 0, max_entries_ = 0, flags_ = 0;
+	std::uint32_t btf_id_ = 0, btf_value_ = 0;
+	std::byte *mapped_ = nullptr;
+	std::size_t mapped_bytes_ = 0;
+};
+
+} // namespace anycast

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The XDP program, loaded: its skeleton with the read-only switches set and its maps made or reused.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/model.h"
+#include "kernel/dataplane.h"
+#include "util/result.h"
+
+struct anycast_bpf;
+
+namespace anycast {
+
+struct LoadOptions {
+	std::uint32_t roles = AX_ROLE_EDGE;
+	bool guard = true; // false only for benchmarks
+	bool loss = true;
+	bool replay = false;
+	std::uint32_t instance = 0;
+	std::string pin_dir; // maps are reused from and pinned to it; empty: private maps
+	Limits limits;
+};
+
+// A frame's way through the program by BPF_PROG_TEST_RUN.
+struct TestRun {
+	std::uint32_t verdict = 0; // XDP_*
+	std::vector<std::uint8_t> frame; // as it left the program
+	std::uint32_t duration_ns = 0;
+};
+
+class Program {
+public:
+	static Result<Program> load(const LoadOptions &options);
+	Program(Program &&) noexcept;
+	Program &operator=(Program &&) noexcept;
+	~Program();
+
+	[[nodiscard]] int fd() const;
+	[[nodiscard]] std::uint32_t id() const;
+	[[nodiscard]] std::uint32_t verified_instructions() const; // 0 where the kernel does not say
+	[[nodiscard]] Dataplane &dataplane() { return dataplane_; }
+
+	Result<TestRun> run(std::span<const std::uint8_t> frame) const;
+
+private:
+	struct Close {
+		void operator()(anycast_bpf *skeleton) const;
+	};
+	Program() = default;
+	std::unique_ptr<anycast_bpf, Close> skeleton_;
+	Dataplane dataplane_;
+};
+
+} // namespace anycast

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Interfaces, addresses and neighbours of this network namespace, by rtnetlink (libmnl).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/address.h"
+#include "core/image.h"
+#include "util/result.h"
+
+namespace anycast {
+
+struct Interface {
+	int index = 0;
+	std::string name;
+	std::string kind;   // "veth", "bridge", "dummy", ""; IFLA_INFO_KIND
+	std::string driver; // ethtool; "" if there is none
+	std::uint32_t mtu = 0;
+	bool up = false;
+	int master = 0;	       // ifindex of the bridge or bond it is a port of
+	int parent = 0;	       // IFLA_LINK, for VLAN devices
+	std::uint32_t rx_queues = 1;
+	std::vector<Address> addresses;
+};
+
+Result<std::vector<Interface>> interfaces();
+Result<Interface> interface_named(const std::string &name); // error lists the names that exist
+
+Result<NodeFacts> node_facts(const std::string &interface);
+
+// Where the kernel would send a packet to `destination`.
+struct Route {
+	int ifindex = 0;
+	Address gateway;     // the neighbour to resolve: gateway or the destination itself
+	Address source;	     // preferred source, may be unspecified
+	std::uint32_t mtu = 0;
+};
+Result<Route> route_to(const Address &destination);
+
+// Ask the kernel to resolve a neighbour and, where it can (5.16), to keep it resolved for as long as
+// the interface lives, so that no process of ours has to.
+Status keep_neighbour(int ifindex, const Address &neighbour);
+
+// Feature flags of a device by name ("rx-vlan-hw-parse", "tx-checksum-ip-generic", "rx-gro").
+Result<bool> device_feature(const std::string &interface, const std::string &feature);
+
+} // namespace anycast
