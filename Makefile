@@ -18,7 +18,7 @@ ARCH_INCLUDE := $(firstword $(wildcard /usr/include/$(shell uname -m)-linux-gnu)
 BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -Wall -Wextra -Werror -Wno-unused-function \
 	-Iinclude -Ibpf $(addprefix -isystem ,$(ARCH_INCLUDE))
 CXXFLAGS ?= -O2 -g
-ALL_CXXFLAGS := -std=c++20 -Wall -Wextra -Wshadow -Werror $(CXXFLAGS) -DFMT_HEADER_ONLY=0 \
+ALL_CXXFLAGS := -std=c++20 -Wall -Wextra -Wshadow -Werror $(CXXFLAGS) \
 	-DAX_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD)/skel -MMD -MP
 LIBS := -lbpf -lxdp -lelf -lz -lfmt -lpcap -lmnl
 TEST_LIBS := -lgtest -lgmock -lpthread

@@ -1,12 +1,163 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The XDP program. Stages return a reason, AX_CONTINUE, or which stage is next; only conclude.h
+ * counts and acts.
+ *
+ *   frame -> network -> transport -> [tunnel] -> gtsm -> flow -> steer -> conclude
+ *
+ * The malformed rules stand where their bytes are read: frame.h, ip4.h, ip6.h, transport.h. What
+ * most packets need is in ax_fast; each other stage is a function of its own beside it, so that
+ * stack and verifier see one at a time. */
 #include "maps.h"
+
+#include "conclude.h"
+#include "decap.h"
+#include "frame.h"
+#include "gtsm.h"
+#include "ip4.h"
+#include "ip6.h"
+#include "steer.h"
+#include "transport.h"
+
+static __always_inline int ax_inspect(struct xdp_md *ctx, struct ax_packet *pkt)
+{
+	int reason = pkt->family == 4 ? ax_parse_ip4(ctx, pkt) : ax_parse_ip6(ctx, pkt);
+
+	return reason ? reason : ax_parse_transport(ctx, pkt);
+}
+
+/* An ICMP error that quotes a protected session or a steered flow? */
+static __always_inline int ax_wants_icmp(struct xdp_md *ctx, const struct ax_packet *pkt)
+{
+	int type;
+
+	if (likely(!ax_is_icmp(pkt)) || pkt->fragment)
+		return 0;
+	type = ax_icmp_type(ctx, pkt);
+	return type >= 0 && ax_is_icmp_error(pkt, type);
+}
+
+/* What is not a reason yet needs another stage, which works on the saved packet. */
+static __always_inline int ax_hand_on(const struct ax_packet *pkt, int result)
+{
+	if (unlikely(result > AX_OPAQUE) && ax_save(pkt))
+		return AX_R_INTERNAL;
+	return ax_outcome(pkt, result);
+}
+
+static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
+{
+	int result = ax_parse_frame(ctx, pkt);
+
+	if (result)
+		return result;
+	result = ax_inspect(ctx, pkt);
+	if (result)
+		return result;
+	if ((ax_role & AX_ROLE_BACKEND) && unlikely(ax_is_tunnel(pkt))) {
+		result = ax_accept_tunnel(ctx, pkt);
+		if (result)
+			return result;
+	}
+	result = ax_gtsm(ctx, pkt);
+	if (result)
+		return result;
+	if (ax_wants_icmp(ctx, pkt))
+		return AX_NEXT_ICMP;
+	return ax_role & AX_ROLE_EDGE ? ax_steer(ctx, pkt) : AX_R_NOT_VIP;
+}
+
+/* What the kernel will find out itself is counted only. */
+static __always_inline int ax_check_passed(const struct ax_packet *pkt, int reason)
+{
+	if (unlikely(pkt->flags & AX_PACKET_BAD_CSUM) && reason > 0 && reason < AX_FIRST_STEER)
+		AX_RULE(1, IP4_CHECKSUM_PASSED);
+	return reason;
+}
+
+__noinline int ax_fast(struct xdp_md *ctx, __u32 bytes)
+{
+	struct ax_packet pkt = {.ctl = ax_control(), .bytes = bytes};
+
+	if (!pkt.ctl)
+		return AX_R_INTERNAL;
+	pkt.generation = pkt.ctl->generation;
+	pkt.half = pkt.generation & 1;
+	pkt.settings = &pkt.ctl->half[pkt.half];
+	if (!(pkt.settings->flags & AX_SETTINGS_VALID))
+		return AX_R_UNCONFIGURED;
+	return ax_hand_on(&pkt, ax_check_passed(&pkt, ax_process(ctx, &pkt)));
+}
+
+/* A tunnel packet from an edge: the inner packet is guarded like any other and never steered. */
+__noinline int ax_tunnel_stage(struct xdp_md *ctx)
+{
+	struct ax_packet loaded = {}, *pkt = &loaded;
+	__u8 outer_tos;
+	int result;
+
+	if (ax_load(pkt))
+		return AX_R_INTERNAL;
+	outer_tos = pkt->tos;
+	result = ax_decap(ctx, pkt);
+	if (!result)
+		result = ax_inspect(ctx, pkt);
+	if (!result && ax_is_tunnel(pkt))
+		result = AX_R_TUNNEL_MALFORMED;
+	if (!result)
+		result = ax_merge_ecn(ctx, pkt, outer_tos);
+	if (!result)
+		result = ax_gtsm(ctx, pkt);
+	if (!result)
+		result = ax_wants_icmp(ctx, pkt) ? AX_NEXT_ICMP : AX_R_DECAPSULATED;
+	return ax_hand_on(pkt, result);
+}
+
+__noinline int ax_icmp_stage(struct xdp_md *ctx)
+{
+	struct ax_packet loaded = {}, *pkt = &loaded;
+	struct ax_quote quote = {};
+	int reason, quoted;
+
+	if (ax_load(pkt))
+		return AX_R_INTERNAL;
+	quoted = !ax_read_quote(ctx, pkt->l4_offset, pkt->family, &quote);
+	if (quoted && (pkt->settings->flags & AX_SETTINGS_GTSM)) {
+		reason = ax_gtsm_icmp(pkt, &quote);
+		if (reason)
+			return reason;
+	}
+	if (pkt->flags & AX_PACKET_INNER)
+		return AX_R_DECAPSULATED;
+	if (!(ax_role & AX_ROLE_EDGE) || !ax_maybe_vip(ctx, pkt))
+		return ax_check_passed(pkt, AX_R_NOT_VIP);
+	if (!quoted)
+		return ax_check_passed(pkt, AX_R_VIP_ICMP);
+	return ax_outcome(pkt, ax_steer_icmp(ctx, pkt, &quote));
+}
 
 SEC("xdp")
 int anycast(struct xdp_md *ctx)
 {
 	struct ax_ctl *ctl = ax_control();
+	__u32 bytes = ax_data_end(ctx) - ax_data(ctx);
+	int outcome;
 
-	return ctl && ctx->data ? XDP_PASS : XDP_DROP;
+	if (!ctl || (ax_instance && ctl->active != ax_instance))
+		return XDP_PASS;
+	if (ax_replay)
+		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));
+	outcome = ax_fast(ctx, bytes);
+	if (unlikely((outcome & 0xffff) > AX_OPAQUE)) {
+		if ((ax_role & AX_ROLE_BACKEND) && outcome == AX_NEXT_TUNNEL)
+			outcome = ax_tunnel_stage(ctx);
+		if (outcome == AX_NEXT_GTSM)
+			outcome = ax_gtsm_stage(ctx);
+		else if (outcome == AX_NEXT_ICMP)
+			outcome = ax_icmp_stage(ctx);
+		else if (outcome == AX_NEXT_NEW)
+			outcome = ax_new_stage(ctx);
+	}
+	return ax_conclude(ctl, bytes, outcome);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -13,8 +13,8 @@
 const volatile __u32 ax_role = AX_ROLE_EDGE; /* enum ax_role bits */
 const volatile __u32 ax_guard = 1;	     /* 0: no malformed and GTSM stages (benchmark only) */
 const volatile __u32 ax_loss = 1;	     /* 0: no loss tracker (benchmark only) */
-const volatile __u32 ax_replay = 0;	     /* clock from ax_ctl, outcome written to ax_ctl.trace */
-const volatile __u32 ax_instance = 0;	     /* under a dispatcher: acts only if ax_ctl.active is this */
+const volatile __u32 ax_replay = 0;   /* clock from ax_ctl, outcome written to ax_ctl.trace */
+const volatile __u32 ax_instance = 0; /* under a dispatcher: acts only if ax_ctl.active is this */
 const volatile __u32 ax_cpus = 1;
 const volatile __u32 ax_buckets4 = AX_MIN_BUCKETS; /* per CPU, a power of two */
 const volatile __u32 ax_buckets6 = AX_MIN_BUCKETS;
@@ -62,7 +62,8 @@ AX_HASH(ax_gtsm_peer, struct ax_addr_key, struct ax_gtsm_peer, 2);
 AX_HASH(ax_tunnel_dst, struct ax_addr_key, __u32, 2);
 AX_HASH(ax_edge, struct ax_addr_key, __u32, 2);
 
-AX_PERCPU(ax_reason, struct ax_counter, AX_REASON_LIMIT);
+AX_PERCPU(ax_reason, struct ax_counter, AX_REASON_LIMIT); /* final reasons: each packet once */
+AX_PERCPU(ax_note, struct ax_counter, AX_REASON_LIMIT);	  /* rules that only count, and notes */
 AX_PERCPU(ax_vip_ctr, struct ax_counter, 1);
 AX_PERCPU(ax_backend_ctr, struct ax_counter, 1);
 AX_PERCPU(ax_peer_ctr, struct ax_peer_counters, 1);

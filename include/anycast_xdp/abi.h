@@ -55,7 +55,10 @@ struct ax_settings {
 AX_ASSERT_SIZE(struct ax_settings, 64 + AX_REASON_LIMIT + AX_VIP_FILTER_BITS / 8);
 
 enum ax_settings_flags {
-	AX_SETTINGS_VALID = 1, /* the half was written; without it packets pass as UNCONFIGURED */
+	AX_SETTINGS_VALID = 1,	   /* the half was written; without it packets pass as UNCONFIGURED */
+	AX_SETTINGS_ANY_PORT = 2,  /* some VIP serves any port of a protocol */
+	AX_SETTINGS_ANY_PROTO = 4, /* some VIP serves any protocol */
+	AX_SETTINGS_GTSM = 8,	   /* ax_gtsm_local is not empty */
 };
 
 /* What the last packet came to: written by replay instances only (read-only switch `ax_replay`). */
@@ -83,7 +86,12 @@ AX_ASSERT_SIZE(struct ax_ctl, 56 + 2 * (64 + AX_REASON_LIMIT + AX_VIP_FILTER_BIT
 /* ---- VIPs, pools, backends ----------------------------------------------------------------- */
 
 /* ax_vip: HASH key -> VIP id (__u32). Looked up with the packet's port and protocol, then port 0
- * (any port), then protocol 0 as well (any protocol). */
+ * (any port), then protocol 0 as well (any protocol). Two kinds of key besides: */
+enum ax_vip_proto {
+	AX_VIP_ADDRESS = 255,  /* port 0: the address has some VIP (the one with the lowest id) */
+	AX_VIP_FRAGMENT = 128, /* or'ed to a protocol, port 0: whose pool gets this address's fragments
+				* (any port's VIP if there is one, else the lowest port's) */
+};
 struct ax_vip_key {
 	struct ax_addr addr;
 	__be16 port;
@@ -221,8 +229,17 @@ enum ax_flow_flags {
 	AX_FLOW_SYN = 128,	/* its SYN was seen */
 };
 
-/* What both families share. */
-struct ax_flow_state {
+/* What both families share.
+ *
+ * `version` is odd while the entry is being replaced by another flow's: a reader copies, and
+ * discards the copy if version was odd or has changed. In between, single fields may be newer than
+ * others by one packet, which is harmless. */
+struct ax_flow {
+	__be16 sport, dport;
+	__u8 proto;
+	__u8 forward; /* enum ax_forward */
+	__u8 flags;   /* enum ax_flow_flags */
+	__u8 version;
 	__u32 generation; /* of the configuration this entry was last held against */
 	__u16 backend, backend_gen;
 	__u16 vip, vip_gen;
@@ -238,30 +255,17 @@ struct ax_flow_state {
 	__u8 syn_rtx;	  /* repeats of the SYN, saturating */
 	__u8 ipid_score;  /* 0..15: how sequential the ids have been */
 };
-AX_ASSERT_SIZE(struct ax_flow_state, 48);
+AX_ASSERT_SIZE(struct ax_flow, 56);
 
-/* `version` is odd while the entry is being replaced by another flow's: a reader copies, and
- * discards the copy if version was odd or has changed. In between, single fields may be newer than
- * others by one packet, which is harmless. */
 struct ax_flow4 {
 	__be32 saddr, daddr;
-	__be16 sport, dport;
-	__u8 proto;
-	__u8 forward; /* enum ax_forward */
-	__u8 flags;   /* enum ax_flow_flags */
-	__u8 version;
-	struct ax_flow_state s;
+	struct ax_flow flow;
 };
 AX_ASSERT_SIZE(struct ax_flow4, 64);
 
 struct ax_flow6 {
 	struct ax_addr saddr, daddr;
-	__be16 sport, dport;
-	__u8 proto;
-	__u8 forward;
-	__u8 flags;
-	__u8 version;
-	struct ax_flow_state s;
+	struct ax_flow flow;
 	__u8 pad[40];
 };
 AX_ASSERT_SIZE(struct ax_flow6, 128);

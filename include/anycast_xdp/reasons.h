@@ -32,6 +32,7 @@
 	X(ALL_DOWN_PASS,       8, PASS, COUNT, "all_down_pass",       "", "no backend of the pool is up and its policy is pass") \
 	X(UNCONFIGURED,        9, PASS, COUNT, "unconfigured",        "", "no configuration in the maps: passed, whatever it is") \
 	X(TOO_DEEP,           10, PASS, COUNT, "too_deep",            "", "more VLAN tags than are looked behind: passed untouched") \
+	X(OPAQUE,             11, PASS, COUNT, "opaque",              "", "broken beyond reading by a rule that is only counted, or off: passed, never steered") \
 	\
 	X(STEERED,            32, STEER, COUNT, "steered",            "NSDI'16 (Maglev)", "sent to the flow's backend") \
 	X(STEERED_FRAGMENT,   33, STEER, COUNT, "steered_fragment",   "", "fragment, sent to the backend of its source, destination and protocol") \

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The one exit: counts the packet once, and turns the reason into an action. */
+#ifndef AX_BPF_CONCLUDE_H
+#define AX_BPF_CONCLUDE_H
+
+#include "packet.h"
+
+#define AX_FIRST_STEER 32
+#define AX_FIRST_DROP 48
+
+/* The classes are ranges of numbers, so that the action is a comparison. */
+#define AX_CHECK_RANGE(id, number, cls, action, label, source, help)                               \
+	_Static_assert((AX_CLASS_##cls == AX_CLASS_PASS) == ((number) < AX_FIRST_STEER), label);   \
+	_Static_assert((AX_CLASS_##cls == AX_CLASS_STEER) ==                                       \
+			       ((number) >= AX_FIRST_STEER && (number) < AX_FIRST_DROP),           \
+		       label);
+AX_REASONS(AX_CHECK_RANGE)
+
+/* `outcome` is a stage's, see ax_outcome. */
+static __always_inline int ax_conclude(struct ax_ctl *ctl, __u32 bytes, int outcome)
+{
+	__u32 reason = outcome & 0xffff;
+
+	if (reason == AX_OPAQUE)
+		reason = AX_R_OPAQUE;
+	ax_count(bpf_map_lookup_elem(&ax_reason, &reason), bytes);
+	if (ax_replay)
+		ctl->trace.reason = reason;
+	if (reason >= AX_FIRST_DROP)
+		return XDP_DROP;
+	if (reason >= AX_FIRST_STEER)
+		return outcome >> 16;
+	return XDP_PASS;
+}
+
+#endif

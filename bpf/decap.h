@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The backend role: tunnel packets to one of our tunnel addresses, from configured edges only. */
+#ifndef AX_BPF_DECAP_H
+#define AX_BPF_DECAP_H
+
+#include <linux/if_ether.h>
+
+#include "address.h"
+#include "ip4.h"
+
+static __always_inline int ax_is_tunnel(const struct ax_packet *pkt)
+{
+	return pkt->proto == IPPROTO_IPIP || pkt->proto == IPPROTO_IPV6;
+}
+
+/* AX_NEXT_TUNNEL: ours, and from an edge. AX_CONTINUE: not for us. */
+static __always_inline int ax_accept_tunnel(struct xdp_md *ctx, struct ax_packet *pkt)
+{
+	struct ax_addr_key source = {.half = pkt->half}, destination = {.half = pkt->half};
+
+	if (ax_addresses(ctx, pkt, &source.addr, &destination.addr) ||
+	    !bpf_map_lookup_elem(&ax_tunnel_dst, &destination))
+		return AX_CONTINUE;
+	if (!bpf_map_lookup_elem(&ax_edge, &source))
+		return AX_R_TUNNEL_UNTRUSTED;
+	/* We never fragment what we encapsulate: DF is set, and 6-in-6 is sized. */
+	if (pkt->fragment)
+		return AX_R_TUNNEL_MALFORMED;
+	/* XDP takes the packet before the kernel could check the outer header. */
+	AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM);
+	return AX_NEXT_TUNNEL;
+}
+
+/* RFC 6040 section 4.2: what congestion the tunnel met is told to the inner packet. */
+static __always_inline int ax_merge_ecn4(struct iphdr *ip, __u8 outer)
+{
+	__u32 sum;
+
+	if ((outer & 3) != 3 || (ip->tos & 3) == 3)
+		return AX_CONTINUE;
+	if (!(ip->tos & 3))
+		return AX_R_ECN_ILLEGAL;
+	/* RFC 1624, equation 3: HC' = ~(~HC + ~m + m') */
+	sum = (__u16)~ip->check + (__u16)~bpf_htons(ip->tos) + bpf_htons(ip->tos | 3);
+	ip->check = ~ax_fold(sum);
+	ip->tos |= 3;
+	return AX_CONTINUE;
+}
+
+static __always_inline int ax_merge_ecn6(struct ipv6hdr *ip, __u8 outer)
+{
+	__u8 inner = ip->flow_lbl[0] >> 4 & 3;
+
+	if ((outer & 3) != 3 || inner == 3)
+		return AX_CONTINUE;
+	if (!inner)
+		return AX_R_ECN_ILLEGAL;
+	ip->flow_lbl[0] |= 0x30;
+	return AX_CONTINUE;
+}
+
+/* Takes the outer header away; Ethernet header and VLAN tags stay. Afterwards all pointers into the
+ * frame are void and pkt describes the inner packet's place, not the packet. */
+static __always_inline int ax_decap(struct xdp_md *ctx, struct ax_packet *pkt)
+{
+	__u32 outer = pkt->l4_offset - pkt->l3_offset, l2 = pkt->l3_offset;
+	__be16 type = bpf_htons(pkt->proto == IPPROTO_IPIP ? ETH_P_IP : ETH_P_IPV6);
+	/* Ethernet header and two tags, as words: 22 bytes and two more that are cut off again */
+	__u16 header[11];
+	__u16 *from = ax_data(ctx), *to;
+
+	if (pkt->l4_bytes < sizeof(struct iphdr) || (void *)(from + 11) > ax_data_end(ctx))
+		return AX_R_TUNNEL_MALFORMED;
+	__builtin_memcpy(header, from, sizeof(header));
+	if (bpf_xdp_adjust_head(ctx, (int)(outer & AX_MAX_OFFSET)))
+		return AX_R_TUNNEL_MALFORMED;
+	to = ax_data(ctx);
+	if ((void *)(to + 11) > ax_data_end(ctx))
+		return AX_R_TUNNEL_MALFORMED;
+	__builtin_memcpy(to, header, ETH_HLEN - 2);
+	if (l2 == ETH_HLEN) {
+		to[6] = type;
+	} else if (l2 == ETH_HLEN + 4) {
+		to[6] = header[6];
+		to[7] = header[7];
+		to[8] = type;
+	} else {
+		to[6] = header[6];
+		to[7] = header[7];
+		to[8] = header[8];
+		to[9] = header[9];
+		to[10] = type;
+	}
+	pkt->bytes -= outer;
+	pkt->family = pkt->proto == IPPROTO_IPIP ? 4 : 6;
+	pkt->fragment = AX_FRAGMENT_NONE;
+	pkt->flags = AX_PACKET_INNER;
+	return AX_CONTINUE;
+}
+
+static __always_inline int ax_merge_ecn(struct xdp_md *ctx, const struct ax_packet *pkt, __u8 outer)
+{
+	if (pkt->family == 4) {
+		struct iphdr *ip = ax_ip4(ctx, pkt);
+
+		return ip ? ax_merge_ecn4(ip, outer) : AX_R_INTERNAL;
+	}
+	struct ipv6hdr *ip = ax_ip6(ctx, pkt);
+
+	return ip ? ax_merge_ecn6(ip, outer) : AX_R_INTERNAL;
+}
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* From a backend to a frame on the wire: next hop, MTU, outer header, MAC addresses. */
+#ifndef AX_BPF_ENCAP_H
+#define AX_BPF_ENCAP_H
+
+#include <linux/if_ether.h>
+
+#include "address.h"
+#include "ip4.h"
+
+#ifndef AF_INET
+#define AF_INET 2
+#define AF_INET6 10
+#endif
+
+struct ax_next_hop {
+	__u32 ifindex;
+	__u32 mtu;
+	__u8 smac[ETH_ALEN];
+	__u8 dmac[ETH_ALEN];
+};
+
+static __always_inline int ax_is_v4(const struct ax_addr *a)
+{
+	return !a->word[0] && !a->word[1] && a->word[2] == bpf_htonl(0xffff);
+}
+
+/* By the kernel's routes and neighbours. `bytes` is what will be sent, so that the route's MTU is
+ * looked at too. */
+static __noinline int ax_fib(struct xdp_md *ctx, const struct ax_backend *backend,
+			     const struct ax_settings *settings, __u32 bytes,
+			     struct ax_next_hop *hop)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct bpf_fib_lookup *fib;
+	long result;
+
+	if (!scratch)
+		return AX_R_INTERNAL;
+	fib = &scratch->fib;
+	__builtin_memset(fib, 0, sizeof(*fib));
+	fib->ifindex = ctx->ingress_ifindex;
+	fib->tot_len = bytes;
+	if (ax_is_v4(&backend->addr)) {
+		fib->family = AF_INET;
+		fib->ipv4_src = settings->source4.word[3];
+		fib->ipv4_dst = backend->addr.word[3];
+	} else {
+		fib->family = AF_INET6;
+		__builtin_memcpy(fib->ipv6_src, &settings->source6, sizeof(fib->ipv6_src));
+		__builtin_memcpy(fib->ipv6_dst, &backend->addr, sizeof(fib->ipv6_dst));
+	}
+	result = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
+	/* A node that does not forward may still send out of the interface the packet came from. */
+	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED)
+		result = bpf_fib_lookup(ctx, fib, sizeof(*fib), BPF_FIB_LOOKUP_OUTPUT);
+	switch (result) {
+	case BPF_FIB_LKUP_RET_SUCCESS:
+		break;
+	case BPF_FIB_LKUP_RET_NO_NEIGH:
+		return AX_R_NO_NEIGHBOUR;
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		return AX_R_TOO_BIG;
+	default:
+		return AX_R_NO_ROUTE;
+	}
+	hop->ifindex = fib->ifindex;
+	__builtin_memcpy(hop->smac, fib->smac, ETH_ALEN);
+	__builtin_memcpy(hop->dmac, fib->dmac, ETH_ALEN);
+	return AX_CONTINUE;
+}
+
+static __always_inline int ax_resolve(struct xdp_md *ctx, const struct ax_packet *pkt,
+				      const struct ax_backend *backend, __u32 bytes,
+				      struct ax_next_hop *hop)
+{
+	if (backend->flags & AX_BACKEND_RESOLVED) {
+		if (bytes > backend->mtu)
+			return AX_R_TOO_BIG;
+		hop->ifindex = backend->ifindex;
+		__builtin_memcpy(hop->smac, backend->smac, ETH_ALEN);
+		__builtin_memcpy(hop->dmac, backend->dmac, ETH_ALEN);
+		return AX_CONTINUE;
+	}
+	return ax_fib(ctx, backend, pkt->settings, bytes, hop);
+}
+
+static __always_inline void ax_write_ethernet(struct ethhdr *eth, const struct ax_next_hop *hop,
+					      __be16 type)
+{
+	__builtin_memcpy(eth->h_source, hop->smac, ETH_ALEN);
+	__builtin_memcpy(eth->h_dest, hop->dmac, ETH_ALEN);
+	eth->h_proto = type;
+}
+
+static __always_inline __u32 ax_verdict(const struct xdp_md *ctx, const struct ax_next_hop *hop)
+{
+	if (hop->ifindex == ctx->ingress_ifindex)
+		return XDP_TX;
+	return bpf_redirect(hop->ifindex, 0);
+}
+
+/* Direct server return in one segment: the packet as it is, to the backend's MAC address. What a
+ * VLAN tag said about the way in says nothing about the way out: it goes. */
+static __always_inline int ax_forward_l2dsr(struct xdp_md *ctx, struct ax_packet *pkt,
+					    const struct ax_backend *backend)
+{
+	struct ax_next_hop hop = {};
+	struct ethhdr *eth;
+	int reason = ax_resolve(ctx, pkt, backend, pkt->l3_bytes, &hop);
+
+	if (reason)
+		return reason;
+	if (pkt->l3_offset != ETH_HLEN && bpf_xdp_adjust_head(ctx, (int)pkt->l3_offset - ETH_HLEN))
+		return AX_R_ENCAP_FAILED;
+	eth = ax_data(ctx);
+	if ((void *)(eth + 1) > ax_data_end(ctx))
+		return AX_R_INTERNAL;
+	ax_write_ethernet(eth, &hop, bpf_htons(pkt->family == 4 ? ETH_P_IP : ETH_P_IPV6));
+	pkt->verdict = ax_verdict(ctx, &hop);
+	return AX_CONTINUE;
+}
+
+/* RFC 2003: DF set, no identification (RFC 6864), TOS copied (RFC 6040 normal mode). */
+static __always_inline void ax_write_outer4(struct iphdr *outer, const struct ax_packet *pkt,
+					    const struct ax_backend *backend)
+{
+	__u8 proto = pkt->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+	__be16 total = bpf_htons(pkt->l3_bytes + sizeof(*outer));
+
+	outer->version = 4;
+	outer->ihl = 5;
+	outer->tos = pkt->tos;
+	outer->tot_len = total;
+	outer->id = 0;
+	outer->frag_off = bpf_htons(AX_IP4_DF);
+	outer->ttl = AX_OUTER_TTL;
+	outer->protocol = proto;
+	outer->saddr = pkt->settings->source4.word[3];
+	outer->daddr = backend->addr.word[3];
+	outer->check =
+		~ax_fold((__u64)backend->csum4 + bpf_htons(pkt->tos) + total + bpf_htons(proto));
+}
+
+/* RFC 2473; the flow label spreads flows over ECMP paths (RFC 6438). */
+static __always_inline void ax_write_outer6(struct ipv6hdr *outer, const struct ax_packet *pkt,
+					    const struct ax_backend *backend, __u32 label)
+{
+	*(__be32 *)outer = bpf_htonl(6u << 28 | (__u32)pkt->tos << 20 | (label & 0xfffff));
+	outer->payload_len = bpf_htons(pkt->l3_bytes);
+	outer->nexthdr = pkt->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+	outer->hop_limit = AX_OUTER_TTL;
+	__builtin_memcpy(&outer->saddr, &pkt->settings->source6, 16);
+	__builtin_memcpy(&outer->daddr, &backend->addr, 16);
+}
+
+static __always_inline int ax_forward_ipip(struct xdp_md *ctx, struct ax_packet *pkt,
+					   const struct ax_backend *backend, __u32 label)
+{
+	struct ax_next_hop hop = {};
+	int to4 = ax_is_v4(&backend->addr), reason;
+	__u32 overhead = to4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	struct ethhdr *eth;
+
+	if (pkt->l3_bytes + overhead > 65535)
+		return AX_R_TOO_BIG;
+	reason = ax_resolve(ctx, pkt, backend, pkt->l3_bytes + overhead, &hop);
+	if (reason)
+		return reason;
+	/* The outer header takes the place of the VLAN tags. */
+	if (bpf_xdp_adjust_head(ctx, (int)pkt->l3_offset - (int)overhead - ETH_HLEN))
+		return AX_R_ENCAP_FAILED;
+	eth = ax_data(ctx);
+	if (to4) {
+		struct iphdr *outer = (void *)(eth + 1);
+
+		if ((void *)(outer + 1) > ax_data_end(ctx))
+			return AX_R_INTERNAL;
+		ax_write_outer4(outer, pkt, backend);
+		ax_write_ethernet(eth, &hop, bpf_htons(ETH_P_IP));
+	} else {
+		struct ipv6hdr *outer = (void *)(eth + 1);
+
+		if ((void *)(outer + 1) > ax_data_end(ctx))
+			return AX_R_INTERNAL;
+		ax_write_outer6(outer, pkt, backend, label);
+		ax_write_ethernet(eth, &hop, bpf_htons(ETH_P_IPV6));
+	}
+	pkt->verdict = ax_verdict(ctx, &hop);
+	return AX_CONTINUE;
+}
+
+static __always_inline int ax_forward(struct xdp_md *ctx, struct ax_packet *pkt,
+				      const struct ax_backend *backend, __u8 forward, __u32 label)
+{
+	if (forward == AX_FORWARD_IPIP)
+		return ax_forward_ipip(ctx, pkt, backend, label);
+	return ax_forward_l2dsr(ctx, pkt, backend);
+}
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the stages hand to each other, and how they say that a rule is broken. */
+#ifndef AX_BPF_PACKET_H
+#define AX_BPF_PACKET_H
+
+#include <bpf/bpf_endian.h>
+
+#include "maps.h"
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* A stage's result: AX_CONTINUE, a reason, or one of these. */
+enum ax_next {
+	AX_OPAQUE = AX_REASON_LIMIT, /* nothing dropped it, but what follows cannot be read: pass */
+	AX_NEXT_TUNNEL,		     /* from an edge, to be decapsulated here */
+	AX_NEXT_GTSM,		     /* to a session address: BGP or BFD */
+	AX_NEXT_ICMP, /* an ICMP error, which may quote a session or a steered flow */
+	AX_NEXT_NEW,  /* may be for a VIP; the flow table does not know it */
+};
+
+/* The largest offset of a transport header: 22 + 40 + 8 extension headers of 2 KB and a bit. */
+#define AX_MAX_OFFSET 0x7fff
+
+enum ax_fragment {
+	AX_FRAGMENT_NONE = 0,
+	AX_FRAGMENT_FIRST,
+	AX_FRAGMENT_LATER, /* no transport header */
+};
+
+enum ax_packet_flags {
+	AX_PACKET_BAD_CSUM = 1, /* IPv4 header checksum */
+	AX_PACKET_INNER = 2,	/* was decapsulated here: never steered */
+};
+
+struct ax_packet {
+	/* env: the same for the whole packet, read once */
+	struct ax_ctl *ctl;
+	struct ax_settings *settings; /* of the half in force */
+	__u32 generation;
+	__u32 half;
+	/* frame */
+	__u32 bytes;	 /* as it arrived */
+	__u32 l3_offset; /* 14, 18 or 22 */
+	/* network layer */
+	__u32 l3_bytes;	 /* of the datagram, header included, without the frame's padding */
+	__u32 l4_offset; /* from the start of the frame */
+	__u8 family;	 /* 4, 6, or 0: not IP */
+	__u8 proto;	 /* upper-layer protocol, behind all extension headers */
+	__u8 ttl;	 /* or hop limit */
+	__u8 tos;	 /* or traffic class */
+	__u8 fragment;	 /* enum ax_fragment */
+	__u8 flags;	 /* enum ax_packet_flags */
+	__u8 tcp_flags;	 /* byte 13 of the TCP header */
+	__u16 ip_id;	 /* host order; 0 for IPv6 */
+	/* transport layer; 0 where there is none */
+	__be16 sport, dport;
+	__u32 l4_bytes; /* from the transport header to the datagram's end */
+	__u32 cursor;	/* of a loop, see AX_UNSEEN */
+	__u32 verdict;	/* XDP_TX or XDP_REDIRECT, of reasons of class STEER */
+};
+
+/* Stages that few packets reach are functions of their own, verified once, whatever the number of
+ * their callers: neither static nor inlined, with no arguments but the context and scalars. The
+ * packet goes there and back through this per-CPU copy (its pointers do not: ax_load sets them). */
+/* What the loss tracker wants to know of a TCP segment. */
+struct ax_segment {
+	__u32 seq, end; /* SYN and FIN take a number each */
+	__u32 payload;
+	__u32 ts;
+	__u32 now_us; /* in the anomaly path only */
+	__u16 ip_id;
+	__u8 has_ts;
+	__u8 tcp_flags;
+};
+
+struct ax_scratch {
+	struct ax_packet packet;
+	struct bpf_fib_lookup fib;
+	struct ax_segment segment;
+	struct ax_hole rest;
+};
+AX_PERCPU(ax_scratch, struct ax_scratch, 1);
+
+static __always_inline struct ax_scratch *ax_own_scratch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&ax_scratch, &zero);
+}
+
+static __always_inline struct ax_packet *ax_saved(void)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+
+	return scratch ? &scratch->packet : 0;
+}
+
+/* A field of it as a value that neither compiler nor verifier has seen before: what a loop keeps
+ * there does not multiply the verifier's states. */
+#define AX_UNSEEN(field) (*(volatile typeof(field) *)&(field))
+
+static __always_inline int ax_save(const struct ax_packet *pkt)
+{
+	struct ax_packet *saved = ax_saved();
+
+	if (!saved)
+		return -1;
+	*saved = *pkt;
+	saved->ctl = 0;
+	saved->settings = 0;
+	return 0;
+}
+
+static __always_inline int ax_load(struct ax_packet *pkt)
+{
+	struct ax_packet *saved = ax_saved();
+
+	if (!saved)
+		return -1;
+	*pkt = *saved;
+	pkt->ctl = ax_control();
+	if (!pkt->ctl)
+		return -1;
+	pkt->half &= 1;
+	pkt->settings = &pkt->ctl->half[pkt->half];
+	return 0;
+}
+
+/* What such a stage returns: its result and the packet's verdict. */
+static __always_inline int ax_outcome(const struct ax_packet *pkt, int result)
+{
+	return result | pkt->verdict << 16;
+}
+
+static __always_inline __u64 ax_now_ns(const struct ax_ctl *ctl)
+{
+	return ax_replay ? ctl->clock_ns : bpf_ktime_get_ns();
+}
+
+/* Costs a few instructions where bpf_ktime_get_ns costs 41 ns; 4 ms a tick at HZ=250. */
+static __always_inline __u64 ax_jiffies(const struct ax_ctl *ctl)
+{
+	return ax_replay ? ctl->clock_ns / 4000000 : bpf_jiffies64();
+}
+
+static __always_inline void ax_count(struct ax_counter *counter, __u32 bytes)
+{
+	if (counter) {
+		counter->packets++;
+		counter->bytes += bytes;
+	}
+}
+
+__noinline int ax_note_reason(__u32 reason, __u32 bytes)
+{
+	ax_count(bpf_map_lookup_elem(&ax_note, &reason), bytes);
+	return 0;
+}
+
+/* A rule is broken: is the packet to be dropped for it? */
+__noinline int ax_broken(__u32 half, __u32 reason, __u32 bytes)
+{
+	struct ax_ctl *ctl = ax_control();
+	__u8 action;
+
+	if (!ctl)
+		return 1;
+	action = ctl->half[half & 1].action[reason & (AX_REASON_LIMIT - 1)];
+	if (action == AX_ACTION_COUNT)
+		ax_note_reason(reason, bytes);
+	return action == AX_ACTION_DROP;
+}
+
+/* The rule `id` is broken if `cond`; the stage returns its reason unless the rule only counts. */
+#define AX_RULE(cond, id)                                                                          \
+	do {                                                                                       \
+		if (unlikely(cond) && ax_broken(pkt->half, AX_R_##id, pkt->bytes))                 \
+			return AX_R_##id;                                                          \
+	} while (0)
+
+/* The same for a rule without which nothing behind it can be read. */
+#define AX_RULE_END(cond, id)                                                                      \
+	do {                                                                                       \
+		if (unlikely(cond))                                                                \
+			return ax_broken(pkt->half, AX_R_##id, pkt->bytes) ? AX_R_##id             \
+									   : AX_OPAQUE;            \
+	} while (0)
+
+/* By assembly, since clang else keeps pointers into the context, which verifiers refuse. Volatile,
+ * since bpf_xdp_adjust_head changes what they read. */
+#define AX_CTX_FIELD(ctx, field)                                                                   \
+	({                                                                                         \
+		void *value_;                                                                      \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                                              \
+			     : "=r"(value_)                                                        \
+			     : "r"(ctx), "i"(__builtin_offsetof(struct xdp_md, field)));           \
+		value_;                                                                            \
+	})
+
+static __always_inline void *ax_data(const struct xdp_md *ctx)
+{
+	return AX_CTX_FIELD(ctx, data);
+}
+
+static __always_inline void *ax_data_end(const struct xdp_md *ctx)
+{
+	return AX_CTX_FIELD(ctx, data_end);
+}
+
+#endif

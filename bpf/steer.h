@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Flow, or VIP -> pool -> slot -> backend; then out. */
+#ifndef AX_BPF_STEER_H
+#define AX_BPF_STEER_H
+
+#include <anycast_xdp/hash.h>
+
+#include "encap.h"
+#include "flow.h"
+
+/* May the destination be a VIP? One bit in 8 KB; false positives are found out by the look-up. */
+static __always_inline int ax_maybe_vip(struct xdp_md *ctx, const struct ax_packet *pkt)
+{
+	__u32 folded, bit;
+
+	if (pkt->family == 4) {
+		struct iphdr *ip = ax_ip4(ctx, pkt);
+
+		if (!ip)
+			return 0;
+		folded = ip->daddr;
+	} else {
+		struct ipv6hdr *ip = ax_ip6(ctx, pkt);
+
+		if (!ip)
+			return 0;
+		folded = ip->daddr.in6_u.u6_addr32[0] ^ ip->daddr.in6_u.u6_addr32[1] ^
+			 ip->daddr.in6_u.u6_addr32[2] ^ ip->daddr.in6_u.u6_addr32[3];
+	}
+	bit = ax_filter_bit(folded) & (AX_VIP_FILTER_BITS - 1);
+	return pkt->settings->vip_filter[bit / 64] >> (bit % 64) & 1;
+}
+
+/* ---- configuration of the half in force ---------------------------------------------------- */
+
+static __always_inline struct ax_vip *ax_vip_at(const struct ax_packet *pkt, __u32 id)
+{
+	__u32 at = pkt->half * ax_vips + id;
+
+	return id < ax_vips ? bpf_map_lookup_elem(&ax_vip_info, &at) : 0;
+}
+
+static __always_inline struct ax_backend *ax_backend_at(const struct ax_packet *pkt, __u32 id)
+{
+	__u32 at = pkt->half * ax_backends + id;
+
+	return id < ax_backends ? bpf_map_lookup_elem(&ax_backend, &at) : 0;
+}
+
+static __always_inline __u32 *ax_find_vip(const struct ax_packet *pkt, struct ax_vip_key *key,
+					  __be16 port, __u8 proto)
+{
+	key->port = port;
+	key->proto = proto;
+	key->half = pkt->half;
+	return bpf_map_lookup_elem(&ax_vip, key);
+}
+
+/* Exact, then any port, then any protocol. */
+static __always_inline __u32 *ax_service(const struct ax_packet *pkt, struct ax_vip_key *key)
+{
+	__u32 *id;
+
+	if (pkt->fragment)
+		return ax_find_vip(pkt, key, 0, pkt->proto | AX_VIP_FRAGMENT);
+	id = ax_find_vip(pkt, key, pkt->dport, pkt->proto);
+	if (!id && (pkt->settings->flags & AX_SETTINGS_ANY_PORT))
+		id = ax_find_vip(pkt, key, 0, pkt->proto);
+	if (!id && (pkt->settings->flags & AX_SETTINGS_ANY_PROTO))
+		id = ax_find_vip(pkt, key, 0, 0);
+	return id;
+}
+
+/* ---- what a replay wants to know ----------------------------------------------------------- */
+
+static __always_inline void ax_trace_vip(const struct ax_packet *pkt, __u32 id)
+{
+	if (ax_replay)
+		pkt->ctl->trace.vip = id + 1;
+}
+
+static __always_inline void ax_trace_slot(const struct ax_packet *pkt, __u32 slot)
+{
+	if (ax_replay)
+		pkt->ctl->trace.slot = slot + 1;
+}
+
+static __always_inline void ax_trace_backend(const struct ax_packet *pkt, __u32 id)
+{
+	if (ax_replay)
+		pkt->ctl->trace.backend = id + 1;
+}
+
+/* ---- choosing ------------------------------------------------------------------------------ */
+
+struct ax_choice {
+	struct ax_backend *backend;
+	__u32 backend_id;
+	__u32 vip_id;
+	__u16 vip_gen;
+	__u8 forward;
+};
+
+static __always_inline __u32 ax_hash_packet(const struct ax_packet *pkt,
+					    const struct ax_addr *source,
+					    const struct ax_addr *destination)
+{
+	__u32 ports =
+		pkt->fragment ? 0 : (__u32)bpf_ntohs(pkt->sport) << 16 | bpf_ntohs(pkt->dport);
+
+	return ax_steer_hash(
+		pkt->settings->hash_seed[0], pkt->settings->hash_seed[1],
+		(__u64)bpf_ntohl(source->word[0]) << 32 | bpf_ntohl(source->word[1]),
+		(__u64)bpf_ntohl(source->word[2]) << 32 | bpf_ntohl(source->word[3]),
+		(__u64)bpf_ntohl(destination->word[0]) << 32 | bpf_ntohl(destination->word[1]),
+		(__u64)bpf_ntohl(destination->word[2]) << 32 | bpf_ntohl(destination->word[3]),
+		ports, pkt->proto);
+}
+
+/* The slot's owner, for a packet to the service `vip_id`. */
+static __always_inline int ax_choose(struct ax_packet *pkt, __u32 vip_id,
+				     const struct ax_addr *source,
+				     const struct ax_addr *destination, struct ax_choice *choice)
+{
+	struct ax_vip *vip = ax_vip_at(pkt, vip_id);
+	struct ax_pool *pool;
+	struct ax_slot *slot;
+	__u32 at;
+
+	if (!vip || vip->pool >= ax_pools)
+		return AX_R_INTERNAL;
+	at = pkt->half * ax_pools + vip->pool;
+	pool = bpf_map_lookup_elem(&ax_pool, &at);
+	if (!pool)
+		return AX_R_INTERNAL;
+	ax_trace_vip(pkt, vip_id);
+	if (!pool->size)
+		return pool->all_down == AX_ALL_DOWN_PASS ? AX_R_ALL_DOWN_PASS : AX_R_NO_BACKEND;
+	at = ax_hash_packet(pkt, source, destination) % pool->size;
+	ax_trace_slot(pkt, at);
+	at += pool->first;
+	if (at >= ax_slots)
+		return AX_R_INTERNAL;
+	at += pkt->half * ax_slots;
+	slot = bpf_map_lookup_elem(&ax_slot, &at);
+	if (!slot)
+		return AX_R_INTERNAL;
+	if (!slot->count)
+		return AX_R_NO_BACKEND;
+	choice->backend_id = slot->backend[0];
+	choice->backend = ax_backend_at(pkt, choice->backend_id);
+	if (!choice->backend)
+		return AX_R_INTERNAL;
+	choice->vip_id = vip_id;
+	choice->vip_gen = vip->gen;
+	choice->forward = vip->forward;
+	return AX_CONTINUE;
+}
+
+/* ---- going out ----------------------------------------------------------------------------- */
+
+/* The kernel's own checks are bypassed from here on. */
+static __always_inline int ax_check_steered(const struct ax_packet *pkt)
+{
+	AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM);
+	if (unlikely(!pkt->ttl)) {
+		if (pkt->family == 4)
+			AX_RULE(1, IP4_TTL_ZERO);
+		else
+			AX_RULE(1, IP6_HOP_ZERO);
+	}
+	return AX_CONTINUE;
+}
+
+static __always_inline int ax_send(struct xdp_md *ctx, struct ax_packet *pkt, __u32 vip_id,
+				   __u32 backend_id, const struct ax_backend *backend, __u8 forward,
+				   __u32 label, int reason)
+{
+	int failure;
+
+	ax_trace_vip(pkt, vip_id);
+	ax_trace_backend(pkt, backend_id);
+	if (backend->flags & AX_BACKEND_LOCAL) {
+		reason = AX_R_LOCAL;
+	} else {
+		failure = ax_forward(ctx, pkt, backend, forward, label);
+		if (failure)
+			return failure;
+	}
+	ax_count(bpf_map_lookup_elem(&ax_vip_ctr, &vip_id), pkt->bytes);
+	ax_count(bpf_map_lookup_elem(&ax_backend_ctr, &backend_id), pkt->bytes);
+	return reason;
+}
+
+/* Held against a newer configuration once: does the entry still say what is so? */
+static __always_inline int ax_revalidate(const struct ax_packet *pkt, struct ax_flow *flow)
+{
+	struct ax_vip *vip = ax_vip_at(pkt, flow->vip);
+	struct ax_backend *backend = ax_backend_at(pkt, flow->backend);
+
+	if (!vip || vip->gen != flow->vip_gen || vip->forward == AX_FORWARD_NONE || !backend ||
+	    backend->gen != flow->backend_gen ||
+	    (backend->state != AX_BACKEND_ACTIVE && backend->state != AX_BACKEND_DRAINING)) {
+		ax_note_reason(AX_R_FLOW_RESTEERED, pkt->bytes);
+		return 0;
+	}
+	flow->forward = vip->forward;
+	flow->generation = pkt->generation;
+	ax_note_reason(AX_R_FLOW_REVALIDATED, pkt->bytes);
+	return 1;
+}
+
+/* A SYN opens a new connection on a known tuple: the old entry must not pin it to a backend that
+ * takes no new flows, nor may a forged SYN unpin a flow that lives. */
+static __always_inline int ax_may_reuse(const struct ax_backend *backend,
+					const struct ax_flow *flow)
+{
+	return backend->state == AX_BACKEND_ACTIVE && !(flow->flags & (AX_FLOW_FIN | AX_FLOW_RST));
+}
+
+static __always_inline int ax_is_opening(const struct ax_packet *pkt)
+{
+	return pkt->proto == IPPROTO_TCP &&
+	       (pkt->tcp_flags & (AX_TCP_SYN | AX_TCP_ACK)) == AX_TCP_SYN;
+}
+
+/* The flow table knows it: no VIP, pool or slot is looked at. */
+static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *pkt,
+					  const struct ax_flow_key *key, struct ax_bucket *bucket,
+					  struct ax_flow_ref *ref)
+{
+	struct ax_flow *flow = ref->flow;
+	struct ax_backend *backend;
+
+	if (unlikely(flow->generation != pkt->generation) && !ax_revalidate(pkt, flow)) {
+		ax_forget(bucket, ref);
+		return AX_CONTINUE;
+	}
+	backend = ax_backend_at(pkt, flow->backend);
+	if (!backend)
+		return AX_R_INTERNAL;
+	if (unlikely(ax_is_opening(pkt))) {
+		ax_note_syn(ctx, pkt, key);
+		if (!ax_may_reuse(backend, flow)) {
+			ax_forget(bucket, ref);
+			return AX_CONTINUE;
+		}
+	} else if (ax_loss && pkt->proto == IPPROTO_TCP) {
+		ax_track(ctx, pkt, ref);
+	}
+	flow->packets++;
+	flow->bytes += pkt->bytes;
+	return ax_send(ctx, pkt, flow->vip, flow->backend, backend, flow->forward, key->hash,
+		       AX_R_STEERED);
+}
+
+static __always_inline void ax_remember(struct xdp_md *ctx, const struct ax_packet *pkt,
+					const struct ax_flow_key *key, struct ax_bucket *bucket,
+					const struct ax_choice *choice)
+{
+	struct ax_flow_ref ref = {};
+
+	if (ax_is_opening(pkt)) {
+		ax_note_syn(ctx, pkt, key);
+		return;
+	}
+	ax_insert(pkt, key, bucket, &ref);
+	if (!ref.flow)
+		return;
+	ref.flow->forward = choice->forward;
+	ref.flow->generation = pkt->generation;
+	ref.flow->backend = choice->backend_id;
+	ref.flow->backend_gen = choice->backend->gen;
+	ref.flow->vip = choice->vip_id;
+	ref.flow->vip_gen = choice->vip_gen;
+	ref.flow->packets = 1;
+	ref.flow->bytes = pkt->bytes;
+	if (pkt->proto == IPPROTO_TCP && ax_loss) {
+		ax_consume_syn(pkt, key, ref.flow);
+		ax_track(ctx, pkt, &ref);
+	}
+}
+
+/* ICMP errors go where the flow they quote goes; the quoted packet came from the VIP. Looked up as
+ * what the client sends to this flow: the quote with its ends swapped. */
+static __always_inline int ax_steer_icmp(struct xdp_md *ctx, struct ax_packet *pkt,
+					 const struct ax_quote *quote)
+{
+	struct ax_packet quoted = *pkt;
+	struct ax_vip_key key = {.addr = quote->saddr};
+	struct ax_choice choice = {};
+	int reason = ax_check_steered(pkt);
+	__u32 *id;
+
+	if (reason)
+		return reason;
+	quoted.proto = quote->proto;
+	quoted.fragment = quote->fragment;
+	quoted.sport = quote->dport;
+	quoted.dport = quote->sport;
+	id = ax_service(&quoted, &key);
+	if (!id)
+		return AX_R_NOT_VIP;
+	reason = ax_choose(&quoted, *id, &quote->daddr, &quote->saddr, &choice);
+	if (reason)
+		return reason;
+	return ax_send(ctx, pkt, choice.vip_id, choice.backend_id, choice.backend, choice.forward,
+		       0, AX_R_STEERED_ICMP);
+}
+
+/* Can the flow table hold it? Fragments are steered without it, since only first ones have ports.
+ */
+static __always_inline int ax_has_flow(const struct ax_packet *pkt)
+{
+	return !pkt->fragment && (pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP);
+}
+
+/* A VIP's address, but no service of it. */
+static __always_inline int ax_unserved(const struct ax_packet *pkt, struct ax_vip_key *key)
+{
+	if (!ax_find_vip(pkt, key, 0, AX_VIP_ADDRESS))
+		return AX_R_NOT_VIP;
+	return ax_is_icmp(pkt) ? AX_R_VIP_ICMP : AX_R_VIP_NO_SERVICE;
+}
+
+static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pkt)
+{
+	struct ax_vip_key vip = {};
+	struct ax_flow_key key = {};
+	struct ax_choice choice = {};
+	struct ax_addr source;
+	__u32 *id;
+	int reason;
+
+	if (ax_addresses(ctx, pkt, &source, &vip.addr))
+		return AX_R_INTERNAL;
+	id = ax_service(pkt, &vip);
+	if (!id)
+		return ax_unserved(pkt, &vip);
+	reason = ax_check_steered(pkt);
+	if (!reason)
+		reason = ax_choose(pkt, *id, &source, &vip.addr, &choice);
+	if (reason)
+		return reason;
+	if (ax_has_flow(pkt)) {
+		struct ax_bucket *bucket;
+
+		if (ax_make_key(ctx, pkt, &key))
+			return AX_R_INTERNAL;
+		bucket = ax_bucket_of(&key);
+		if (!bucket)
+			return AX_R_INTERNAL;
+		ax_remember(ctx, pkt, &key, bucket, &choice);
+	}
+	return ax_send(ctx, pkt, choice.vip_id, choice.backend_id, choice.backend, choice.forward,
+		       key.hash, pkt->fragment ? AX_R_STEERED_FRAGMENT : AX_R_STEERED);
+}
+
+/* The stage for packets of no known flow. */
+__noinline int ax_new_stage(struct xdp_md *ctx)
+{
+	struct ax_packet pkt = {};
+
+	if (ax_load(&pkt))
+		return AX_R_INTERNAL;
+	return ax_outcome(&pkt, ax_steer_new(ctx, &pkt));
+}
+
+/* Known flows go out at once; everything else that may be for a VIP is AX_NEXT_NEW. */
+static __always_inline int ax_steer(struct xdp_md *ctx, struct ax_packet *pkt)
+{
+	struct ax_flow_key key = {};
+	struct ax_flow_ref ref = {};
+	struct ax_bucket *bucket;
+	int reason;
+
+	if (likely(!ax_maybe_vip(ctx, pkt)))
+		return AX_R_NOT_VIP;
+	if (!ax_has_flow(pkt))
+		return AX_NEXT_NEW;
+	if (ax_make_key(ctx, pkt, &key))
+		return AX_R_INTERNAL;
+	bucket = ax_bucket_of(&key);
+	if (!bucket)
+		return AX_R_INTERNAL;
+	ax_find(pkt, &key, bucket, &ref);
+	if (!ref.flow)
+		return AX_NEXT_NEW;
+	reason = ax_check_steered(pkt);
+	if (!reason)
+		reason = ax_steer_known(ctx, pkt, &key, bucket, &ref);
+	return reason ? reason : AX_NEXT_NEW;
+}
+
+#endif

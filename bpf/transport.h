@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* TCP, UDP, ICMP: header lengths, flags, ports. Sets the transport part of struct ax_packet. */
+#ifndef AX_BPF_TRANSPORT_H
+#define AX_BPF_TRANSPORT_H
+
+#include <linux/icmp.h>
+#include <linux/in.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "packet.h"
+
+#define AX_TCP_FIN 1
+#define AX_TCP_SYN 2
+#define AX_TCP_RST 4
+#define AX_TCP_PSH 8
+#define AX_TCP_ACK 16
+#define AX_TCP_URG 32
+
+/* Tunnels may leave the checksum of UDP over IPv6 at 0 (RFC 6935): GUE, VXLAN, Geneve. */
+#define AX_PORT_GUE 6080
+#define AX_PORT_GUE_ALT 5555
+#define AX_PORT_VXLAN 4789
+#define AX_PORT_GENEVE 6081
+
+/* A first IPv6 fragment must hold the whole chain with the upper-layer header (RFC 7112). */
+#define AX_RULE_SHORT(cond, id)                                                                    \
+	do {                                                                                       \
+		if (unlikely(cond)) {                                                              \
+			AX_RULE_END(pkt->family == 6 && pkt->fragment == AX_FRAGMENT_FIRST,        \
+				    IP6_FRAG_NO_UPPER);                                            \
+			AX_RULE_END(1, id);                                                        \
+		}                                                                                  \
+	} while (0)
+
+/* RFC 9293 section 3.1: walks the options and looks at their lengths only. */
+__noinline int ax_tcp_options_broken(struct xdp_md *ctx, __u32 offset, __u32 length)
+{
+	void *data_end = ax_data_end(ctx);
+	__u8 *option = ax_data(ctx) + (offset & AX_MAX_OFFSET);
+	__u32 at = 0;
+
+	for (int i = 0; i < 40; i++) {
+		__u8 *kind;
+
+		if (at >= length)
+			return 0;
+		at &= 63;
+		kind = option + at;
+		if ((void *)(kind + 1) > data_end)
+			return 1;
+		if (*kind == 0)
+			return 0;
+		if (*kind == 1) {
+			at++;
+			continue;
+		}
+		if (at + 2 > length || (void *)(kind + 2) > data_end)
+			return 1;
+		if (kind[1] < 2 || at + kind[1] > length)
+			return 1;
+		at += kind[1];
+	}
+	return 0;
+}
+
+static __always_inline int ax_parse_tcp(struct xdp_md *ctx, struct ax_packet *pkt)
+{
+	struct tcphdr *tcp = ax_data(ctx) + (pkt->l4_offset & AX_MAX_OFFSET);
+	int whole = pkt->fragment == AX_FRAGMENT_NONE;
+	__u32 header, f;
+
+	AX_RULE_SHORT(pkt->l4_bytes < sizeof(*tcp) || (void *)(tcp + 1) > ax_data_end(ctx),
+		      TCP_TRUNCATED);
+	header = tcp->doff * 4;
+	AX_RULE_END(header < sizeof(*tcp) || (whole && header > pkt->l4_bytes), TCP_DATA_OFFSET);
+	pkt->tcp_flags = f = ((__u8 *)tcp)[13];
+	pkt->sport = tcp->source;
+	pkt->dport = tcp->dest;
+	/* An ACK without SYN, FIN and RST is nearly every segment there is. */
+	if (unlikely((f & (AX_TCP_ACK | AX_TCP_SYN | AX_TCP_FIN | AX_TCP_RST)) != AX_TCP_ACK)) {
+		AX_RULE(!(f & 63), TCP_NO_FLAGS);
+		AX_RULE((f & (AX_TCP_SYN | AX_TCP_FIN)) == (AX_TCP_SYN | AX_TCP_FIN), TCP_SYN_FIN);
+		AX_RULE((f & (AX_TCP_SYN | AX_TCP_RST)) == (AX_TCP_SYN | AX_TCP_RST), TCP_SYN_RST);
+		AX_RULE((f & (AX_TCP_FIN | AX_TCP_RST)) == (AX_TCP_FIN | AX_TCP_RST), TCP_FIN_RST);
+		AX_RULE(!(f & (AX_TCP_SYN | AX_TCP_RST | AX_TCP_ACK)), TCP_NO_ACK);
+	}
+	AX_RULE(!tcp->source || !tcp->dest, TCP_PORT_ZERO);
+	/* The layout nearly all stacks send (NOP NOP TS) needs no walk. */
+	if (whole && header > sizeof(*tcp) &&
+	    pkt->settings->action[AX_R_TCP_OPTION_LENGTH] != AX_ACTION_OFF) {
+		__be32 *first = (void *)(tcp + 1);
+
+		if (unlikely(header != 32 || (void *)(first + 1) > ax_data_end(ctx) ||
+			     *first != bpf_htonl(0x0101080a)))
+			AX_RULE(ax_tcp_options_broken(ctx, pkt->l4_offset + sizeof(*tcp),
+						      header - sizeof(*tcp)),
+				TCP_OPTION_LENGTH);
+	}
+	return AX_CONTINUE;
+}
+
+static __always_inline int ax_parse_udp(struct xdp_md *ctx, struct ax_packet *pkt)
+{
+	struct udphdr *udp = ax_data(ctx) + (pkt->l4_offset & AX_MAX_OFFSET);
+	__u32 length;
+
+	AX_RULE_SHORT(pkt->l4_bytes < sizeof(*udp) || (void *)(udp + 1) > ax_data_end(ctx),
+		      UDP_TRUNCATED);
+	length = bpf_ntohs(udp->len);
+	AX_RULE_END(length < sizeof(*udp) ||
+			    (pkt->fragment == AX_FRAGMENT_NONE && length > pkt->l4_bytes),
+		    UDP_LENGTH);
+	pkt->sport = udp->source;
+	pkt->dport = udp->dest;
+	AX_RULE(!udp->dest, UDP_PORT_ZERO);
+	if (pkt->family == 6 && unlikely(!udp->check)) {
+		__u16 port = bpf_ntohs(udp->dest);
+
+		AX_RULE(port != AX_PORT_GUE && port != AX_PORT_GUE_ALT && port != AX_PORT_VXLAN &&
+				port != AX_PORT_GENEVE,
+			UDP6_NO_CHECKSUM);
+	}
+	return AX_CONTINUE;
+}
+
+static __always_inline int ax_parse_icmp4(struct xdp_md *ctx, struct ax_packet *pkt)
+{
+	struct icmphdr *icmp = ax_data(ctx) + (pkt->l4_offset & AX_MAX_OFFSET);
+
+	if (pkt->fragment != AX_FRAGMENT_LATER)
+		AX_RULE_END(pkt->l4_bytes < sizeof(*icmp) || (void *)(icmp + 1) > ax_data_end(ctx),
+			    ICMP_TRUNCATED);
+	AX_RULE(pkt->fragment, ICMP_FRAGMENTED);
+	if (pkt->fragment == AX_FRAGMENT_LATER || (void *)(icmp + 1) > ax_data_end(ctx))
+		return AX_CONTINUE;
+	AX_RULE(icmp->type == ICMP_REDIRECT, ICMP_REDIRECT);
+	/* RFC 6918 */
+	AX_RULE(icmp->type == 4 || icmp->type == 6 || (icmp->type >= 15 && icmp->type <= 18) ||
+			(icmp->type >= 30 && icmp->type <= 39),
+		ICMP_DEPRECATED);
+	return AX_CONTINUE;
+}
+
+static __always_inline int ax_parse_icmp6(struct xdp_md *ctx, struct ax_packet *pkt)
+{
+	__u8 *icmp = ax_data(ctx) + (pkt->l4_offset & AX_MAX_OFFSET);
+
+	if (pkt->fragment != AX_FRAGMENT_LATER)
+		AX_RULE_SHORT(pkt->l4_bytes < 4 || (void *)(icmp + 4) > ax_data_end(ctx),
+			      ICMP_TRUNCATED);
+	AX_RULE(pkt->fragment, ICMP_FRAGMENTED);
+	if (pkt->fragment == AX_FRAGMENT_LATER || (void *)(icmp + 4) > ax_data_end(ctx))
+		return AX_CONTINUE;
+	if (*icmp >= 133 && *icmp <= 137) { /* RFC 4861 */
+		AX_RULE(pkt->fragment, ND_FRAGMENTED);
+		AX_RULE(pkt->ttl != 255, ND_HOP_LIMIT);
+		AX_RULE(*icmp == 137, ICMP_REDIRECT);
+	}
+	return AX_CONTINUE;
+}
+
+static __always_inline int ax_parse_transport(struct xdp_md *ctx, struct ax_packet *pkt)
+{
+	if (unlikely(pkt->fragment == AX_FRAGMENT_LATER && pkt->proto != IPPROTO_ICMP &&
+		     pkt->proto != IPPROTO_ICMPV6))
+		return AX_CONTINUE;
+	if (likely(pkt->proto == IPPROTO_TCP))
+		return ax_parse_tcp(ctx, pkt);
+	if (pkt->proto == IPPROTO_UDP)
+		return ax_parse_udp(ctx, pkt);
+	if (pkt->proto == IPPROTO_ICMP && pkt->family == 4)
+		return ax_parse_icmp4(ctx, pkt);
+	if (pkt->proto == IPPROTO_ICMPV6 && pkt->family == 6)
+		return ax_parse_icmp6(ctx, pkt);
+	return AX_CONTINUE;
+}
+
+#endif
