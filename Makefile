@@ -18,7 +18,8 @@ ARCH_INCLUDE := $(firstword $(wildcard /usr/include/$(shell uname -m)-linux-gnu)
 BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -Wall -Wextra -Werror -Wno-unused-function \
 	-Iinclude -Ibpf $(addprefix -isystem ,$(ARCH_INCLUDE))
 CXXFLAGS ?= -O2 -g
-ALL_CXXFLAGS := -std=c++20 -Wall -Wextra -Wshadow -Werror $(CXXFLAGS) \
+# -Wno-restrict: g++ 12 sees overlaps in std::string's own operator+ (its bug 105651).
+ALL_CXXFLAGS := -std=c++20 -Wall -Wextra -Wshadow -Werror -Wno-restrict $(CXXFLAGS) \
 	-DAX_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD)/skel -MMD -MP
 LIBS := -lbpf -lxdp -lelf -lz -lfmt -lpcap -lmnl
 TEST_LIBS := -lgtest -lgmock -lpthread
@@ -32,8 +33,9 @@ SUPPORT_SKELS := $(patsubst tests/support/%.bpf.c,$(BUILD)/skel/%.skel.h,$(wildc
 TEST_SUITES := unit prog net
 test_obj = $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/$(1)/*_test.cpp))
 
-.PHONY: all
-all: $(BUILD)/anycast-xdp
+.PHONY: all build
+all: $(BUILD)/anycast-xdp ## the binary
+build: all
 
 $(BUILD)/anycast-xdp: $(BUILD)/user/main.o $(BUILD)/libanycast.a
 	$(call say,LINK,$@)
@@ -63,12 +65,67 @@ $(BUILD)/%.o: %.cpp | $(SKELS) $(SUPPORT_SKELS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CXX) $(ALL_CXXFLAGS) $(if $(filter tests/%,$<),-Itests) -c $< -o $@
 
+# A suite is its *_test.cpp and the test support; the demo is a program of its own.
 define SUITE
 $(BUILD)/$(1)_test: $(call test_obj,$(1)) $(SUPPORT_OBJ) $(BUILD)/libanycast.a
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) $$(TEST_LIBS)
 endef
 $(foreach suite,$(TEST_SUITES),$(eval $(call SUITE,$(suite))))
+
+$(BUILD)/demo: $(BUILD)/tests/net/demo.o $(filter-out %/gtest_main.o,$(SUPPORT_OBJ)) $(BUILD)/libanycast.a
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# ---- what people call ---------------------------------------------------------------------------
+JOBS ?= $(shell nproc)
+# Steps that need root are elevated where the caller is not.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+PACKAGES := $(shell sed 's/\#.*//' tools/packages)
+
+.PHONY: deps
+deps: ## install Debian's packages that building and testing need (idempotent)
+	$(Q)dpkg -s $(PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; }
+
+.PHONY: demo
+demo: deps ## two edges, three backends, real BGP and TCP in namespaces: the main job, shown
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/anycast-xdp $(BUILD)/demo
+	$(Q)$(SUDO) $(BUILD)/demo
+
+.PHONY: check
+check: deps ## build everything and run all tests; the last line counts them
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(TEST_SUITES:%=$(BUILD)/%_test)
+	$(Q)tools/run-suites $(TEST_SUITES:%=$(BUILD)/%_test)
+
+.PHONY: test test-root
+test: $(BUILD)/unit_test ## unit tests: no root, no kernel
+	$(Q)$(BUILD)/unit_test
+test-root: all $(BUILD)/prog_test $(BUILD)/net_test ## the program under BPF_PROG_TEST_RUN, and namespaces
+	$(Q)tools/run-suites $(BUILD)/prog_test $(BUILD)/net_test
+
+.PHONY: test-vm
+test-vm: all $(BUILD)/prog_test ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
+	$(Q)tests/vm/run --kernels "$(or $(KERNELS),ci)" -- $(BUILD)/prog_test
+
+.PHONY: install
+install: $(BUILD)/anycast-xdp ## copy the binary to $(DESTDIR)/usr/sbin
+	install -D -m 0755 $(BUILD)/anycast-xdp $(DESTDIR)/usr/sbin/anycast-xdp
+
+SOURCES = $(shell git ls-files '*.h' '*.c' '*.cpp')
+.PHONY: format lint
+format: ## clang-format, in place
+	$(Q)clang-format -i $(SOURCES)
+lint: all ## formatting, clang-tidy, shellcheck, include directions
+	$(Q)tools/lint $(BUILD)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BUILD)
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 .PRECIOUS: $(BUILD)/bpf/%.bpf.o $(BUILD)/skel/%.skel.h $(BUILD)/%.o

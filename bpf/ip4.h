@@ -90,9 +90,11 @@ __noinline int ax_ip4_options(struct xdp_md *ctx)
 			AX_UNSEEN(pkt->cursor) = at + 1;
 			continue;
 		}
-		AX_RULE_END(left < 2 || (void *)(option + 2) > ax_data_end(ctx) || option[1] < 2 ||
-				    option[1] > left,
-			    IP4_OPTION_LENGTH);
+		if (left < 2 || (void *)(option + 2) > ax_data_end(ctx) || option[1] < 2 ||
+		    option[1] > left) {
+			AX_RULE(1, IP4_OPTION_LENGTH);
+			return AX_CONTINUE;
+		}
 		rule = ax_option_rule(*option);
 		if (rule && ax_broken(pkt->half, rule, pkt->bytes))
 			return rule;
@@ -108,6 +110,15 @@ static __always_inline int ax_special_source(__u32 a)
 	       (a >> 8) == 0xc63364 || (a >> 8) == 0xcb0071;
 }
 
+/* A DHCP client has no address yet, nor has a switch that asks for groups (RFC 4541 section 2.1.1).
+ */
+static __always_inline int ax_may_be_unaddressed(const struct iphdr *ip, __u32 source,
+						 __u32 destination)
+{
+	return source == 0 && (destination == 0xffffffff ||
+			       (ip->protocol == IPPROTO_IGMP && destination >> 28 == 14));
+}
+
 /* RFC 1812 section 5.3.7, RFC 6890 */
 static __always_inline int ax_check_ip4_addresses(const struct ax_packet *pkt,
 						  const struct iphdr *ip)
@@ -116,8 +127,7 @@ static __always_inline int ax_check_ip4_addresses(const struct ax_packet *pkt,
 	__u32 destination = bpf_ntohl(ip->daddr);
 	__u32 first = source >> 24;
 
-	/* A DHCP client has no address yet. */
-	AX_RULE((first == 0 && !(source == 0 && destination == 0xffffffff)) || first == 127 ||
+	AX_RULE((first == 0 && !ax_may_be_unaddressed(ip, source, destination)) || first == 127 ||
 			first >= 224,
 		IP4_SRC_MARTIAN);
 	AX_RULE((destination >> 24) == 0 || (destination >> 24) == 127, IP4_DST_MARTIAN);

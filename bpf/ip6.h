@@ -67,7 +67,6 @@ __noinline int ax_walk_chain(struct xdp_md *ctx)
 
 		if (!ax_is_ext(proto))
 			return AX_CONTINUE;
-		AX_RULE(proto == IPPROTO_HOPOPTS && i, IP6_HOPOPT_LATE);
 		ext = ax_data(ctx) + (offset & AX_MAX_OFFSET);
 		if (pkt->l4_bytes < sizeof(*ext) || offset > AX_MAX_OFFSET ||
 		    (void *)(ext + 1) > ax_data_end(ctx)) {
@@ -84,6 +83,7 @@ __noinline int ax_walk_chain(struct xdp_md *ctx)
 			AX_RULE_END(pkt->fragment == AX_FRAGMENT_FIRST, IP6_FRAG_NO_UPPER);
 			AX_RULE_END(1, IP6_EXT_TRUNCATED);
 		}
+		AX_RULE(proto == IPPROTO_HOPOPTS && i, IP6_HOPOPT_LATE);
 		/* RFC 5095 (0), RFC 9288 section 3.5.2 (1: Nimrod, 3: RPL inside its domain) */
 		AX_RULE(proto == IPPROTO_ROUTING &&
 				(ext->type == 0 || ext->type == 1 || ext->type == 3),
@@ -93,6 +93,7 @@ __noinline int ax_walk_chain(struct xdp_md *ctx)
 
 			AX_RULE(fragments, IP6_FRAG_NESTED);
 			fragments = 1;
+			pkt->flags |= AX_PACKET_FRAG_HEADER;
 			reason = ax_check_ip6_fragment(pkt, (void *)ext);
 			if (reason)
 				return reason;
@@ -172,6 +173,7 @@ static __always_inline int ax_parse_ip6(struct xdp_md *ctx, struct ax_packet *pk
 		reason = ax_walk_chain(ctx);
 		pkt->proto = saved->proto;
 		pkt->fragment = saved->fragment;
+		pkt->flags = saved->flags;
 		pkt->l4_offset = saved->l4_offset;
 		pkt->l4_bytes = saved->l4_bytes;
 	}

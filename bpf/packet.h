@@ -29,8 +29,9 @@ enum ax_fragment {
 };
 
 enum ax_packet_flags {
-	AX_PACKET_BAD_CSUM = 1, /* IPv4 header checksum */
-	AX_PACKET_INNER = 2,	/* was decapsulated here: never steered */
+	AX_PACKET_BAD_CSUM = 1,	   /* IPv4 header checksum */
+	AX_PACKET_FRAG_HEADER = 4, /* has an IPv6 fragment header, be it an atomic one */
+	AX_PACKET_INNER = 2,	   /* was decapsulated here: never steered */
 };
 
 struct ax_packet {
@@ -122,7 +123,8 @@ static __always_inline int ax_load(struct ax_packet *pkt)
 	pkt->ctl = ax_control();
 	if (!pkt->ctl)
 		return -1;
-	pkt->half &= 1;
+	pkt->half &= 1; /* bounds that the verifier has forgotten */
+	pkt->l3_offset &= 31;
 	pkt->settings = &pkt->ctl->half[pkt->half];
 	return 0;
 }

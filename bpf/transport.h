@@ -107,12 +107,13 @@ static __always_inline int ax_parse_udp(struct xdp_md *ctx, struct ax_packet *pk
 
 	AX_RULE_SHORT(pkt->l4_bytes < sizeof(*udp) || (void *)(udp + 1) > ax_data_end(ctx),
 		      UDP_TRUNCATED);
-	length = bpf_ntohs(udp->len);
-	AX_RULE_END(length < sizeof(*udp) ||
-			    (pkt->fragment == AX_FRAGMENT_NONE && length > pkt->l4_bytes),
-		    UDP_LENGTH);
 	pkt->sport = udp->source;
 	pkt->dport = udp->dest;
+	/* The rest is about whole datagrams: of a fragmented one the host's reassembly judges. */
+	if (unlikely(pkt->fragment))
+		return AX_CONTINUE;
+	length = bpf_ntohs(udp->len);
+	AX_RULE(length < sizeof(*udp) || length > pkt->l4_bytes, UDP_LENGTH);
 	AX_RULE(!udp->dest, UDP_PORT_ZERO);
 	if (pkt->family == 6 && unlikely(!udp->check)) {
 		__u16 port = bpf_ntohs(udp->dest);
@@ -153,7 +154,8 @@ static __always_inline int ax_parse_icmp6(struct xdp_md *ctx, struct ax_packet *
 	if (pkt->fragment == AX_FRAGMENT_LATER || (void *)(icmp + 4) > ax_data_end(ctx))
 		return AX_CONTINUE;
 	if (*icmp >= 133 && *icmp <= 137) { /* RFC 4861 */
-		AX_RULE(pkt->fragment, ND_FRAGMENTED);
+		/* RFC 6980 section 5: with any fragment header, an atomic one too */
+		AX_RULE(pkt->flags & AX_PACKET_FRAG_HEADER, ND_FRAGMENTED);
 		AX_RULE(pkt->ttl != 255, ND_HOP_LIMIT);
 		AX_RULE(*icmp == 137, ICMP_REDIRECT);
 	}

@@ -75,7 +75,7 @@
 	X(IP4_FRAG_BEYOND,   105, RULE, DROP,  "ip4_frag_beyond",     "RFC 791 section 3.1", "fragment that ends beyond 65535") \
 	X(IP4_FRAG_TINY,     106, RULE, DROP,  "ip4_frag_tiny",       "RFC 1858 section 3", "first TCP fragment too short for the TCP header") \
 	X(IP4_FRAG_OFFSET1,  107, RULE, DROP,  "ip4_frag_offset1",    "RFC 1858 section 4, 3128", "TCP fragment at offset 1, which would overwrite the flags") \
-	X(IP4_SRC_MARTIAN,   108, RULE, DROP,  "ip4_src_martian",     "RFC 1812 section 5.3.7, 6890", "source in 0/8 (except 0.0.0.0 to broadcast, DHCP), 127/8, 224/4 or 240/4") \
+	X(IP4_SRC_MARTIAN,   108, RULE, DROP,  "ip4_src_martian",     "RFC 1812 section 5.3.7, 6890", "source in 0/8 (except 0.0.0.0 for DHCP and IGMP), 127/8, 224/4 or 240/4") \
 	X(IP4_DST_MARTIAN,   109, RULE, DROP,  "ip4_dst_martian",     "RFC 1812 section 5.3.7, 6890", "destination in 0/8 or 127/8") \
 	X(IP4_LAND,          110, RULE, DROP,  "ip4_land",            "CVE-1999-0016", "source address equals destination address") \
 	X(IP4_SRC_SPECIAL,   111, RULE, OFF,   "ip4_src_special",     "RFC 6890", "private, shared (CGNAT), link-local or documentation source") \

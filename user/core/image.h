@@ -15,6 +15,9 @@
 
 namespace anycast {
 
+inline constexpr std::size_t kMaxLocalAddresses = 256; // of [gtsm] local and [tunnel] addresses
+inline constexpr std::size_t kMaxEdges = 1024;
+
 // What compiling needs to know about the node and the interface; net/ gathers it.
 struct NodeFacts {
 	std::vector<Address> interface_addresses; // of the attached interface, link-local included
@@ -24,7 +27,8 @@ struct NodeFacts {
 // An id is kept as long as its thing exists, and reused afterwards with the next generation number,
 // so that a flow entry can tell.
 struct Named {
-	std::string name; // VIP: its name; backend: "pool/backend"; peer: its address
+	std::string name;     // VIP: its name; backend: "pool/backend"; peer: its address
+	std::string identity; // VIP: address, port, protocol; backend: address. Another: another thing
 	std::uint16_t gen = 0;
 	bool used = false;
 	bool operator==(const Named &) const = default;

@@ -54,13 +54,13 @@ struct AttachReport {
 	Attached attached;
 	bool replaced = false; // an older program of ours was there: maps and flows were kept
 	std::uint32_t generation = 0;
+	std::uint64_t digest = 0;
 	DataplaneSizes sizes{};
 	std::uint32_t verified_instructions = 0;
 	std::vector<std::string> warnings; // "native XDP refused by veth0 (...): attached in generic mode"
 };
 
 // Load, fill, attach (or replace atomically), verify. On an error nothing has changed.
-// `toml` is the configuration's text to be kept as the applied one.
 Result<AttachReport> attach(const Paths &paths, const std::string &interface, const Config &config,
 			    const AttachOptions &options);
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,16 @@ struct DataplaneSizes {
 // What [limits] comes to on this machine (flow tables are rounded up to a power of two per CPU).
 DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus);
 
+// [limits] inserts_per_second as ax_ctl.insert_limit counts it: per window of 16 jiffies.
+std::uint32_t inserts_per_window(std::uint32_t per_second);
+
+// The generation behind this one: 0 means "never configured", and the parity goes on alternating when
+// the number wraps.
+inline std::uint32_t next_generation(std::uint32_t generation)
+{
+	return generation + 1 ? generation + 1 : 2;
+}
+
 class Dataplane {
 public:
 	// Names of all maps, in the order `map list` shows them.
@@ -52,6 +63,7 @@ public:
 	Status write_control(const ax_ctl &ctl); // all of it: before the program is attached only
 	Status set_generation(std::uint32_t generation);
 	Status set_insert_limit(std::uint32_t per_window);
+	Status set_active(std::uint32_t instance); // under a dispatcher
 	Status set_clock(std::uint64_t ns); // replay
 	Result<ax_trace> trace() const;	    // replay
 
@@ -59,15 +71,23 @@ public:
 	// it or nothing. On an error the running half is as it was. Returns the new generation.
 	Result<std::uint32_t> apply(const Image &image);
 
-	// What the running half holds, so that it can be compared and shown.
+	// Does the running half hold just this image? (The ids' names are not in the maps.)
+	Result<bool> holds(const Image &image) const;
+	// What the running half holds, so that it can be shown.
 	Result<std::vector<ax_slot>> read_slots(std::uint32_t first, std::uint32_t count) const;
 
-	Result<std::vector<ReasonCount>> reasons() const; // all rows of the reason table, zero ones too
+	// All rows of the reason table, zero ones too: each packet once; and, besides, rules that only
+	// count and notes.
+	Result<std::vector<ReasonCount>> reasons() const;
+	Result<std::vector<ReasonCount>> notes() const;
 	Result<std::vector<ax_counter>> vip_counters() const;
 	Result<std::vector<ax_counter>> backend_counters() const;
 	Result<std::vector<ax_peer_counters>> peer_counters() const;
 
 private:
+	Status fill(const Image &image, std::uint32_t half);
+	Status clear_reused_counters(const Image &image, std::uint32_t running);
+
 	std::map<std::string, Map, std::less<>> maps_;
 };
 

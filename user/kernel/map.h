@@ -35,8 +35,11 @@ public:
 	[[nodiscard]] std::uint32_t btf_id() const { return btf_id_; }
 	[[nodiscard]] std::uint32_t btf_value_type_id() const { return btf_value_; }
 
-	// Whole array, or nullptr where the map or the kernel has no mapping.
+	// Whole array, or nullptr where the map or the kernel has no mapping. Read-only where the pin is.
 	[[nodiscard]] std::byte *mapped() const { return mapped_; }
+	[[nodiscard]] bool writable() const { return writable_; } // through mapped()
+	// What the kernel accounts for this map, in bytes; 0 where it does not say.
+	[[nodiscard]] std::uint64_t memory() const;
 
 	Status update(const void *key, const void *value, std::uint64_t flags = BPF_ANY);
 	Result<bool> lookup(const void *key, void *value) const; // false: no such key
@@ -48,8 +51,9 @@ public:
 	Status write(std::uint32_t first, std::span<const std::byte> values);
 	Status read(std::uint32_t first, std::span<std::byte> values) const;
 
-	// Per-CPU arrays: the sum over all CPUs of the value's 64-bit words.
+	// Per-CPU arrays: the sum over all CPUs of the value's 64-bit words; and all CPUs set to 0.
 	Result<std::vector<std::uint64_t>> sum(std::uint32_t index) const;
+	Status clear(std::uint32_t index);
 
 	template <typename T> Status write_at(std::uint32_t first, std::span<const T> values)
 	{
@@ -69,6 +73,7 @@ private:
 	std::uint32_t key_size_ = 0, value_size_ = 0, max_entries_ = 0, flags_ = 0;
 	std::uint32_t btf_id_ = 0, btf_value_ = 0;
 	std::byte *mapped_ = nullptr;
+	bool writable_ = false; // the mapping: a pin may be readable only
 	std::size_t mapped_bytes_ = 0;
 };
 

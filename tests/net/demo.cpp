@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// `make demo`: what anycast-xdp is for, shown with real daemons and real traffic in a lab of its
+// own (tests/support/lab.h). Ends with 1 if one of the points does not hold.
+#include <cmath>
+#include <chrono>
+#include <cstdio>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "support/bad_frames.h"
+#include "support/cli.h"
+#include "support/isolation.h"
+#include "support/raw_sender.h"
+
+namespace anycast::test {
+
+namespace {
+
+constexpr int kRequests = 600;
+constexpr int kCopies = 5;			 // of each malformed frame
+constexpr int kSpoofed = 200;			 // rounds of spoofed BGP for each edge
+constexpr std::uint64_t kUploadBytes = 16 << 20; // each
+constexpr int kUploads = 6;
+constexpr unsigned kLossPer10000 = 100;
+constexpr std::uint64_t kDownloadRate = 4 << 20; // bytes a second
+
+class Report {
+public:
+	template <typename... T> void section(fmt::format_string<T...> format, T &&...arguments)
+	{
+		fmt::print("\n{}\n", fmt::format(format, std::forward<T>(arguments)...));
+	}
+	template <typename... T> void say(fmt::format_string<T...> format, T &&...arguments)
+	{
+		fmt::print("        {}\n", fmt::format(format, std::forward<T>(arguments)...));
+	}
+	template <typename... T>
+	void check(bool holds, fmt::format_string<T...> format, T &&...arguments)
+	{
+		const std::string text = fmt::format(format, std::forward<T>(arguments)...);
+		fmt::print("  {}  {}\n", holds ? "ok  " : "FAIL", text);
+		std::fflush(stdout);
+		if (!holds)
+			failed_.push_back(text);
+		checks_++;
+	}
+	int conclude(double seconds) const
+	{
+		fmt::print("\n{} checks, {} failed, {:.1f} s\n", checks_, failed_.size(), seconds);
+		for (const std::string &text : failed_)
+			fmt::print("failed: {}\n", text);
+		return failed_.empty() ? 0 : 1;
+	}
+
+private:
+	int checks_ = 0;
+	std::vector<std::string> failed_;
+};
+
+std::string text_of(const Mac &mac)
+{
+	return fmt::format("{:02x}", fmt::join(mac, ":"));
+}
+
+class Demo {
+public:
+	int run();
+
+private:
+	void attach();
+	void shares();
+	void gtsm();
+	void malformed();
+	void loss();
+	void machines();
+	void failover();
+
+	std::vector<std::uint64_t> steered() const; // by edge
+	void answering(const std::string &when, const std::vector<bool> &expected);
+
+	Report report_;
+	Cli cli_;
+	Lab lab_;
+};
+
+std::string first_line(const std::string &text)
+{
+	return text.substr(0, text.find('\n'));
+}
+
+std::vector<std::uint64_t> Demo::steered() const
+{
+	std::vector<std::uint64_t> result;
+	for (const auto &edge : lab_.edges)
+		result.push_back(cli_.stats(edge->netns).of("steered"));
+	return result;
+}
+
+void Demo::attach()
+{
+	report_.section("0  The lab: client - router - {{edge1, edge2}} and backends {{b1, b2, "
+			"b3}}, VIP {}",
+			kVip);
+	lab_.start_servers();
+	lab_.start_routing();
+	report_.check(lab_.sessions_established(), "BIRD: two eBGP sessions Established, BFD Up");
+	report_.check(lab_.next_hops() == 2, "the router's kernel has {} next hops for the VIP",
+		      lab_.next_hops());
+	lab_.resolve_neighbours();
+	for (const auto &backend : lab_.backends)
+		report_.say("{}: {}", backend->netns.name(),
+			    first_line(cli_.attach_backend(lab_, *backend)));
+	for (const auto &edge : lab_.edges)
+		report_.say("{}: {}", edge->netns.name(),
+			    first_line(cli_.attach_edge(lab_, *edge)));
+	const Reply reply = http_get(lab_.client, kWww, "/");
+	report_.check(reply.ok, "first request over the VIP answered by {}{}",
+		      first_line(reply.body), reply.error);
+}
+
+void Demo::shares()
+{
+	report_.section("1  {} HTTP requests: each backend's share beside the table's", kRequests);
+	const auto before = steered();
+	std::map<std::string, int> answers;
+	int bad = 0;
+	for (int i = 0; i < kRequests; i++) {
+		const Reply reply = http_get(lab_.client, kWww, "/");
+		answers[first_line(reply.body)]++;
+		if (!reply.ok && bad++ == 0)
+			report_.say("first failure: {}", reply.error);
+	}
+	report_.check(bad == 0, "{} of {} requests answered", kRequests - bad, kRequests);
+
+	for (const BackendStats &backend : cli_.stats(lab_.edges[0]->netns).backends) {
+		const int got = answers[backend.name];
+		const double expected = kRequests * backend.share;
+		// Binomial; four standard deviations fail one run in 16000.
+		const double tolerance = 4 * std::sqrt(expected * (1 - backend.share));
+		report_.check(std::abs(got - expected) <= tolerance,
+			      "{}: {:3} answers = {:4.1f} %   table {:4.1f} % = {:.0f} +- {:.0f}",
+			      backend.name, got, 100.0 * got / kRequests, 100 * backend.share,
+			      expected, tolerance);
+	}
+	const auto after = steered();
+	report_.check(after[0] > before[0] && after[1] > before[1],
+		      "both edges steered: edge1 {} packets, edge2 {}", after[0] - before[0],
+		      after[1] - before[1]);
+}
+
+void Demo::gtsm()
+{
+	report_.section("2  Spoofed BGP with TTL 64, in the router's name (RFC 5082)");
+	const std::string before = lab_.router_bird->ask("show protocols");
+	const RawSender sender(lab_.router_lan());
+	for (const auto &edge : lab_.edges) {
+		const auto frames = spoofed_bgp(text_of(sender.mac()), text_of(mac_of(edge->nic())),
+						kRouterAddress, edge->address);
+		const std::uint64_t counted = cli_.drops(edge->netns).of("gtsm_ttl");
+		std::uint64_t sent = 0;
+		for (int i = 0; i < kSpoofed / static_cast<int>(frames.size()); i++)
+			for (const Packet &frame : frames) {
+				sender.send(frame);
+				sent++;
+			}
+		const std::uint64_t dropped = cli_.drops(edge->netns).of("gtsm_ttl") - counted;
+		report_.check(dropped == sent, "{}: {} sent, {} dropped as gtsm_ttl",
+			      edge->netns.name(), sent, dropped);
+	}
+	// The lines carry the time of the last change.
+	report_.check(lab_.sessions_established() &&
+			      lab_.router_bird->ask("show protocols") == before,
+		      "both sessions stayed Established");
+}
+
+void Demo::malformed()
+{
+	report_.section("3  Malformed frames to the VIP, {} of each", kCopies);
+	const Node &edge = *lab_.edges[0];
+	const RawSender sender(lab_.router_lan());
+	const auto frames = malformed_frames(text_of(sender.mac()), text_of(mac_of(edge.nic())));
+	const Stats before = cli_.drops(edge.netns);
+	for (const BadFrame &bad : frames)
+		for (int i = 0; i < kCopies; i++)
+			sender.send(bad.frame);
+	const Stats after = cli_.drops(edge.netns);
+	std::uint64_t total = 0;
+	for (const auto &[label, packets] : after.reasons)
+		total += packets - before.of(label);
+	for (const BadFrame &bad : frames) {
+		const std::uint64_t dropped = after.of(bad.rule) - before.of(bad.rule);
+		report_.check(dropped == kCopies, "{:18} {:2} dropped   {}", bad.rule, dropped,
+			      bad.what);
+	}
+	report_.check(total == frames.size() * kCopies, "{} sent, {} dropped: nothing else was",
+		      frames.size() * kCopies, total);
+}
+
+void Demo::loss()
+{
+	report_.section(
+		"4  Loss before the edge: {} uploads of {} MiB, {:.1f} % of the segments dropped",
+		kUploads, kUploadBytes >> 20, kLossPer10000 / 100.0);
+	lab_.programs.drop(20260101, kLossPer10000, kVip, kSink.port);
+	for (int i = 0; i < kUploads; i++) {
+		const Upload sent = upload(lab_.client, kSink, kUploadBytes);
+		if (!sent.ok)
+			report_.check(false, "upload {}: {}", i + 1, sent.error);
+	}
+	lab_.programs.stop_dropping();
+	const DropperCounts truth = lab_.programs.dropped();
+
+	LossTotals reported;
+	for (const auto &edge : lab_.edges)
+		reported += cli_.loss(edge->netns, "sink");
+	report_.check(reported.flows == kUploads && reported.unmeasured == 0,
+		      "`loss` lists {} flows, {} of them without a figure", reported.flows,
+		      reported.unmeasured);
+	for (const auto &[kind, flows] : reported.kinds)
+		for (const auto &[basis, ignored] : reported.bases)
+			report_.say("kind {}, basis {}", kind, basis);
+	const double error = truth.first_lost
+				     ? 100.0 * (static_cast<double>(reported.lost) /
+							static_cast<double>(truth.first_lost) -
+						1)
+				     : 100;
+	report_.say("                    truth   reported");
+	report_.say("segments         {:8}   {:8}", truth.segments, reported.of);
+	report_.say("lost             {:8}   {:8}   ({} lost retransmissions besides)",
+		    truth.first_lost, reported.lost, truth.again_lost);
+	report_.say("reordered        {:8}   {:8}", 0, reported.reordered);
+	report_.say("evicted {}, unrepaired {}, resync {}, retransmissions seen {}",
+		    reported.evicted, reported.unrepaired, reported.resync, reported.rtx_seen);
+	report_.check(truth.first_lost >= 100, "the dropper lost {} first transmissions",
+		      truth.first_lost);
+	report_.check(std::abs(error) <= 5, "reported {:+.1f} % off the truth (at most 5)", error);
+}
+
+// `expected`: which edges must have carried requests, and which must not.
+void Demo::answering(const std::string &when, const std::vector<bool> &expected)
+{
+	constexpr int kProbes = 60;
+	const auto before = steered();
+	std::map<std::string, int> answers;
+	int good = 0;
+	for (int i = 0; i < kProbes; i++) {
+		const Reply reply = http_get(lab_.client, kWww, "/");
+		good += reply.ok;
+		answers[first_line(reply.body)]++;
+	}
+	const auto after = steered();
+	bool right = good == kProbes;
+	std::string carried, names;
+	for (std::size_t i = 0; i < expected.size(); i++) {
+		right = right && (after[i] > before[i]) == expected[i];
+		carried += fmt::format("{}edge{} {} packets", i ? ", " : "", i + 1,
+				       after[i] - before[i]);
+	}
+	for (const auto &[name, number] : answers)
+		names += fmt::format(" {} {}", name, number);
+	report_.check(right, "{}: {} of {} answered ({} ); {}", when, good, kProbes, names,
+		      carried);
+}
+
+void Demo::machines()
+{
+	report_.section("5  Machine 1, machine 2, both: edges stopped and started, the VIP goes on "
+			"answering");
+	lab_.stop_edge(1, true);
+	report_.check(lab_.await_next_hops(1, milliseconds(5000)), "edge2 stopped: one next hop");
+	answering("edge1 alone", {true, false});
+	lab_.start_edge(1);
+	lab_.stop_edge(0, true);
+	report_.check(lab_.await_next_hops(1, milliseconds(5000)),
+		      "edge2 started, edge1 stopped: one next hop");
+	answering("edge2 alone", {false, true});
+	lab_.start_edge(0);
+	report_.check(lab_.next_hops() == 2, "edge1 started: two next hops");
+	answering("both", {true, true});
+}
+
+void Demo::failover()
+{
+	report_.section("6  A download of {} MiB at {} MiB/s; the edge that carries it disappears",
+			16, kDownloadRate >> 20);
+	const std::string copy = std::string(kLabDir) + "/copy";
+	const std::uint64_t third = (16 << 20) / 3;
+	std::vector<std::uint64_t> start = steered(), at_third;
+	std::size_t carrier = 2;
+
+	const Download got = http_download(
+		lab_.client, kWww, "/big", copy, kDownloadRate, [&](std::uint64_t bytes) {
+			if (carrier < 2 || bytes < third)
+				return;
+			at_third = steered();
+			carrier = at_third[0] - start[0] > at_third[1] - start[1] ? 0 : 1;
+			lab_.stop_edge(carrier, false);
+		});
+	const auto end = steered();
+	if (carrier == 2) {
+		report_.check(false, "download: {}", got.error);
+		return;
+	}
+	const std::size_t other = 1 - carrier;
+	report_.say("edge{} carried it ({} packets) when its cable was pulled and its BIRD killed",
+		    carrier + 1, at_third[carrier] - start[carrier]);
+	report_.check(got.ok, "{} bytes in {:.1f} s{}", got.bytes, got.seconds,
+		      got.ok ? "" : ": " + got.error);
+	report_.check(sha256(lab_.client, copy) == lab_.big_sha256, "checksum right: {}...",
+		      lab_.big_sha256.substr(0, 16));
+	report_.check(end[other] > at_third[other], "edge{} carried the rest: {} packets",
+		      other + 1, end[other] - at_third[other]);
+	report_.check(lab_.await_next_hops(1, milliseconds(100)), "one next hop is left");
+	report_.say(
+		"outage seen by the client: {:.2f} s (BFD 3 x 300 ms, then TCP's retransmission)",
+		got.longest_silence);
+}
+
+int Demo::run()
+{
+	const auto start = std::chrono::steady_clock::now();
+	if (!cli_.exists())
+		throw LabError(cli_.binary() + " is missing: run make first");
+	attach();
+	shares();
+	gtsm();
+	malformed();
+	loss();
+	machines();
+	failover();
+	return report_.conclude(
+		std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+}
+
+} // namespace
+
+} // namespace anycast::test
+
+int main()
+{
+	return anycast::test::run_isolated([] { return anycast::test::Demo().run(); });
+}

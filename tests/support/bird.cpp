@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "support/bird.h"
+
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+#include "support/isolation.h"
+
+namespace anycast::test {
+
+namespace {
+
+std::vector<std::string> words(const std::string &line)
+{
+	std::istringstream stream(line);
+	std::vector<std::string> result;
+	for (std::string word; stream >> word;)
+		result.push_back(word);
+	return result;
+}
+
+} // namespace
+
+Bird::Bird(const Netns &netns, const std::string &config)
+    : netns_(netns), base_(std::string(kLabDir) + "/bird-" + netns.name())
+{
+	std::ofstream(base_ + ".conf") << config;
+	unlink((base_ + ".ctl").c_str());
+	process_ = Process::spawn(
+		netns, {"bird", "-f", "-c", base_ + ".conf", "-s", base_ + ".ctl"}, base_ + ".log");
+	if (!wait_until(milliseconds(5000),
+			[&] {
+				return !process_.running() ||
+				       access((base_ + ".ctl").c_str(), F_OK) == 0;
+			}) ||
+	    !process_.running()) {
+		std::ostringstream log;
+		log << std::ifstream(base_ + ".log").rdbuf();
+		throw LabError("bird in " + netns.name() + " does not start: " + log.str());
+	}
+}
+
+std::string Bird::ask(const std::string &command) const
+{
+	Argv argv{"birdc", "-s", base_ + ".ctl"};
+	for (const std::string &word : words(command))
+		argv.push_back(word);
+	return ::anycast::test::run(netns_, argv, {}, milliseconds(5000)).out;
+}
+
+std::map<std::string, std::string> Bird::sessions() const
+{
+	std::map<std::string, std::string> result;
+	std::istringstream answer(ask("show protocols"));
+	for (std::string line; std::getline(answer, line);) {
+		// edge1      BGP        ---        up     15:40:11.022  Established
+		const auto field = words(line);
+		if (field.size() < 5 || field[1] != "BGP")
+			continue;
+		std::string info = field.size() > 5 ? field[5] : field[3];
+		for (std::size_t i = 6; i < field.size(); i++)
+			info += " " + field[i];
+		result[field[0]] = info;
+	}
+	return result;
+}
+
+bool Bird::established(const std::string &protocol) const
+{
+	const auto all = sessions();
+	const auto found = all.find(protocol);
+	return found != all.end() && found->second == "Established";
+}
+
+std::map<std::string, std::string> Bird::bfd_sessions() const
+{
+	std::map<std::string, std::string> result;
+	std::istringstream answer(ask("show bfd sessions"));
+	for (std::string line; std::getline(answer, line);) {
+		// 10.1.0.2    lan0    Up    15:40:11.022    0.300    0.900
+		const auto field = words(line);
+		if (field.size() == 6 && field[0].find('.') != std::string::npos)
+			result[field[0]] = field[2];
+	}
+	return result;
+}
+
+} // namespace anycast::test

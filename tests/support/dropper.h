@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The dropper's settings and counters: lab.bpf.c and programs.cpp share them. */
+#ifndef ANYCAST_TEST_DROPPER_H
+#define ANYCAST_TEST_DROPPER_H
+
+#include <linux/types.h>
+
+struct lab_dropper {
+	__u64 seed;
+	__u32 per_10000; /* 0 = pass everything */
+	__be32 address;
+	__be16 port; /* 0 = any */
+	__u8 pad[6];
+	__u64 packets; /* data segments seen; also the index that decides the next one's fate */
+	__u64 bytes;
+	__u64 dropped_first; /* carried bytes that had not been seen here before */
+	__u64 dropped_again; /* retransmissions */
+};
+
+#endif

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "support/lab.h"
+
+#include <sched.h>
+
+#include <sstream>
+
+#include "support/isolation.h"
+
+namespace anycast::test {
+
+namespace {
+
+constexpr unsigned kSegmentMtu = 1600; // 1500 and an outer header
+
+std::string router_config()
+{
+	std::ostringstream out;
+	out << "log stderr all;\n"
+	       "router id 10.1.0.1;\n"
+	       "protocol device { scan time 1; }\n"
+	       "protocol kernel { merge paths on; scan time 2; ipv4 { import none; export all; }; "
+	       "}\n"
+	       "protocol bfd { interface \"lan0\" {\n"
+	       "\tmin rx interval 300 ms; min tx interval 300 ms; multiplier 3; }; }\n";
+	for (const int edge : {1, 2})
+		out << "protocol bgp edge" << edge << " {\n"
+		    << "\tlocal " << kRouterAddress << " as 64500;\n"
+		    << "\tneighbor 10.1.0." << edge + 1 << " as 64512;\n"
+		    << "\tttl security on; bfd on;\n"
+		       "\tconnect delay time 1; connect retry time 1; error wait time 1, 2;\n"
+		       "\tipv4 { import all; export none; };\n}\n";
+	return out.str();
+}
+
+std::string edge_config(const std::string &address)
+{
+	std::ostringstream out;
+	out << "log stderr all;\n"
+	    << "router id " << address << ";\n"
+	    << "protocol device { scan time 1; }\n"
+	       "protocol direct { ipv4; interface \"anycast0\"; }\n"
+	       "protocol bfd { interface \"eth0\" {\n"
+	       "\tmin rx interval 300 ms; min tx interval 300 ms; multiplier 3; }; }\n"
+	       "protocol bgp upstream {\n"
+	    << "\tlocal " << address << " as 64512;\n"
+	    << "\tneighbor " << kRouterAddress << " as 64500;\n"
+	    << "\tttl security on; bfd on;\n"
+	       "\tconnect delay time 1; connect retry time 1; error wait time 1, 2;\n"
+	       "\tipv4 { import none; export where source = RTS_DEVICE; };\n}\n";
+	return out.str();
+}
+
+unsigned first_cpu()
+{
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	sched_getaffinity(0, sizeof(set), &set);
+	unsigned cpu = 0;
+	while (cpu < CPU_SETSIZE - 1 && !CPU_ISSET(cpu, &set))
+		cpu++;
+	return cpu;
+}
+
+} // namespace
+
+Lab::Lab(std::uint64_t big_bytes) : big_file(std::string(kLabDir) + "/big")
+{
+	make_big_file(big_file, big_bytes, 1);
+	big_sha256 = sha256(client, big_file);
+	fabric.sysctl("net.ipv6.conf.default.disable_ipv6", "1");
+	fabric.ip("link add br0 type bridge mcast_snooping 0\nlink set br0 up");
+	// A bridge that calls netfilter drops malformed IP packets before an edge can.
+	for (const char *key :
+	     {"net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"})
+		if (fabric.has_sysctl(key))
+			fabric.sysctl(key, "0");
+	add_router();
+	for (const int i : {1, 2})
+		edges.push_back(std::make_unique<Node>("edge" + std::to_string(i),
+						       "10.1.0." + std::to_string(i + 1)));
+	for (const int i : {1, 2, 3})
+		backends.push_back(std::make_unique<Node>("b" + std::to_string(i),
+							  "10.1.0." + std::to_string(i + 10)));
+	for (const auto *group : {&edges, &backends})
+		for (const auto &node : *group)
+			add_node(*node);
+}
+
+void Lab::add_router()
+{
+	const LinkEnd wan{router, "wan0"}, outside{client, "eth0"}, port{fabric, "router"};
+	connect_veth(outside, wan, 1500);
+	connect_veth(router_lan(), port, kSegmentMtu);
+	fabric.ip("link set router master br0");
+	client.ip("addr add 203.0.113.10/24 dev eth0\nroute add default via 203.0.113.1");
+	router.ip("addr add 203.0.113.1/24 dev wan0\naddr add 10.1.0.1/24 dev lan0");
+	router.sysctl("net.ipv4.ip_forward", "1");
+	router.sysctl("net.ipv4.fib_multipath_hash_policy", "1");
+	programs.forget_hash(outside);
+	programs.attach_dropper(router_lan());
+	receive_on_cpu(wan, first_cpu());
+	receive_on_cpu(port, first_cpu());
+}
+
+void Lab::add_node(Node &node)
+{
+	const LinkEnd port{fabric, node.netns.name()};
+	connect_veth(node.nic(), port, kSegmentMtu);
+	fabric.ip("link set " + port.name + " master br0");
+	programs.pass_xdp(port);
+	receive_on_cpu(port, first_cpu());
+	node.netns.ip("addr add " + node.address + "/24 dev eth0\nroute add default via " +
+		      kRouterAddress);
+	node.netns.sysctl("net.ipv4.ip_forward",
+			  "1"); // bpf_fib_lookup answers forwarding nodes only
+	node.netns.sysctl("net.ipv4.conf.all.arp_ignore", "1");
+	node.netns.sysctl("net.ipv4.conf.all.arp_announce", "2");
+	add_dummy(node.netns, "anycast0");
+	node.netns.ip(std::string("addr add ") + kVip + "/32 dev anycast0");
+}
+
+void Lab::start_edge_bird(std::size_t edge)
+{
+	edges[edge]->bird.emplace(edges[edge]->netns, edge_config(edges[edge]->address));
+}
+
+void Lab::start_routing()
+{
+	router_bird.emplace(router, router_config());
+	for (std::size_t i = 0; i < edges.size(); i++)
+		start_edge_bird(i);
+	if (!wait_until(milliseconds(15000), [&] { return sessions_established(); }) ||
+	    !await_next_hops(edges.size(), milliseconds(5000)))
+		throw LabError("routing does not come up:\n" + router_bird->ask("show protocols") +
+			       router_bird->ask("show bfd sessions") +
+			       router_bird->ask("show route"));
+}
+
+void Lab::stop_edge(std::size_t edge, bool withdraw)
+{
+	Node &node = *edges[edge];
+	const std::string unplug = "link set " + node.netns.name() + " down";
+	if (withdraw)
+		node.bird->stop();
+	fabric.ip(unplug);
+	node.bird.reset();
+}
+
+void Lab::start_edge(std::size_t edge)
+{
+	fabric.ip("link set " + edges[edge]->netns.name() + " up");
+	resolve_neighbours(*edges[edge]); // forgotten with the carrier
+	start_edge_bird(edge);
+	if (!wait_until(milliseconds(15000), [&] { return sessions_established(); }) ||
+	    !await_next_hops(edges.size(), milliseconds(5000)))
+		throw LabError(edges[edge]->netns.name() + " does not come back:\n" +
+			       router_bird->ask("show protocols"));
+}
+
+bool Lab::sessions_established() const
+{
+	const auto bfd = router_bird->bfd_sessions();
+	for (const auto &edge : edges) {
+		const auto found = bfd.find(edge->address);
+		if (!router_bird->established(edge->netns.name()) || found == bfd.end() ||
+		    found->second != "Up")
+			return false;
+	}
+	return true;
+}
+
+std::size_t Lab::next_hops() const
+{
+	const Output route = run(router, {"ip", "route", "show", kVip});
+	std::size_t hops = 0;
+	for (std::size_t at = 0; (at = route.out.find("via ", at)) != std::string::npos; at++)
+		hops++;
+	return hops;
+}
+
+bool Lab::await_next_hops(std::size_t number, milliseconds limit) const
+{
+	return wait_until(limit, [&] { return next_hops() == number; });
+}
+
+void Lab::start_servers()
+{
+	for (const auto &backend : backends) {
+		backend->http = serve_http(backend->netns, kWww, big_file);
+		backend->sink = serve_sink(backend->netns, kSink);
+	}
+}
+
+void Lab::resolve_neighbours()
+{
+	for (const auto &edge : edges)
+		resolve_neighbours(*edge);
+}
+
+void Lab::resolve_neighbours(const Node &edge) const
+{
+	for (const auto &backend : backends)
+		if (run(edge.netns, {"busybox", "ping", "-c1", "-W2", backend->address}).status !=
+		    0)
+			throw LabError(edge.netns.name() + " cannot reach " + backend->address);
+}
+
+} // namespace anycast::test

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The anycast lab. Only for use inside run_isolated().
+//
+//   client ---- router ---- switch ---- edge1, edge2         10.1.0.2, 10.1.0.3
+//   203.0.113.10   10.1.0.1   |
+//                             +-------- b1, b2, b3           10.1.0.11, .12, .13
+//
+// Router and edges run BIRD: eBGP with BFD and TTL security; each edge announces the VIP, and the
+// router spreads flows over both by addresses and ports. Backends hold the VIP too, and answer the
+// client directly through the router.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "support/bird.h"
+#include "support/http.h"
+#include "support/netns.h"
+#include "support/process.h"
+#include "support/programs.h"
+
+namespace anycast::test {
+
+inline constexpr const char *kVip = "198.51.100.80";
+inline constexpr const char *kClientAddress = "203.0.113.10";
+inline constexpr const char *kRouterAddress = "10.1.0.1";
+inline const Endpoint kWww{kVip, 80};
+inline const Endpoint kSink{kVip, 9000};
+
+// An edge or a backend: one namespace, one NIC called eth0, the VIP on anycast0.
+struct Node {
+	Netns netns;
+	std::string address;
+	std::optional<Bird> bird;
+	Process http, sink;
+
+	Node(std::string name, std::string node_address)
+	    : netns(std::move(name)), address(std::move(node_address))
+	{
+	}
+	[[nodiscard]] LinkEnd nic() const { return {netns, "eth0"}; }
+};
+
+class Lab {
+public:
+	// Links, addresses, routes and sysctls. No daemon runs yet.
+	explicit Lab(std::uint64_t big_bytes = 16 << 20);
+
+	// BIRD on router and edges; returns when both sessions and both BFD sessions are up and the
+	// router has both next hops.
+	void start_routing();
+	void start_servers();
+	// Pulls the edge's cable; with `withdraw` BIRD says goodbye first, else it dies with the
+	// cable.
+	void stop_edge(std::size_t edge, bool withdraw);
+	void
+	start_edge(std::size_t edge); // plugs it in again; returns when the router has its route
+	// Neighbour entries of every edge for every backend: XDP can use them, but not make them.
+	void resolve_neighbours();
+
+	// How many next hops the router's kernel has for the VIP.
+	[[nodiscard]] std::size_t next_hops() const;
+	[[nodiscard]] bool await_next_hops(std::size_t number, milliseconds limit) const;
+	[[nodiscard]] bool sessions_established() const;
+
+	Netns client{"client"}, router{"router"}, fabric{"switch"};
+	std::vector<std::unique_ptr<Node>> edges, backends;
+	LabPrograms programs;
+	std::optional<Bird> router_bird;
+	std::string big_file, big_sha256;
+
+	[[nodiscard]] LinkEnd router_lan() const { return {router, "lan0"}; }
+
+private:
+	void start_edge_bird(std::size_t edge);
+	void resolve_neighbours(const Node &edge) const;
+	void add_router();
+	void add_node(Node &node);
+};
+
+} // namespace anycast::test

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "cli/change.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "kernel/applying.h"
+#include "render/diff.h"
+#include "render/table.h"
+
+namespace anycast::cli {
+
+namespace {
+
+using nlohmann::ordered_json;
+
+struct Planned {
+	std::string device;
+	Config config;
+	std::vector<render::Change> changes;
+	bool changed = false;
+	std::uint32_t generation = 0; // now; apply() says which it becomes
+	std::uint64_t digest = 0;
+};
+
+Result<Planned> plan(const Paths &paths, const std::string &device, const Edit &edit)
+{
+	const auto instance = open_instance(paths, device);
+	if (!instance)
+		return tl::unexpected(instance.error());
+	const Applied &applied = instance->applied;
+	auto config = edit(applied);
+	if (!config)
+		return tl::unexpected(config.error());
+
+	AX_TRY(check_limits_unchanged(applied.config.limits, config->limits));
+	const auto image = image_for(device, *config, applied.roles, applied.ids);
+	if (!image)
+		return tl::unexpected(image.error());
+	const auto held = instance->dataplane.holds(*image);
+	if (!held)
+		return tl::unexpected(held.error());
+
+	Planned planned;
+	planned.device = device;
+	planned.config = std::move(*config);
+	planned.changes = render::changes_between(applied.config, planned.config);
+	planned.changed = !*held || planned.config != applied.config;
+	planned.generation = applied.generation;
+	planned.digest = image->digest;
+	return planned;
+}
+
+ordered_json interface_json(const Planned &planned)
+{
+	return {{"interface", planned.device},
+		{"changed", planned.changed},
+		{"generation", planned.generation},
+		{"digest", render::hex_text(planned.digest)},
+		{"changes", render::changes_json(planned.changes)}};
+}
+
+void print(const Context &context, const std::vector<Planned> &plans, bool dry_run)
+{
+	if (!context.json()) {
+		for (const Planned &planned : plans)
+			context.print(fmt::format("{}: {}{}, generation {}, digest {}\n{}",
+						  planned.device, dry_run ? "would be " : "",
+						  planned.changed ? "changed" : "unchanged",
+						  planned.generation,
+						  render::hex_text(planned.digest),
+						  render::changes_text(planned.changes)));
+		return;
+	}
+	bool changed = false;
+	ordered_json list = ordered_json::array();
+	for (const Planned &planned : plans) {
+		changed |= planned.changed;
+		list.push_back(interface_json(planned));
+	}
+	context.print({{"changed", changed},
+		       {"generation", plans.front().generation},
+		       {"digest", render::hex_text(plans.front().digest)},
+		       {"dry_run", dry_run},
+		       {"interfaces", std::move(list)}});
+}
+
+} // namespace
+
+Result<bool> change(const Context &context, const Paths &paths, const std::vector<std::string> &devices,
+	      const Edit &edit, bool dry_run)
+{
+	std::vector<Planned> plans;
+	for (const std::string &device : devices) {
+		auto planned = plan(paths, device, edit);
+		if (!planned)
+			return tl::unexpected(std::move(planned.error()));
+		plans.push_back(std::move(*planned));
+	}
+
+	std::string done;
+	for (Planned &planned : plans) {
+		if (dry_run)
+			break;
+		auto report = apply(paths, planned.device, planned.config);
+		if (!report) {
+			if (!done.empty())
+				report.error().what += "\n  already changed, and left so:" + done;
+			return tl::unexpected(std::move(report.error()));
+		}
+		for (const std::string &warning : report->warnings)
+			context.warn(planned.device, warning);
+		planned.changed = report->changed;
+		planned.generation = report->generation;
+		planned.digest = report->digest;
+		done += " " + planned.device;
+	}
+	print(context, plans, dry_run);
+	return std::ranges::any_of(plans, &Planned::changed);
+}
+
+} // namespace anycast::cli

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// One configuration (or one edit) over all attached interfaces: every one is checked before the
+// first is changed.
+#pragma once
+
+#include <functional>
+
+#include "cli/context.h"
+
+namespace anycast::cli {
+
+// What an interface is to run, made from what it runs now.
+using Edit = std::function<Result<Config>(const Applied &)>;
+
+// Prints what changed: text, or {"changed":..,"generation":..,"digest":..,"changes":[..],
+// "interfaces":[..]}. Whether anything did.
+Result<bool> change(const Context &context, const Paths &paths, const std::vector<std::string> &devices,
+	      const Edit &edit, bool dry_run);
+
+} // namespace anycast::cli

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// anycast-xdp status
+#include <algorithm>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "cli/app.h"
+#include "cli/tally.h"
+#include "core/names.h"
+#include "kernel/flow_reader.h"
+#include "render/status.h"
+
+namespace anycast::cli {
+
+namespace {
+
+Status add_peers(const Instance &instance, render::InterfaceStatus &status)
+{
+	const auto counters = instance.dataplane.peer_counters();
+	if (!counters)
+		return tl::unexpected(counters.error());
+	const std::vector<Named> &ids = instance.applied.ids.peers;
+	for (const GtsmPeer &configured : instance.applied.config.gtsm_peers) {
+		render::PeerStatus peer{.peer = configured.address.text(), .hops = configured.hops};
+		for (std::size_t id = 0; id < ids.size() && id < counters->size(); id++)
+			if (ids[id].used && ids[id].name == peer.peer) {
+				peer.accepted = (*counters)[id].accepted;
+				peer.refused = (*counters)[id].refused;
+			}
+		status.peers.push_back(std::move(peer));
+	}
+	return {};
+}
+
+void add_backends(const Config &config, render::InterfaceStatus &status)
+{
+	for (const ax_backend_state state :
+	     {AX_BACKEND_ACTIVE, AX_BACKEND_DRAINING, AX_BACKEND_DOWN, AX_BACKEND_MAINTENANCE}) {
+		std::uint32_t count = 0;
+		for (const Pool &pool : config.pools)
+			count += static_cast<std::uint32_t>(
+				std::ranges::count(pool.backends, state, &Backend::state));
+		if (count != 0)
+			status.backends.emplace_back(state_name(state), count);
+	}
+	for (const Pool &pool : config.pools)
+		if (std::ranges::none_of(pool.backends, [](const Backend &backend) {
+			    return backend.state == AX_BACKEND_ACTIVE;
+		    }))
+			status.problems.push_back(
+				fmt::format("pool {} has no active backend", pool.name));
+}
+
+Status add_totals(const Instance &instance, render::InterfaceStatus &status)
+{
+	render::InterfaceStats stats;
+	AX_TRY(read_reasons(instance, stats));
+	const auto add = [&](const char *key, const render::ReasonRow &row) {
+		status.totals[key].packets += row.packets;
+		status.totals[key].bytes += row.bytes;
+	};
+	for (const char *key : {"pass", "steer", "drop", "noted"})
+		status.totals[key];
+	for (const render::ReasonRow &row : stats.finals) {
+		add(is_dropped_row(row)		      ? "drop"
+		    : row.info->cls == AX_CLASS_STEER ? "steer"
+						      : "pass",
+		    row);
+		if (row.info->number == AX_R_INTERNAL && row.packets != 0)
+			status.problems.push_back(
+				fmt::format("{} packets met a missing map entry (reason internal)",
+					    row.packets));
+	}
+	for (const render::ReasonRow &row : stats.notes)
+		add("noted", row);
+	return {};
+}
+
+Result<render::InterfaceStatus> status_of(const Instance &instance)
+{
+	const Applied &applied = instance.applied;
+	render::InterfaceStatus status;
+	status.hook = hook_of(instance.attached);
+	status.hook.interface = instance.interface;
+	status.roles = roles_name(applied.roles);
+	status.generation = applied.generation;
+	status.digest = applied.digest;
+	status.memory = memory_of(instance.dataplane.sizes());
+	status.vips = static_cast<std::uint32_t>(applied.config.vips.size());
+
+	if (instance.attached.mode == XdpMode::kNone)
+		status.problems.emplace_back("nothing is on the interface's hook: our pins are "
+					     "leftovers (attach again)");
+	else if (!instance.attached.ours)
+		status.problems.push_back(
+			fmt::format("another XDP program ({}, id {}) is on the hook",
+				    instance.attached.program_name, instance.attached.program_id));
+	if ((applied.roles & AX_ROLE_EDGE) && applied.config.vips.empty())
+		status.problems.emplace_back("no VIP is configured");
+	add_backends(applied.config, status);
+
+	const auto control = instance.dataplane.control();
+	if (!control)
+		return tl::unexpected(control.error());
+	if (control->generation != applied.generation)
+		status.problems.push_back(fmt::format(
+			"the maps run generation {}, the state directory knows {} (apply again)",
+			control->generation, applied.generation));
+	const auto load = table_load(instance.dataplane);
+	if (!load)
+		return tl::unexpected(load.error());
+	status.flows4 = load->used4;
+	status.flows6 = load->used6;
+	AX_TRY(add_peers(instance, status));
+	AX_TRY(add_totals(instance, status));
+	return status;
+}
+
+Status run_status(const Context &context)
+{
+	const auto instances = context.instances();
+	if (!instances) {
+		if (context.json() && instances.error().kind == Exit::kNotAttached)
+			context.print(render::status_json({}));
+		return tl::unexpected(instances.error());
+	}
+	std::vector<render::InterfaceStatus> list;
+	for (const Instance &instance : *instances) {
+		auto status = status_of(instance);
+		if (!status)
+			return tl::unexpected(status.error());
+		list.push_back(std::move(*status));
+	}
+	if (context.json())
+		context.print(render::status_json(list));
+	else
+		context.print(render::status_text(list));
+	return {};
+}
+
+} // namespace
+
+void add_status(CLI::App &app, Action &chosen)
+{
+	CLI::App *command = app.add_subcommand(
+		"status", "What is attached, how it is configured and how it does");
+	command->footer(
+		"Exits with 3 if nothing is attached. The digest is equal on nodes that steer "
+		"alike.");
+	command->callback([&chosen] { chosen = run_status; });
+}
+
+} // namespace anycast::cli

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Words and keys of the file that reading and writing share.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "core/model.h"
+#include "core/names.h"
+
+namespace anycast {
+
+struct Choice {
+	std::string_view word;
+	int value;
+};
+
+// What the file may say, which is less than what core/names.h has words for.
+inline const Choice kRoles[] = {{"edge", AX_ROLE_EDGE}, {"backend", AX_ROLE_BACKEND}};
+inline const Choice kModes[] = {{"auto", 0}, {"native", 1}, {"generic", 2}, {"offload", 3}};
+inline const Choice kActions[] = {{action_name(AX_ACTION_DROP), AX_ACTION_DROP},
+				  {action_name(AX_ACTION_COUNT), AX_ACTION_COUNT},
+				  {action_name(AX_ACTION_OFF), AX_ACTION_OFF}};
+inline const Choice kAllDown[] = {{all_down_name(AX_ALL_DOWN_DROP), AX_ALL_DOWN_DROP},
+				  {all_down_name(AX_ALL_DOWN_PASS), AX_ALL_DOWN_PASS},
+				  {all_down_name(AX_ALL_DOWN_LAST_KNOWN), AX_ALL_DOWN_LAST_KNOWN}};
+inline const Choice kStates[] = {{state_name(AX_BACKEND_ACTIVE), AX_BACKEND_ACTIVE},
+				 {state_name(AX_BACKEND_DRAINING), AX_BACKEND_DRAINING},
+				 {state_name(AX_BACKEND_DOWN), AX_BACKEND_DOWN},
+				 {state_name(AX_BACKEND_MAINTENANCE), AX_BACKEND_MAINTENANCE}};
+inline const Choice kProtocols[] = {{"tcp", 6}, {"udp", 17}, {"any", 0}};
+inline const Choice kForwards[] = {{forward_name(AX_FORWARD_IPIP), AX_FORWARD_IPIP},
+				   {forward_name(AX_FORWARD_L2DSR), AX_FORWARD_L2DSR}};
+
+inline std::string_view word_of(std::span<const Choice> choices, int value)
+{
+	for (const Choice &choice : choices)
+		if (choice.value == value)
+			return choice.word;
+	return {};
+}
+
+struct LimitKey {
+	std::string_view key;
+	std::uint32_t Limits::*member;
+	std::int64_t min, max;
+};
+
+inline constexpr std::int64_t kMinFlows = std::int64_t{AX_MIN_BUCKETS} * AX_WAYS; // of one CPU
+
+// Ids of VIPs, pools, backends and peers are 16 bits wide in the flow tables and in Maglev's slots.
+inline constexpr LimitKey kLimits[] = {
+	{"flows_v4", &Limits::flows_v4, kMinFlows, 1 << 27},
+	{"flows_v6", &Limits::flows_v6, kMinFlows, 1 << 27},
+	{"vips", &Limits::vips, 1, 65535},
+	{"pools", &Limits::pools, 1, 65535},
+	{"backends", &Limits::backends, 1, 65535},
+	{"table_slots", &Limits::table_slots, 2, 1 << 27},
+	{"peers", &Limits::peers, 1, 65535},
+	{"inserts_per_second", &Limits::inserts_per_second, 0, INT32_MAX},
+};
+static_assert(sizeof(Limits) == std::size(kLimits) * sizeof(std::uint32_t),
+	      "every member of Limits needs its key");
+
+} // namespace anycast

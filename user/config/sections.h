@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// One function a section of the file, each beside the checks that belong to it.
+#pragma once
+
+#include <string_view>
+
+#include "config/reader.h"
+
+namespace anycast {
+
+// Called in this order: later ones check against what earlier ones have read.
+bool read_node(TableReader &root, Config &config); // was there a hash_seed?
+void read_paths(TableReader &root, Config &config);
+void read_limits(TableReader &root, Config &config);
+void read_tunnel(TableReader &root, Config &config); // after node: roles
+void read_gtsm(TableReader &root, Config &config);   // after limits
+void read_guard(TableReader &root, Config &config);
+void read_services(TableReader &root, Config &config); // after limits: pools and VIPs
+
+void check_name(Diagnostics &diagnostics, std::string_view what, const Placed<std::string> &name);
+void check_unicast(Diagnostics &diagnostics, std::string_view what, const Placed<Address> &address);
+
+} // namespace anycast

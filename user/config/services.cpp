@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// [[pools]] and [[vips]].
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include "config/sections.h"
+#include "core/maglev.h"
+
+namespace anycast {
+
+namespace {
+
+constexpr std::uint64_t kSlotsPerBackend = 100; // the paper's advice for shares within 1 %
+
+class Services {
+public:
+	Services(Diagnostics &diagnostics, Config &config)
+		: diagnostics_(diagnostics), config_(config)
+	{
+	}
+
+	void read_pool(TableReader &reader);
+	void read_vip(TableReader &reader);
+	void check_backends_against_vips();
+	void warn_of_unused_pools();
+
+private:
+	// What must be unique, and where it was first.
+	template <typename T> using Seen = std::map<T, Where>;
+
+	struct BackendPlace {
+		Address address;
+		Where at;
+	};
+
+	template <typename T>
+	bool once(Seen<T> &seen, const T &value, Where at, std::string_view what,
+		  std::string_view text)
+	{
+		const auto [first, is_new] = seen.emplace(value, at);
+		if (!is_new)
+			diagnostics_.error(at, fmt::format("duplicate {} {} (first on line {})",
+							   what, text, first->second.line));
+		return is_new;
+	}
+	void within_limit(std::size_t count, std::string_view key, std::uint32_t limit, Where at)
+	{
+		if (count == limit + 1ull) // the first one too many
+			diagnostics_.error(
+				at, fmt::format("more {} than limits.{} = {}", key, key, limit));
+	}
+
+	std::string read_name(TableReader &reader, std::string_view what);
+	void read_table_size(TableReader &reader, Pool &pool);
+	Backend read_backend(TableReader &reader, Seen<std::string> &names,
+			     Seen<Address> &addresses);
+	void warn_of_coarse_table(const Pool &pool, Where at);
+	void warn_of_nobody_active(const Pool &pool, Where at);
+	void read_port(TableReader &reader, Vip &vip);
+	void check_pool_of(const Vip &vip, TableReader &reader, Where pool_at);
+
+	Diagnostics &diagnostics_;
+	Config &config_;
+	Seen<std::string> pool_names_, vip_names_;
+	Seen<std::tuple<Address, std::uint16_t, std::uint8_t>> vip_keys_;
+	std::vector<Where> pools_at_;
+	std::vector<BackendPlace> backends_;
+	std::set<std::string> used_pools_;
+	std::size_t backend_count_ = 0; // over all pools
+	std::uint64_t slots_ = 0;
+};
+
+std::string Services::read_name(TableReader &reader, std::string_view what)
+{
+	reader.missing("name");
+	const auto name = reader.string("name");
+	if (!name)
+		return {};
+	check_name(diagnostics_, what, *name);
+	return name->value;
+}
+
+void Services::read_table_size(TableReader &reader, Pool &pool)
+{
+	const Where at = reader.at("table_size");
+	if (const auto size = reader.integer("table_size", 2, kMaxTableSize)) {
+		pool.table_size = static_cast<std::uint32_t>(size->value);
+		if (!is_prime(pool.table_size))
+			diagnostics_.error(at, fmt::format("pools.table_size: {} is not prime; the "
+							   "next prime is {}",
+							   pool.table_size,
+							   next_prime(pool.table_size)));
+	}
+	const std::uint64_t limit = config_.limits.table_slots;
+	if (slots_ <= limit && slots_ + pool.table_size > limit)
+		diagnostics_.error(at,
+				   fmt::format("pools.table_size: {} slots with the pools before "
+					       "it, but limits.table_slots = {}",
+					       slots_ + pool.table_size, limit));
+	slots_ += pool.table_size;
+}
+
+Backend Services::read_backend(TableReader &reader, Seen<std::string> &names,
+			       Seen<Address> &addresses)
+{
+	Backend backend;
+	bool name_counts = false; // a repeated address without names is one mistake, not two
+	reader.missing("address");
+	if (const auto address = reader.address("address")) {
+		check_unicast(diagnostics_, "pools.backends.address", *address);
+		backend.address = address->value;
+		backend.name = address->value.text();
+		backends_.push_back({address->value, address->at});
+		name_counts = once(addresses, address->value, address->at, "backend address",
+				   backend.name);
+	}
+	if (const auto name = reader.string("name")) {
+		check_name(diagnostics_, "pools.backends.name", *name);
+		backend.name = name->value;
+		name_counts = true;
+	}
+	if (name_counts)
+		once(names, backend.name, reader.at("name"), "backend name", backend.name);
+	if (const auto weight = reader.integer("weight", 1, 65535))
+		backend.weight = static_cast<std::uint32_t>(weight->value);
+	if (const auto state = reader.choice("state", kStates))
+		backend.state = static_cast<ax_backend_state>(state->value);
+	return backend;
+}
+
+void Services::warn_of_coarse_table(const Pool &pool, Where at)
+{
+	const std::uint64_t backends = pool.backends.size();
+	const std::uint64_t wanted = kSlotsPerBackend * backends;
+	if (pool.table_size < wanted) {
+		// One slot more or less is what two equal backends may differ by.
+		const auto each =
+			static_cast<double>(pool.table_size) / static_cast<double>(backends);
+		std::string advice;
+		if (wanted <= kMaxTableSize)
+			advice = fmt::format("; {} slots keep it within 1 %",
+					     next_prime(static_cast<std::uint32_t>(wanted)));
+		diagnostics_.warn(
+			at, fmt::format("pool {}: {} slots for {} backends: equal shares may "
+					"differ by {:.1f} %{}",
+					pool.name, pool.table_size, backends, 100 / each, advice));
+	}
+
+	std::uint64_t sum = 0;
+	for (const Backend &backend : pool.backends)
+		sum += backend.weight;
+	for (const Backend &backend : pool.backends)
+		if (std::uint64_t{pool.table_size} * backend.weight < sum)
+			diagnostics_.warn(at,
+					  fmt::format("pool {}: weight {} of {} earns backend {} "
+						      "less than one of {} slots, maybe none",
+						      pool.name, backend.weight, sum, backend.name,
+						      pool.table_size));
+}
+
+void Services::warn_of_nobody_active(const Pool &pool, Where at)
+{
+	const auto active = [](const Backend &backend) {
+		return backend.state == AX_BACKEND_ACTIVE;
+	};
+	if (std::ranges::none_of(pool.backends, active))
+		diagnostics_.warn(at, fmt::format("pool {}: no backend is active", pool.name));
+}
+
+void Services::read_pool(TableReader &reader)
+{
+	Pool pool;
+	pool.name = read_name(reader, "pools.name");
+	if (!pool.name.empty())
+		once(pool_names_, pool.name, reader.at("name"), "pool name", pool.name);
+	read_table_size(reader, pool);
+	if (const auto all_down = reader.choice("all_down", kAllDown))
+		pool.all_down = static_cast<ax_all_down>(all_down->value);
+
+	Seen<std::string> names;
+	Seen<Address> addresses;
+	const std::size_t errors = diagnostics_.error_count();
+	reader.each("backends", [&](TableReader &backend) {
+		pool.backends.push_back(read_backend(backend, names, addresses));
+		within_limit(++backend_count_, "backends", config_.limits.backends, backend.at());
+	});
+	if (pool.backends.empty() && diagnostics_.error_count() == errors)
+		diagnostics_.error(reader.at("backends"),
+				   fmt::format("pool {} has no backends", pool.name));
+	warn_of_coarse_table(pool, reader.at("table_size"));
+	warn_of_nobody_active(pool, reader.at());
+
+	config_.pools.push_back(std::move(pool));
+	pools_at_.push_back(reader.at());
+	within_limit(config_.pools.size(), "pools", config_.limits.pools, reader.at());
+}
+
+void Services::read_port(TableReader &reader, Vip &vip)
+{
+	reader.missing("port");
+	if (reader.is_string("port")) {
+		if (const auto word = reader.string("port"); word && word->value != "any")
+			diagnostics_.error(word->at, fmt::format("vips.port: expected 1..65535 or "
+								 "\"any\", not \"{}\"",
+								 word->value));
+	} else if (const auto port = reader.integer("port", 1, 65535)) {
+		vip.port = static_cast<std::uint16_t>(port->value);
+	}
+	if (vip.protocol == 0 && vip.port != 0)
+		diagnostics_.error(reader.at("port"),
+				   "vips.port: protocol \"any\" needs port \"any\"");
+}
+
+void Services::check_pool_of(const Vip &vip, TableReader &reader, Where pool_at)
+{
+	const auto pool = std::ranges::find(config_.pools, vip.pool, &Pool::name);
+	if (pool == config_.pools.end()) {
+		diagnostics_.error(pool_at,
+				   fmt::format("vips.pool: there is no pool {}", vip.pool));
+		return;
+	}
+	used_pools_.insert(vip.pool);
+	if (vip.forward != AX_FORWARD_L2DSR)
+		return;
+	for (const Backend &backend : pool->backends)
+		if (backend.address.is_v4() != vip.address.is_v4())
+			diagnostics_.error(
+				reader.at("forward"),
+				fmt::format("vips.forward: l2dsr keeps the packet as it is, but "
+					    "backend {} of pool {} is of another family than {}",
+					    backend.name, pool->name, vip.address.text()));
+}
+
+void Services::read_vip(TableReader &reader)
+{
+	Vip vip;
+	vip.name = read_name(reader, "vips.name");
+	if (!vip.name.empty())
+		once(vip_names_, vip.name, reader.at("name"), "VIP name", vip.name);
+
+	reader.missing("address");
+	const auto address = reader.address("address");
+	if (address) {
+		check_unicast(diagnostics_, "vips.address", *address);
+		vip.address = address->value;
+	}
+	if (const auto protocol = reader.choice("protocol", kProtocols))
+		vip.protocol = static_cast<std::uint8_t>(protocol->value);
+	read_port(reader, vip);
+	if (address) {
+		const std::string port = vip.port == 0 ? "any" : std::to_string(vip.port);
+		once(vip_keys_, {vip.address, vip.port, vip.protocol}, address->at, "VIP",
+		     fmt::format("{} port {} protocol {}", vip.address.text(), port,
+				 word_of(kProtocols, vip.protocol)));
+	}
+	if (const auto forward = reader.choice("forward", kForwards))
+		vip.forward = static_cast<ax_forward>(forward->value);
+
+	reader.missing("pool");
+	if (const auto pool = reader.string("pool")) {
+		vip.pool = pool->value;
+		if (address)
+			check_pool_of(vip, reader, pool->at);
+	}
+	config_.vips.push_back(std::move(vip));
+	within_limit(config_.vips.size(), "vips", config_.limits.vips, reader.at());
+}
+
+void Services::check_backends_against_vips()
+{
+	std::map<Address, std::string_view> vips;
+	for (const Vip &vip : config_.vips)
+		vips.emplace(vip.address, vip.name);
+	for (const BackendPlace &backend : backends_)
+		if (const auto vip = vips.find(backend.address); vip != vips.end())
+			diagnostics_.error(
+				backend.at,
+				fmt::format("pools.backends.address: {} is the address of "
+					    "VIP {}: packets would go round in circles",
+					    backend.address.text(), vip->second));
+}
+
+void Services::warn_of_unused_pools()
+{
+	for (std::size_t i = 0; i < config_.pools.size(); i++)
+		if (!used_pools_.contains(config_.pools[i].name))
+			diagnostics_.warn(pools_at_[i], fmt::format("pool {}: no VIP uses it",
+								    config_.pools[i].name));
+}
+
+} // namespace
+
+void read_services(TableReader &root, Config &config)
+{
+	Services services(root.diagnostics(), config);
+	root.each("pools", [&](TableReader &pool) { services.read_pool(pool); });
+	root.each("vips", [&](TableReader &vip) { services.read_vip(vip); });
+	services.check_backends_against_vips();
+	services.warn_of_unused_pools();
+}
+
+} // namespace anycast

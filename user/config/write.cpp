@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Config -> TOML.
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "config/config.h"
+#include "config/names.h"
+
+namespace anycast {
+
+namespace {
+
+std::string quoted(std::string_view text)
+{
+	std::string out = "\"";
+	for (const char c : text) {
+		const auto byte = static_cast<unsigned char>(c);
+		if (byte < 0x20 || byte == 0x7f)
+			out += fmt::format("\\u{:04X}", byte);
+		else if (c == '"' || c == '\\')
+			(out += '\\') += c;
+		else
+			out += c;
+	}
+	return out + '"';
+}
+
+class Writer {
+public:
+	void header(std::string_view text)
+	{
+		if (!out_.empty())
+			out_ += '\n';
+		out_ += text;
+		out_ += '\n';
+	}
+	void string(std::string_view key, std::string_view value) { line(key, quoted(value)); }
+	void number(std::string_view key, std::uint64_t value) { line(key, std::to_string(value)); }
+	void address(std::string_view key, const Address &value) { string(key, value.text()); }
+	void strings(std::string_view key, const std::vector<std::string> &values)
+	{
+		std::string list;
+		for (const std::string &value : values)
+			list += (list.empty() ? "" : ", ") + quoted(value);
+		if (!list.empty())
+			line(key, "[" + list + "]");
+	}
+	void addresses(std::string_view key, const std::vector<Address> &values)
+	{
+		std::vector<std::string> texts;
+		for (const Address &value : values)
+			texts.push_back(value.text());
+		strings(key, texts);
+	}
+	std::string take() { return std::move(out_); }
+
+private:
+	void line(std::string_view key, std::string_view value)
+	{
+		fmt::format_to(std::back_inserter(out_), "{} = {}\n", key, value);
+	}
+
+	std::string out_;
+};
+
+void write_node(Writer &out, const Config &config)
+{
+	out.header("[node]");
+	if (!config.name.empty())
+		out.string("name", config.name);
+	if (config.hash_seed != decltype(config.hash_seed){})
+		out.string("hash_seed",
+			   fmt::format("{:016x}{:016x}", config.hash_seed[0], config.hash_seed[1]));
+	out.strings("interfaces", config.interfaces);
+	std::vector<std::string> roles;
+	for (const Choice &role : kRoles)
+		if (config.roles & static_cast<std::uint32_t>(role.value))
+			roles.emplace_back(role.word);
+	out.strings("roles", roles);
+	out.string("mode", config.mode);
+
+	if (config.pin_dir || config.state_dir || config.socket)
+		out.header("[paths]");
+	if (config.pin_dir)
+		out.string("pins", *config.pin_dir);
+	if (config.state_dir)
+		out.string("state", *config.state_dir);
+	if (config.socket)
+		out.string("socket", *config.socket);
+
+	out.header("[limits]");
+	for (const LimitKey &limit : kLimits)
+		out.number(limit.key, config.limits.*limit.member);
+}
+
+void write_tunnel(Writer &out, const Config &config)
+{
+	if (config.source_v4 || config.source_v6 || !config.edges.empty() ||
+	    !config.tunnel_addresses.empty())
+		out.header("[tunnel]");
+	if (config.source_v4)
+		out.address("source_v4", *config.source_v4);
+	if (config.source_v6)
+		out.address("source_v6", *config.source_v6);
+	out.addresses("edges", config.edges);
+	out.addresses("addresses", config.tunnel_addresses);
+}
+
+void write_guard(Writer &out, const Config &config)
+{
+	if (!config.gtsm_local.empty())
+		out.header("[gtsm]");
+	out.addresses("local", config.gtsm_local);
+	for (const GtsmPeer &peer : config.gtsm_peers) {
+		out.header("[[gtsm.peers]]");
+		out.address("address", peer.address);
+		out.number("hops", peer.hops);
+	}
+
+	if (!config.rules.empty())
+		out.header("[guard.rules]");
+	for (const auto &[label, action] : config.rules)
+		out.string(label, word_of(kActions, action));
+}
+
+void write_pool(Writer &out, const Pool &pool)
+{
+	out.header("[[pools]]");
+	out.string("name", pool.name);
+	out.number("table_size", pool.table_size);
+	out.string("all_down", word_of(kAllDown, pool.all_down));
+	for (const Backend &backend : pool.backends) {
+		out.header("[[pools.backends]]");
+		out.string("name", backend.name);
+		out.address("address", backend.address);
+		out.number("weight", backend.weight);
+		out.string("state", word_of(kStates, backend.state));
+	}
+}
+
+void write_vip(Writer &out, const Vip &vip)
+{
+	out.header("[[vips]]");
+	out.string("name", vip.name);
+	out.address("address", vip.address);
+	if (vip.port == 0)
+		out.string("port", "any");
+	else
+		out.number("port", vip.port);
+	out.string("protocol", word_of(kProtocols, vip.protocol));
+	out.string("pool", vip.pool);
+	out.string("forward", word_of(kForwards, vip.forward));
+}
+
+} // namespace
+
+std::string to_toml(const Config &config)
+{
+	Writer out;
+	write_node(out, config);
+	write_tunnel(out, config);
+	write_guard(out, config);
+	for (const Pool &pool : config.pools)
+		write_pool(out, pool);
+	for (const Vip &vip : config.vips)
+		write_vip(out, vip);
+	return out.take();
+}
+
+} // namespace anycast

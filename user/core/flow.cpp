@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "core/flow.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include <arpa/inet.h>
+
+#include <anycast_xdp/hash.h>
+
+namespace anycast {
+
+namespace {
+
+constexpr std::uint8_t kTcp = 6;
+constexpr std::uint32_t kRttUnitUs = 64; // abi.h, ax_flow_state.rtt
+
+// Which slots of one CPU's share a bucket points at, and when they were last used. Collected first,
+// so that the entries can be walked in the order they lie in memory.
+struct SlotUse {
+	std::uint16_t stamp;
+	bool live;
+};
+
+std::vector<SlotUse> used_slots(std::span<const ax_bucket> buckets, std::size_t entries)
+{
+	std::vector<SlotUse> used(entries, SlotUse{0, false});
+	for (const ax_bucket &bucket : buckets)
+		for (int way = 0; way < AX_WAYS; way++) {
+			const std::uint32_t slot = bucket.slot[way];
+			if (bucket.tag[way] != 0 && slot != 0 && slot <= entries)
+				used[slot - 1] = {bucket.stamp[way], true};
+		}
+	return used;
+}
+
+// User space's idea of the kernel's clock may lag by a few units; stamps wrap.
+std::uint32_t age_of(std::uint16_t stamp, std::uint16_t now)
+{
+	const auto age = static_cast<std::uint16_t>(now - stamp);
+	return age < 0xff00 ? age : 0;
+}
+
+// A copy that no writer has touched half-way, or nothing.
+template <typename Flow> bool copy_stable(const Flow &entry, Flow &copy)
+{
+	for (int attempt = 0; attempt < 3; attempt++) {
+		const std::uint8_t before = __atomic_load_n(&entry.flow.version, __ATOMIC_ACQUIRE);
+		if (before & 1)
+			continue;
+		std::memcpy(&copy, &entry, sizeof(copy));
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&entry.flow.version, __ATOMIC_RELAXED) == before)
+			return true;
+	}
+	return false;
+}
+
+Address address_of(__be32 address)
+{
+	return Address::v4(ntohl(address));
+}
+
+Address address_of(const ax_addr &address)
+{
+	return Address(address);
+}
+
+LossCounters counters_of(const ax_anomaly &anomaly)
+{
+	LossCounters counters{
+		.lost = anomaly.lost,
+		.undone = anomaly.undone,
+		.reordered = anomaly.reordered,
+		.rtx_seen = anomaly.rtx_seen,
+		.duplicated = anomaly.duplicated,
+		.evicted = anomaly.evicted,
+		.resync = anomaly.resync,
+		.unrepaired = 0,
+		.keepalives = anomaly.keepalives,
+		.rtx_bytes = anomaly.rtx_bytes,
+	};
+	for (const ax_hole &hole : anomaly.hole)
+		counters.unrepaired += hole.start != hole.end;
+	return counters;
+}
+
+FlowRecord record_of(const ax_flow &flow, std::uint8_t family)
+{
+	FlowRecord record;
+	record.source_port = ntohs(flow.sport);
+	record.destination_port = ntohs(flow.dport);
+	record.protocol = flow.proto;
+	record.family = family;
+	record.flags = flow.flags;
+	record.forward = flow.forward;
+	record.vip = flow.vip;
+	record.vip_gen = flow.vip_gen;
+	record.backend = flow.backend;
+	record.backend_gen = flow.backend_gen;
+	record.syn_rtx = flow.syn_rtx;
+	record.mss = flow.mss;
+	record.generation = flow.generation;
+	record.packets = flow.packets;
+	record.bytes = flow.bytes;
+	record.segments = flow.segments;
+	if (flow.flags & AX_FLOW_RTT)
+		record.rtt_us = flow.rtt * kRttUnitUs;
+	return record;
+}
+
+void add_anomaly(FlowRecord &record, const ax_flow &flow, std::uint32_t slot,
+		 std::span<const ax_anomaly> share)
+{
+	if (flow.anomaly == 0)
+		return;
+	if (flow.anomaly > share.size()) {
+		record.anomaly_lost = true;
+		return;
+	}
+	ax_anomaly anomaly;
+	std::memcpy(&anomaly, &share[flow.anomaly - 1], sizeof(anomaly));
+	if (anomaly.owner != slot || anomaly.owner_version != flow.version ||
+	    anomaly.family != record.family)
+		record.anomaly_lost = true;
+	else
+		record.loss = counters_of(anomaly);
+}
+
+// The n-th of `parts` equal parts.
+template <typename T>
+std::span<const T> share_of(std::span<const T> all, std::uint32_t parts, std::uint32_t n)
+{
+	const std::size_t each = all.size() / parts;
+	return all.subspan(n * each, each);
+}
+
+template <typename Flow>
+void decode_family(const FlowTables &tables, std::span<const ax_bucket> buckets,
+		   std::span<const Flow> flows, std::uint8_t family, std::vector<FlowRecord> &out)
+{
+	for (std::uint32_t cpu = 0; cpu < tables.cpus; cpu++) {
+		const auto entries = share_of(flows, tables.cpus, cpu);
+		const auto anomalies = share_of(tables.anomalies, tables.cpus, cpu);
+		const auto used = used_slots(share_of(buckets, tables.cpus, cpu), entries.size());
+		Flow copy;
+		for (std::uint32_t i = 0; i < entries.size(); i++) {
+			if (!used[i].live || !copy_stable(entries[i], copy))
+				continue;
+			FlowRecord record = record_of(copy.flow, family);
+			record.source = address_of(copy.saddr);
+			record.destination = address_of(copy.daddr);
+			if (record.source.is_unspecified() && record.destination.is_unspecified())
+				continue;
+			record.cpu = static_cast<std::uint16_t>(cpu);
+			if (tables.unit_ms != 0)
+				record.idle_ms = tables.unit_ms * age_of(used[i].stamp, tables.now);
+			add_anomaly(record, copy.flow, i + 1, anomalies);
+			out.push_back(record);
+		}
+	}
+}
+
+std::uint64_t key_hash(const FlowRecord &flow)
+{
+	std::uint64_t word[4];
+	std::memcpy(word, flow.source.bytes().data(), 16);
+	std::memcpy(word + 2, flow.destination.bytes().data(), 16);
+	std::uint64_t hash = std::uint64_t{flow.source_port} << 32 |
+			     std::uint64_t{flow.destination_port} << 8 | flow.protocol;
+	for (const std::uint64_t part : word)
+		hash = ax_mix(hash ^ part);
+	return hash;
+}
+
+bool same_key(const FlowRecord &a, const FlowRecord &b)
+{
+	return a.source_port == b.source_port && a.destination_port == b.destination_port &&
+	       a.protocol == b.protocol && a.family == b.family && a.source == b.source &&
+	       a.destination == b.destination;
+}
+
+void merge_into(FlowRecord &kept, const FlowRecord &other)
+{
+	if (other.idle_ms < kept.idle_ms || other.generation > kept.generation) {
+		kept.vip = other.vip;
+		kept.vip_gen = other.vip_gen;
+		kept.backend = other.backend;
+		kept.backend_gen = other.backend_gen;
+		kept.forward = other.forward;
+		kept.generation = other.generation;
+	}
+	kept.multi_cpu = true;
+	kept.packets += other.packets;
+	kept.bytes += other.bytes;
+	kept.segments += other.segments;
+	kept.flags |= other.flags;
+	kept.mss = std::max(kept.mss, other.mss);
+	kept.syn_rtx = std::max(kept.syn_rtx, other.syn_rtx);
+	if (!kept.rtt_us)
+		kept.rtt_us = other.rtt_us;
+	kept.idle_ms = std::min(kept.idle_ms, other.idle_ms);
+	kept.loss = {};
+}
+
+void merge_cpus(std::vector<FlowRecord> &flows)
+{
+	const auto other_cpu = [&](const FlowRecord &flow) { return flow.cpu != flows[0].cpu; };
+	if (std::none_of(flows.begin(), flows.end(), other_cpu))
+		return;
+
+	// Open addressing over positions in the compacted front of `flows`; 0 = empty.
+	std::vector<std::uint32_t> table(std::bit_ceil(2 * flows.size()), 0);
+	std::size_t kept = 0;
+	for (std::size_t i = 0; i < flows.size(); i++) {
+		std::size_t at = key_hash(flows[i]) & (table.size() - 1);
+		while (table[at] != 0 && !same_key(flows[table[at] - 1], flows[i]))
+			at = (at + 1) & (table.size() - 1);
+		if (table[at] != 0) {
+			merge_into(flows[table[at] - 1], flows[i]);
+			continue;
+		}
+		if (kept != i)
+			flows[kept] = flows[i];
+		table[at] = static_cast<std::uint32_t>(++kept);
+	}
+	flows.resize(kept);
+}
+
+void add_figure(LossFigure &sum, const LossFigure &figure)
+{
+	if (!figure.value)
+		return;
+	if (!sum.value) {
+		sum = figure;
+		return;
+	}
+	*sum.value += *figure.value;
+	if (sum.basis != figure.basis)
+		sum.basis = "mixed";
+	sum.of += figure.of;
+	sum.evicted += figure.evicted;
+	sum.unrepaired += figure.unrepaired;
+	sum.resync += figure.resync;
+}
+
+} // namespace
+
+std::vector<FlowRecord> decode_flows(const FlowTables &tables)
+{
+	std::vector<FlowRecord> flows;
+	if (tables.cpus == 0)
+		return flows;
+	const auto live = [](std::span<const ax_bucket> buckets) {
+		std::size_t count = 0;
+		for (const ax_bucket &bucket : buckets)
+			count += AX_WAYS - std::count(bucket.tag, bucket.tag + AX_WAYS, 0);
+		return count;
+	};
+	flows.reserve(live(tables.buckets4) + live(tables.buckets6));
+	decode_family(tables, tables.buckets4, tables.flows4, 4, flows);
+	decode_family(tables, tables.buckets6, tables.flows6, 6, flows);
+	if (!flows.empty())
+		merge_cpus(flows);
+	return flows;
+}
+
+std::optional<double> LossFigure::rate() const
+{
+	if (!value || of == 0)
+		return std::nullopt;
+	return static_cast<double>(*value) / static_cast<double>(of);
+}
+
+std::string_view loss_unknown_because(const FlowRecord &flow)
+{
+	if (flow.protocol != kTcp)
+		return "protocol";
+	if (flow.multi_cpu)
+		return "multi_cpu";
+	if (flow.anomaly_lost || (flow.flags & AX_FLOW_LOSS_LOST))
+		return "state_stolen";
+	if (!(flow.flags & AX_FLOW_SYNCED))
+		return "not_synced";
+	return "";
+}
+
+LossReport loss_report(const FlowRecord &flow)
+{
+	if (!loss_unknown_because(flow).empty())
+		return {};
+
+	LossFigure figure;
+	figure.basis = flow.flags & AX_FLOW_TS ? "ts" : flow.flags & AX_FLOW_IPID ? "ipid" : "time";
+	figure.of = flow.segments;
+	figure.evicted = flow.loss.evicted;
+	figure.unrepaired = flow.loss.unrepaired;
+	figure.resync = flow.loss.resync;
+
+	LossReport report{figure, figure, figure};
+	const LossCounters &loss = flow.loss;
+	report.c2s_up_lost.kind = "estimate";
+	report.c2s_up_lost.value = loss.lost > loss.undone ? loss.lost - loss.undone : 0;
+	report.c2s_up_reordered.kind = "estimate";
+	report.c2s_up_reordered.value = loss.reordered;
+	report.c2s_rtx_seen.kind = "upper_bound";
+	report.c2s_rtx_seen.value = loss.rtx_seen;
+	return report;
+}
+
+void LossSum::add(const LossReport &flow)
+{
+	flows++;
+	measured += flow.c2s_up_lost.value.has_value();
+	add_figure(report.c2s_up_lost, flow.c2s_up_lost);
+	add_figure(report.c2s_up_reordered, flow.c2s_up_reordered);
+	add_figure(report.c2s_rtx_seen, flow.c2s_rtx_seen);
+}
+
+} // namespace anycast

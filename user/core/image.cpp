@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "core/image.h"
+
+#include <algorithm>
+
+#include <anycast_xdp/hash.h>
+#include <fmt/format.h>
+
+#include "core/ids.h"
+#include "core/maglev.h"
+#include "core/own_addresses.h"
+#include "core/reasons.h"
+#include "core/vip_keys.h"
+
+namespace anycast {
+
+namespace {
+
+Status too_many(std::string_view what, std::size_t count, std::size_t most, std::string_view limit)
+{
+	if (count <= most)
+		return {};
+	return fail(Exit::kUsage, fmt::format("{} {}, and {} is {}", count, what, limit, most));
+}
+
+Status check_limits(const Config &config)
+{
+	constexpr std::size_t kIds = 65535; // slots and flow entries have 16 bits for an id
+	constexpr std::string_view kBound = "the most there can be";
+	const Limits &limits = config.limits;
+	std::size_t backends = 0, slots = 0;
+
+	for (const Pool &pool : config.pools) {
+		backends += pool.backends.size();
+		slots += pool.table_size;
+	}
+	AX_TRY(too_many("VIPs", config.vips.size(), limits.vips, "[limits] vips"));
+	AX_TRY(too_many("pools", config.pools.size(), limits.pools, "[limits] pools"));
+	AX_TRY(too_many("backends", backends, limits.backends, "[limits] backends"));
+	AX_TRY(too_many("table slots", slots, limits.table_slots, "[limits] table_slots"));
+	AX_TRY(too_many("GTSM peers", config.gtsm_peers.size(), limits.peers, "[limits] peers"));
+	AX_TRY(too_many("VIPs", config.vips.size(), kIds, kBound));
+	AX_TRY(too_many("backends", backends, kIds, kBound));
+	AX_TRY(too_many("GTSM peers", config.gtsm_peers.size(), kIds, kBound));
+	return too_many("edges", config.edges.size(), kMaxEdges, kBound);
+}
+
+AddressSet vip_addresses(const Config &config)
+{
+	AddressSet set;
+
+	for (const Vip &vip : config.vips)
+		set.insert(vip.address);
+	return set;
+}
+
+std::string full_name(const Pool &pool, const Backend &backend)
+{
+	return pool.name + "/" + backend.name;
+}
+
+// Who takes new flows; with nobody active, last_known takes everybody who is not in maintenance.
+std::vector<bool> who_is_up(const Pool &pool)
+{
+	std::vector<bool> up;
+	bool any = false;
+
+	for (const Backend &backend : pool.backends) {
+		up.push_back(backend.state == AX_BACKEND_ACTIVE);
+		any = any || up.back();
+	}
+	if (!any && pool.all_down == AX_ALL_DOWN_LAST_KNOWN) {
+		for (std::size_t i = 0; i < up.size(); ++i)
+			up[i] = pool.backends[i].state != AX_BACKEND_MAINTENANCE;
+	}
+	return up;
+}
+
+bool is_tunnelled(const Config &config, const Pool &pool)
+{
+	return config.roles & AX_ROLE_EDGE && std::ranges::any_of(config.vips, [&](const Vip &vip) {
+		       return vip.pool == pool.name && vip.forward == AX_FORWARD_IPIP;
+	       });
+}
+
+class Compiler {
+public:
+	Compiler(const Config &config, const NodeFacts &facts, const Ids &previous)
+		: config_(config), facts_(facts), vips_(vip_addresses(config)),
+		  node_(facts.node_addresses.begin(), facts.node_addresses.end()),
+		  vip_ids_(previous.vips), backend_ids_(previous.backends), peer_ids_(previous.peers)
+	{
+	}
+
+	Result<Image> run()
+	{
+		AX_TRY(check_limits(config_));
+		settings();
+		assign_ids();
+		AX_TRY(pools());
+		AX_TRY(virtual_services());
+		AX_TRY(gtsm());
+		AX_TRY(tunnels());
+		image_.ids = {vip_ids_.take(), backend_ids_.take(), peer_ids_.take()};
+		image_.digest = digest();
+		return std::move(image_);
+	}
+
+private:
+	void settings()
+	{
+		ax_settings &s = image_.settings;
+		const auto actions = default_actions();
+
+		s.hash_seed[0] = config_.hash_seed[0];
+		s.hash_seed[1] = config_.hash_seed[1];
+		s.source4 = pick_source(config_.source_v4, true, facts_, vips_).raw();
+		s.source6 = pick_source(config_.source_v6, false, facts_, vips_).raw();
+		s.vips = static_cast<std::uint32_t>(config_.vips.size());
+		s.flags = AX_SETTINGS_VALID;
+		std::ranges::copy(actions, s.action);
+		for (const auto &[label, action] : config_.rules) {
+			if (const ReasonInfo *reason = find_reason(label))
+				s.action[reason->number] = static_cast<__u8>(action);
+		}
+		for (const Address &address : vips_)
+			set_filter_bit(s, address);
+	}
+
+	void assign_ids()
+	{
+		for (const Vip &vip : config_.vips)
+			vip_ids_.want(vip.name, fmt::format("{} {}/{}", vip.address.text(), vip.port,
+							    vip.protocol));
+		for (const Pool &pool : config_.pools) {
+			for (const Backend &backend : pool.backends)
+				backend_ids_.want(full_name(pool, backend), backend.address.text());
+		}
+		for (const GtsmPeer &peer : config_.gtsm_peers)
+			peer_ids_.want(peer.address.text(), peer.address.text());
+		vip_ids_.settle();
+		backend_ids_.settle();
+		peer_ids_.settle();
+	}
+
+	Status pools()
+	{
+		image_.backends.resize(backend_ids_.size());
+		for (const Pool &pool : config_.pools) {
+			std::vector<std::uint16_t> ids;
+			for (const Backend &backend : pool.backends) {
+				ids.push_back(backend_ids_.id(full_name(pool, backend)));
+				AX_TRY(one_backend(pool, backend, ids.back()));
+			}
+			AX_TRY(one_table(pool, ids));
+		}
+		return {};
+	}
+
+	Status one_backend(const Pool &pool, const Backend &backend, std::uint16_t id)
+	{
+		const bool v4 = backend.address.is_v4();
+		const Address source(v4 ? image_.settings.source4 : image_.settings.source6);
+		ax_backend &entry = image_.backends[id];
+
+		entry.addr = backend.address.raw();
+		entry.gen = backend_ids_.gen(id);
+		entry.state = static_cast<__u8>(backend.state);
+		if (node_.contains(backend.address))
+			entry.flags |= AX_BACKEND_LOCAL;
+		else if (source.is_unspecified() && is_tunnelled(config_, pool))
+			return fail(Exit::kUsage,
+				    fmt::format("backend {} of pool {} is reached by an IPv{} tunnel, and "
+						"this node has no IPv{} address to send it from",
+						backend.name, pool.name, v4 ? 4 : 6, v4 ? 4 : 6),
+				    fmt::format("set [tunnel] source_v{}, or give the interface an address",
+						v4 ? 4 : 6));
+		if (v4 && source.is_v4())
+			entry.csum4 = outer_checksum(source, backend.address);
+		return {};
+	}
+
+	Status one_table(const Pool &pool, const std::vector<std::uint16_t> &ids)
+	{
+		const std::vector<bool> up = who_is_up(pool);
+		std::vector<MaglevBackend> candidates;
+		std::vector<std::string_view> keys;
+		ax_pool entry{};
+
+		entry.first = static_cast<__u32>(image_.slots.size());
+		entry.all_down = static_cast<__u8>(pool.all_down);
+		// The name, not the address, is the key: a machine that takes another's place under
+		// its name takes over its slots, and nobody else's flows move.
+		for (std::size_t i = 0; i < ids.size(); ++i) {
+			keys.push_back(pool.backends[i].name);
+			candidates.push_back({keys.back(), pool.backends[i].weight, up[i]});
+		}
+		if (std::ranges::find(up, true) != up.end()) {
+			auto table = build_table(candidates, pool.table_size, config_.hash_seed);
+			if (!table) {
+				Error error = std::move(table.error());
+				error.what = fmt::format("pool {}: {}", pool.name, error.what);
+				return tl::unexpected(std::move(error));
+			}
+			table_digests_[pool.name] = table_digest(*table, keys);
+			for (ax_slot slot : *table) {
+				for (std::uint16_t i = 0; i < slot.count; ++i)
+					slot.backend[i] = ids[slot.backend[i]];
+				image_.slots.push_back(slot);
+			}
+			entry.size = pool.table_size;
+		}
+		image_.pools.push_back(entry);
+		return {};
+	}
+
+	Status virtual_services()
+	{
+		std::vector<std::uint16_t> ids;
+
+		image_.vips.resize(vip_ids_.size());
+		for (const Vip &vip : config_.vips) {
+			const auto pool = std::ranges::find(config_.pools, vip.pool, &Pool::name);
+			if (pool == config_.pools.end())
+				return fail(Exit::kUsage, fmt::format("VIP {}: no pool is called '{}'",
+								      vip.name, vip.pool));
+			ids.push_back(vip_ids_.id(vip.name));
+			ax_vip &entry = image_.vips[ids.back()];
+			entry.gen = vip_ids_.gen(ids.back());
+			entry.forward = static_cast<__u8>(vip.forward);
+			entry.pool = static_cast<__u32>(std::distance(config_.pools.begin(), pool));
+		}
+		auto keys = vip_keys(config_.vips, ids);
+		if (!keys)
+			return tl::unexpected(std::move(keys.error()));
+		image_.vip_keys = std::move(keys->keys);
+		image_.settings.flags |= keys->flags;
+		return {};
+	}
+
+	Status gtsm()
+	{
+		image_.gtsm_local = config_.gtsm_local.empty()
+					    ? without(facts_.interface_addresses, vips_)
+					    : without(config_.gtsm_local);
+		if (!image_.gtsm_local.empty())
+			image_.settings.flags |= AX_SETTINGS_GTSM;
+		for (const GtsmPeer &peer : config_.gtsm_peers) {
+			ax_gtsm_peer entry{};
+			if (peer.hops != 0 && peer.hops < 256)
+				entry.min_ttl = static_cast<__u8>(256 - peer.hops);
+			entry.id = peer_ids_.id(peer.address.text());
+			image_.gtsm_peers.emplace_back(peer.address, entry);
+		}
+		return too_many("session addresses", image_.gtsm_local.size(), kMaxLocalAddresses,
+				"the most that [gtsm] local can name");
+	}
+
+	// A backend whose address is on another interface (on lo, say) has its tunnels end there.
+	Status tunnels()
+	{
+		if (!(config_.roles & AX_ROLE_BACKEND))
+			return {};
+		image_.edges = without(config_.edges);
+		if (!config_.tunnel_addresses.empty()) {
+			image_.tunnel_addresses = without(config_.tunnel_addresses);
+		} else {
+			std::vector<Address> list = facts_.interface_addresses;
+			for (const Pool &pool : config_.pools) {
+				for (const Backend &backend : pool.backends) {
+					if (node_.contains(backend.address))
+						list.push_back(backend.address);
+				}
+			}
+			image_.tunnel_addresses = without(std::move(list), vips_);
+		}
+		return too_many("tunnel addresses", image_.tunnel_addresses.size(),
+				kMaxLocalAddresses, "the most that [tunnel] addresses can name");
+	}
+
+	// Over canonical forms in canonical order: neither ids nor the file's order matter.
+	[[nodiscard]] std::uint64_t digest() const
+	{
+		std::uint64_t sum = ax_mix(config_.hash_seed[0] ^ ax_mix(config_.hash_seed[1] + 1));
+		std::vector<std::string> lines;
+
+		for (const Vip &vip : config_.vips)
+			lines.push_back(fmt::format("vip {} {} {} {} {}", vip.address.text(), vip.port,
+						    vip.protocol, vip.pool,
+						    static_cast<int>(vip.forward)));
+		for (const Pool &pool : config_.pools) {
+			const auto table = table_digests_.find(pool.name);
+			lines.push_back(fmt::format("pool {} {} {} {:x}", pool.name, pool.table_size,
+						    static_cast<int>(pool.all_down),
+						    table == table_digests_.end() ? 0 : table->second));
+			for (const Backend &backend : pool.backends)
+				lines.push_back(fmt::format("backend {} {} {} {}",
+							    full_name(pool, backend),
+							    backend.address.text(), backend.weight,
+							    static_cast<int>(backend.state)));
+		}
+		std::ranges::sort(lines);
+		for (const std::string &line : lines) {
+			for (const char c : line)
+				sum = ax_mix(sum ^ static_cast<std::uint8_t>(c));
+			sum = ax_mix(sum + 0x100);
+		}
+		return sum;
+	}
+
+	const Config &config_;
+	const NodeFacts &facts_;
+	const AddressSet vips_, node_;
+	IdTable vip_ids_, backend_ids_, peer_ids_;
+	std::map<std::string, std::uint64_t> table_digests_; // by pool
+	Image image_;
+};
+
+} // namespace
+
+Result<Image> compile(const Config &config, const NodeFacts &facts, const Ids &previous)
+{
+	return Compiler(config, facts, previous).run();
+}
+
+std::vector<double> slot_shares(const std::vector<ax_slot> &slots, const ax_pool &pool,
+				std::size_t backends)
+{
+	std::vector<double> shares(backends);
+
+	for (std::size_t i = pool.first; i < std::size_t{pool.first} + pool.size && i < slots.size();
+	     ++i) {
+		if (slots[i].count > 0 && slots[i].backend[0] < backends)
+			shares[slots[i].backend[0]] += 1.0 / pool.size;
+	}
+	return shares;
+}
+
+} // namespace anycast

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "core/model_json.h"
+
+#include <stdexcept>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace anycast {
+
+namespace {
+
+using nlohmann::json;
+
+// Each struct has one list of its members, used in both directions: Write makes an object of them,
+// Read takes an object apart and complains about what is left over.
+class Write {
+public:
+	template <typename T> void operator()(const char *name, const T &value)
+	{
+		object[name] = encode(value);
+	}
+
+	static json encode(const Address &address) { return address.text(); }
+	template <typename T> static json encode(const std::optional<T> &value)
+	{
+		return value ? encode(*value) : json();
+	}
+	template <typename T> static json encode(const std::vector<T> &list)
+	{
+		json array = json::array();
+		for (const T &element : list)
+			array.push_back(encode(element));
+		return array;
+	}
+	template <typename T> static json encode(const T &value)
+	{
+		if constexpr (requires(Write w, T t) { members(w, t); }) {
+			Write writer;
+			T copy = value;
+			members(writer, copy);
+			return std::move(writer.object);
+		} else {
+			return value;
+		}
+	}
+
+	json object = json::object();
+};
+
+class Read {
+public:
+	explicit Read(const json &from) : object_(from) {}
+
+	template <typename T> void operator()(const char *name, T &value)
+	{
+		try {
+			decode(object_.at(name), value);
+		} catch (const std::exception &error) {
+			throw std::runtime_error(fmt::format("{}: {}", name, error.what()));
+		}
+		++seen_;
+	}
+	void done() const
+	{
+		if (seen_ != object_.size())
+			throw std::runtime_error("members that are not known");
+	}
+
+	static void decode(const json &from, Address &address)
+	{
+		const auto parsed = Address::parse(from.get_ref<const std::string &>());
+		if (!parsed)
+			throw std::runtime_error("not an address");
+		address = *parsed;
+	}
+	template <typename T> static void decode(const json &from, std::optional<T> &value)
+	{
+		value.reset();
+		if (!from.is_null())
+			decode(from, value.emplace());
+	}
+	template <typename T> static void decode(const json &from, std::vector<T> &list)
+	{
+		if (!from.is_array())
+			throw std::runtime_error("not an array");
+		list.clear();
+		for (const json &element : from)
+			decode(element, list.emplace_back());
+	}
+	template <typename T> static void decode(const json &from, T &value)
+	{
+		if constexpr (requires(Read r, T t) { members(r, t); }) {
+			if (!from.is_object())
+				throw std::runtime_error("not an object");
+			Read reader(from);
+			members(reader, value);
+			reader.done();
+		} else {
+			value = from.get<T>();
+			if (json(value) != from) // a number that does not fit the member
+				throw std::runtime_error("out of range");
+		}
+	}
+
+private:
+	const json &object_;
+	std::size_t seen_ = 0;
+};
+
+template <typename Visit> void members(Visit &visit, Backend &v)
+{
+	visit("name", v.name);
+	visit("address", v.address);
+	visit("weight", v.weight);
+	visit("state", v.state);
+}
+
+template <typename Visit> void members(Visit &visit, Pool &v)
+{
+	visit("name", v.name);
+	visit("table_size", v.table_size);
+	visit("all_down", v.all_down);
+	visit("backends", v.backends);
+}
+
+template <typename Visit> void members(Visit &visit, Vip &v)
+{
+	visit("name", v.name);
+	visit("address", v.address);
+	visit("port", v.port);
+	visit("protocol", v.protocol);
+	visit("pool", v.pool);
+	visit("forward", v.forward);
+}
+
+template <typename Visit> void members(Visit &visit, GtsmPeer &v)
+{
+	visit("address", v.address);
+	visit("hops", v.hops);
+}
+
+template <typename Visit> void members(Visit &visit, Limits &v)
+{
+	visit("flows_v4", v.flows_v4);
+	visit("flows_v6", v.flows_v6);
+	visit("vips", v.vips);
+	visit("pools", v.pools);
+	visit("backends", v.backends);
+	visit("table_slots", v.table_slots);
+	visit("peers", v.peers);
+	visit("inserts_per_second", v.inserts_per_second);
+}
+
+template <typename Visit> void members(Visit &visit, Config &v)
+{
+	visit("name", v.name);
+	visit("hash_seed", v.hash_seed);
+	visit("interfaces", v.interfaces);
+	visit("roles", v.roles);
+	visit("mode", v.mode);
+	visit("pin_dir", v.pin_dir);
+	visit("state_dir", v.state_dir);
+	visit("socket", v.socket);
+	visit("limits", v.limits);
+	visit("source_v4", v.source_v4);
+	visit("source_v6", v.source_v6);
+	visit("edges", v.edges);
+	visit("tunnel_addresses", v.tunnel_addresses);
+	visit("gtsm_local", v.gtsm_local);
+	visit("gtsm_peers", v.gtsm_peers);
+	visit("rules", v.rules);
+	visit("pools", v.pools);
+	visit("vips", v.vips);
+}
+
+template <typename Visit> void members(Visit &visit, Named &v)
+{
+	visit("name", v.name);
+	visit("identity", v.identity);
+	visit("gen", v.gen);
+	visit("used", v.used);
+}
+
+template <typename Visit> void members(Visit &visit, Ids &v)
+{
+	visit("vips", v.vips);
+	visit("backends", v.backends);
+	visit("peers", v.peers);
+}
+
+// A member that somebody adds to a struct and forgets above would be lost at the next restart.
+static_assert(sizeof(Backend) == sizeof(std::string) + 16 + 8);
+static_assert(sizeof(GtsmPeer) == 18);
+static_assert(sizeof(Limits) == 8 * 4);
+static_assert(sizeof(Pool) == sizeof(std::string) + 8 + sizeof(std::vector<Backend>));
+static_assert(sizeof(Vip) == 2 * sizeof(std::string) + 16 + 8 + 8);
+
+template <typename T> Result<T> read(const json &from, const char *what)
+{
+	T value;
+
+	try {
+		Read::decode(from, value);
+	} catch (const std::exception &error) {
+		return fail(Exit::kFailed, fmt::format("{}: {}", what, error.what()));
+	}
+	return value;
+}
+
+} // namespace
+
+json config_to_json(const Config &config)
+{
+	return Write::encode(config);
+}
+
+Result<Config> config_from_json(const json &from)
+{
+	return read<Config>(from, "configuration");
+}
+
+json ids_to_json(const Ids &ids)
+{
+	return Write::encode(ids);
+}
+
+Result<Ids> ids_from_json(const json &from)
+{
+	return read<Ids>(from, "ids");
+}
+
+} // namespace anycast

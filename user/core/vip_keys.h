@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Everything by which the data path finds a VIP: keys of ax_vip, the filter's bits, and the flags
+// that say which look-ups can be left out.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "core/model.h"
+#include "util/result.h"
+
+namespace anycast {
+
+// A VIP has its own key, shares its address's, and may be whom fragments go to: see enum ax_vip_proto.
+inline constexpr std::uint32_t kKeysPerVip = 4;
+
+struct VipKeys {
+	std::vector<std::pair<ax_vip_key, std::uint32_t>> keys; // half = 0
+	std::uint32_t flags = 0;				// AX_SETTINGS_ANY_*
+};
+
+// ids[i] is the id of vips[i]. An error if two are the same service.
+Result<VipKeys> vip_keys(std::span<const Vip> vips, std::span<const std::uint16_t> ids);
+
+void set_filter_bit(ax_settings &settings, const Address &address);
+
+} // namespace anycast

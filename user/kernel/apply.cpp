@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <fmt/format.h>
+
+#include "kernel/applying.h"
+#include "kernel/next_hops.h"
+#include "kernel/pins.h"
+#include "kernel/state.h"
+#include "net/interfaces.h"
+
+namespace anycast {
+
+Result<Image> image_for(const std::string &interface, const Config &config, std::uint32_t roles,
+			const Ids &previous)
+{
+	auto facts = node_facts(interface);
+	if (!facts)
+		return tl::unexpected(std::move(facts.error()));
+
+	Config effective = config;
+	effective.roles = roles;
+	if (roles & AX_ROLE_BACKEND && config.edges.empty())
+		return fail(Exit::kUsage,
+			    "the backend role needs to know who may encapsulate to this node, and "
+			    "[tunnel] edges is empty",
+			    "name the edges' outer source addresses there");
+	return compile(effective, *facts, previous);
+}
+
+Status switch_to(Dataplane &dataplane, const Image &image, const std::string &state_directory,
+		 Applied &applied)
+{
+	auto ctl = dataplane.control();
+	if (!ctl)
+		return tl::unexpected(std::move(ctl.error()));
+
+	applied.ids = image.ids;
+	applied.digest = image.digest;
+	applied.generation = next_generation(ctl->generation);
+	AX_TRY(state::write(state_directory, applied));
+	auto done = dataplane.apply(image);
+	if (!done) {
+		state::remove(state_directory, applied.generation);
+		return tl::unexpected(std::move(done.error()));
+	}
+	state::keep_only(state_directory, applied.generation);
+	return {};
+}
+
+Result<Ids> ids_from_maps(const Dataplane &dataplane)
+{
+	auto ctl = dataplane.control();
+	if (!ctl)
+		return tl::unexpected(std::move(ctl.error()));
+	const std::uint32_t half = ctl->generation & 1;
+	const DataplaneSizes sizes = dataplane.sizes();
+	std::vector<ax_vip> vips(sizes.vips);
+	std::vector<ax_backend> backends(sizes.backends);
+	Ids ids;
+
+	AX_TRY(dataplane.map("ax_vip_info").read_at<ax_vip>(half * sizes.vips, vips));
+	AX_TRY(dataplane.map("ax_backend").read_at<ax_backend>(half * sizes.backends, backends));
+	for (const ax_vip &vip : vips)
+		ids.vips.push_back({"", "", vip.gen, false});
+	for (const ax_backend &backend : backends)
+		ids.backends.push_back({"", "", backend.gen, false});
+	return ids;
+}
+
+Status check_limits_unchanged(const Limits &running, const Limits &wanted)
+{
+	struct Row {
+		const char *name;
+		std::uint32_t Limits::*member;
+	};
+	static constexpr Row kFixed[] = {
+		{"flows_v4", &Limits::flows_v4}, {"flows_v6", &Limits::flows_v6},
+		{"vips", &Limits::vips},	 {"pools", &Limits::pools},
+		{"backends", &Limits::backends}, {"table_slots", &Limits::table_slots},
+		{"peers", &Limits::peers},
+	};
+
+	for (const Row &row : kFixed) {
+		if (running.*row.member != wanted.*row.member)
+			return fail(Exit::kUsage,
+				    fmt::format("[limits] {} is {} since the interface was attached, the "
+						"configuration says {}",
+						row.name, running.*row.member, wanted.*row.member),
+				    "keep the [limits], or detach the interface first (its flow table is "
+				    "lost)");
+	}
+	return {};
+}
+
+Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const Config &config)
+{
+	const std::string state_dir = state_directory(paths, interface);
+	ApplyReport report;
+
+	// Where nothing is attached, no directory shall be made for a lock.
+	if (entries_of(pin_directory(paths, interface)).empty())
+		return tl::unexpected(std::move(open_instance(paths, interface).error()));
+	auto lock = state::Lock::take(state_dir);
+	if (!lock)
+		return tl::unexpected(std::move(lock.error()));
+	auto instance = open_instance(paths, interface);
+	if (!instance)
+		return tl::unexpected(std::move(instance.error()));
+	Applied &applied = instance->applied;
+	Dataplane &dataplane = instance->dataplane;
+
+	AX_TRY(check_limits_unchanged(applied.config.limits, config.limits));
+	auto image = image_for(interface, config, applied.roles, applied.ids);
+	if (!image)
+		return tl::unexpected(std::move(image.error()));
+	if (config.roles != applied.config.roles || config.mode != applied.config.mode)
+		report.warnings.push_back(
+			"role and mode stay as attached; `anycast-xdp attach` changes them");
+
+	auto held = dataplane.holds(*image);
+	if (!held)
+		return tl::unexpected(std::move(held.error()));
+	report.changed = !*held || !(config == applied.config);
+	applied.config = config;
+	if (!*held) {
+		AX_TRY(switch_to(dataplane, *image, state_dir, applied));
+	} else if (report.changed) { // the data path does not see the difference
+		applied.ids = image->ids;
+		applied.digest = image->digest;
+		AX_TRY(state::write(state_dir, applied));
+	}
+	AX_TRY(dataplane.set_insert_limit(inserts_per_window(config.limits.inserts_per_second)));
+	report.generation = applied.generation;
+	report.digest = applied.digest;
+	for (std::string &warning : resolve_next_hops(*image, instance->attached.ifindex))
+		report.warnings.push_back(std::move(warning));
+	return report;
+}
+
+} // namespace anycast

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <fmt/format.h>
+
+#include "kernel/applying.h"
+#include "kernel/attach_job.h"
+#include "kernel/dispatcher.h"
+#include "kernel/hook.h"
+#include "kernel/pins.h"
+#include "kernel/state.h"
+
+namespace anycast {
+
+namespace {
+
+// The newer program on the hook in the older one's stead. Taken back when this goes, unless confirmed.
+class Exchange {
+public:
+	Exchange(AttachJob &job, const Program &program)
+		: job_(job), program_(program), old_(hook::our_program(job.pins, job.before.our_program_id))
+	{
+		if (job.before.by_link)
+			link_ = Fd(bpf_obj_get(job.pin(AX_PIN_LINK).c_str()));
+	}
+	Exchange(const Exchange &) = delete;
+	Exchange &operator=(const Exchange &) = delete;
+	~Exchange()
+	{
+		if (done_ && !confirmed_)
+			(void)swap(old_.get(), program_.fd());
+		if (!confirmed_)
+			::unlink(staged_pin(job_.pin(AX_PIN_PROG)).c_str());
+	}
+
+	Status run()
+	{
+		AX_TRY(stage_pin(program_.fd(), job_.pin(AX_PIN_PROG)));
+		AX_TRY(swap(program_.fd(), old_.get()));
+		done_ = true;
+		return {};
+	}
+
+	Status confirm()
+	{
+		AX_TRY(commit_pin(job_.pin(AX_PIN_PROG)));
+		confirmed_ = true;
+		return {};
+	}
+
+private:
+	Status swap(int newer, int older)
+	{
+		if (link_.valid())
+			return hook::swap_link(link_.get(), newer, older);
+		return hook::swap_netlink(job_.before.ifindex, job_.before.mode, newer, older);
+	}
+
+	AttachJob &job_;
+	const Program &program_;
+	Fd old_, link_;
+	bool done_ = false, confirmed_ = false;
+};
+
+// Under a dispatcher two instances run side by side for a moment, and the control record says which
+// of them acts.
+class SideBySide {
+public:
+	SideBySide(AttachJob &job, const Program &program, std::uint32_t instance)
+		: job_(job), program_(program), instance_(instance)
+	{
+	}
+	SideBySide(const SideBySide &) = delete;
+	SideBySide &operator=(const SideBySide &) = delete;
+	~SideBySide()
+	{
+		const std::string staged = staged_pin(job_.pin(AX_PIN_PROG));
+
+		if (added_ && !confirmed_)
+			(void)dispatcher::remove(staged, job_.before);
+		if (!confirmed_)
+			::unlink(staged.c_str());
+	}
+
+	Status run()
+	{
+		AX_TRY(stage_pin(program_.fd(), job_.pin(AX_PIN_PROG)));
+		AX_TRY(dispatcher::add(program_, job_.before));
+		added_ = true;
+		return {};
+	}
+
+	Status confirm(Dataplane &dataplane)
+	{
+		AX_TRY(dataplane.set_active(instance_));
+		confirmed_ = true; // the old one only passes now
+		if (auto left = dispatcher::remove(job_.pin(AX_PIN_PROG), job_.before); !left)
+			job_.warn(fmt::format("the older program stays in the chain, and only passes: {}",
+					      left.error().what));
+		return commit_pin(job_.pin(AX_PIN_PROG));
+	}
+
+private:
+	AttachJob &job_;
+	const Program &program_;
+	const std::uint32_t instance_;
+	bool added_ = false, confirmed_ = false;
+};
+
+Status reconfigure(AttachJob &job, Dataplane &dataplane, const Image &image, Applied &applied)
+{
+	auto held = dataplane.holds(image);
+	if (!held)
+		return tl::unexpected(std::move(held.error()));
+	if (!*held)
+		return switch_to(dataplane, image, job.state, applied);
+	auto ctl = dataplane.control();
+	if (!ctl)
+		return tl::unexpected(std::move(ctl.error()));
+	applied.ids = image.ids;
+	applied.digest = image.digest;
+	applied.generation = ctl->generation;
+	return state::write(job.state, applied);
+}
+
+} // namespace
+
+Status check_attach_again(const AttachJob &job)
+{
+	const auto wanted = hook::mode_from(job.options.mode);
+
+	if (wanted && *wanted != job.before.mode)
+		return fail(Exit::kFailed,
+			    fmt::format("{} is attached in {} mode; another mode needs a moment without a "
+					"program",
+					job.interface, mode_name(job.before.mode)),
+			    fmt::format("anycast-xdp detach {}, then attach it with --mode {}", job.interface,
+					job.options.mode));
+	if (auto running = open_instance(job.paths, job.interface))
+		return check_limits_unchanged(running->applied.config.limits, job.config.limits);
+	return {}; // the maps themselves are compared while loading
+}
+
+Status attach_again(AttachJob &job)
+{
+	Applied applied = job.asked_for();
+	std::uint32_t instance = 0;
+	auto running = open_instance(job.paths, job.interface);
+
+	if (running && job.before.dispatcher) {
+		auto ctl = running->dataplane.control();
+		if (!ctl)
+			return tl::unexpected(std::move(ctl.error()));
+		instance = ctl->active + 1 ? ctl->active + 1 : 1;
+	}
+	auto program = Program::load(job.load_options(instance));
+	if (!program)
+		return tl::unexpected(std::move(program.error()));
+	Dataplane &dataplane = program->dataplane();
+	Result<Ids> ids = running ? Result<Ids>(running->applied.ids) : ids_from_maps(dataplane);
+	if (!ids)
+		return tl::unexpected(std::move(ids.error()));
+	if (!running)
+		job.warn(fmt::format("{}: names start anew", running.error().what));
+	auto image = image_for(job.interface, job.config, job.options.roles, *ids);
+	if (!image)
+		return tl::unexpected(std::move(image.error()));
+
+	if (job.before.dispatcher) {
+		SideBySide both(job, *program, instance);
+		AX_TRY(both.run());
+		AX_TRY(reconfigure(job, dataplane, *image, applied));
+		AX_TRY(both.confirm(dataplane));
+	} else {
+		Exchange exchange(job, *program);
+		AX_TRY(exchange.run());
+		AX_TRY(reconfigure(job, dataplane, *image, applied));
+		AX_TRY(exchange.confirm());
+	}
+	AX_TRY(dataplane.set_insert_limit(
+		inserts_per_window(job.config.limits.inserts_per_second)));
+	AX_TRY(job.verify(job.before.mode));
+	job.report.replaced = true;
+	job.finish(*program, *image, applied);
+	return {};
+}
+
+} // namespace anycast

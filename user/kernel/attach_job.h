@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// One run of attach: what its two ways, fresh and again, have in common.
+#pragma once
+
+#include <string>
+
+#include "core/image.h"
+#include "kernel/attachment.h"
+#include "kernel/program.h"
+
+namespace anycast {
+
+struct AttachJob {
+	const Paths &paths;
+	const std::string &interface;
+	const Config &config;
+	const AttachOptions &options;
+	std::string pins, state; // directories
+	Attached before;
+	AttachReport report;
+
+	[[nodiscard]] std::string pin(const char *name) const { return pins + "/" + name; }
+	[[nodiscard]] LoadOptions load_options(std::uint32_t instance) const;
+	[[nodiscard]] Applied asked_for() const;
+	void warn(std::string text) { report.warnings.push_back(std::move(text)); }
+
+	// Asks the kernel what is on the hook, and puts it into the report.
+	Status verify(XdpMode wanted);
+	// The rest of the report; next hops.
+	void finish(Program &program, const Image &image, const Applied &applied);
+};
+
+// Onto a hook without a program of ours: an empty one, a foreign program's, or libxdp's dispatcher.
+Status attach_fresh(AttachJob &job);
+
+// A newer program, or another configuration, in place of what we have there.
+Status check_attach_again(const AttachJob &job);
+Status attach_again(AttachJob &job);
+
+} // namespace anycast

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Opening what is attached, and taking it off. Putting it there: attach.cpp.
+#include "kernel/attachment.h"
+
+#include <bpf/bpf.h>
+#include <fmt/format.h>
+
+#include "kernel/applying.h"
+#include "kernel/dispatcher.h"
+#include "kernel/hook.h"
+#include "kernel/pins.h"
+#include "kernel/state.h"
+#include "net/interfaces.h"
+
+namespace anycast {
+
+namespace {
+
+tl::unexpected<Error> not_attached(const std::string &interface)
+{
+	return fail(Exit::kNotAttached, fmt::format("nothing of anycast-xdp is attached to {}", interface),
+		    fmt::format("anycast-xdp attach {}", interface));
+}
+
+std::string attach_again(const std::string &interface)
+{
+	return fmt::format("anycast-xdp attach {} puts it right", interface);
+}
+
+Result<Dataplane> open_maps(const std::string &pins)
+{
+	const std::set<std::string> pinned = entries_of(pins);
+	std::map<std::string, Map, std::less<>> maps;
+
+	for (const std::string &name : pinned) {
+		if (!name.starts_with("ax_"))
+			continue;
+		auto map = Map::open_pinned(pins + "/" + name);
+		if (!map)
+			return tl::unexpected(std::move(map.error()));
+		maps.emplace(name, std::move(*map));
+	}
+	return Dataplane::from_maps(std::move(maps));
+}
+
+} // namespace
+
+Result<std::vector<std::string>> attached_interfaces(const Paths &paths)
+{
+	std::vector<std::string> names;
+	const std::string directory =
+		fmt::format("{}/v{}/{}", paths.pins, AX_ABI_VERSION, netns_name());
+
+	for (const std::string &name : entries_of(directory)) {
+		if (!entries_of(directory + "/" + name).empty())
+			names.push_back(name);
+	}
+	return names;
+}
+
+Result<Instance> open_instance(const Paths &paths, const std::string &interface)
+{
+	const std::string pins = pin_directory(paths, interface);
+
+	if (entries_of(pins).empty()) {
+		AX_TRY(refuse_other_abi(paths, interface));
+		return not_attached(interface);
+	}
+	auto attached = query(paths, interface);
+	if (!attached)
+		return fail(Exit::kNotAttached,
+			    fmt::format("{} was attached, and the device is gone", interface),
+			    fmt::format("anycast-xdp detach {} clears what is left in {}", interface,
+					pins));
+	if (!attached->ours)
+		return fail(Exit::kNotAttached,
+			    attached->program_id
+				    ? fmt::format("the maps of {} are there, but XDP program {} '{}' has "
+						  "taken our program's place on it",
+						  interface, attached->program_id,
+						  attached->program_name)
+				    : fmt::format("the maps of {} are there, but no XDP program is on it",
+						  interface),
+			    attach_again(interface));
+
+	auto dataplane = open_maps(pins);
+	if (!dataplane)
+		return tl::unexpected(std::move(dataplane.error()));
+	auto ctl = dataplane->control();
+	if (!ctl)
+		return tl::unexpected(std::move(ctl.error()));
+	if (ctl->abi != AX_ABI_VERSION)
+		return fail(Exit::kFailed, fmt::format("the maps of {} are of ABI {}, this build speaks {}",
+						       interface, ctl->abi, AX_ABI_VERSION),
+			    attach_again(interface));
+	auto applied = state::read(state_directory(paths, interface), ctl->generation);
+	if (!applied)
+		return tl::unexpected(std::move(applied.error()));
+	return Instance{interface, std::move(*attached), std::move(*applied), std::move(*dataplane)};
+}
+
+Status refuse_other_abi(const Paths &paths, const std::string &interface)
+{
+	const std::string ours = fmt::format("v{}", AX_ABI_VERSION);
+
+	for (const std::string &version : entries_of(paths.pins)) {
+		const std::string directory =
+			fmt::format("{}/{}/{}/{}", paths.pins, version, netns_name(), interface);
+		if (version == ours || !version.starts_with("v") || entries_of(directory).empty())
+			continue;
+		return fail(Exit::kFailed,
+			    fmt::format("{} was attached by a build with ABI {}; this one speaks {}",
+					interface, version, ours),
+			    fmt::format("detach it with that build first, or remove {}", directory));
+	}
+	return {};
+}
+
+namespace {
+
+Status take_off(const Paths &paths, const std::string &interface, DetachReport &report)
+{
+	const std::string pins = pin_directory(paths, interface);
+	Fd program(bpf_obj_get((pins + "/" AX_PIN_PROG).c_str()));
+	Fd link(bpf_obj_get((pins + "/" AX_PIN_LINK).c_str()));
+
+	if (link.valid()) {
+		// ifindex 0: the device is gone, and the link holds nothing any more.
+		if (hook::link_ifindex(link.get()).value_or(0) != 0) {
+			AX_TRY(hook::remove_link(link.get()));
+			report.detached = true;
+		}
+		return {};
+	}
+	auto attached = query(paths, interface);
+	if (!attached) {
+		report.warnings.push_back(fmt::format("the device {} is gone", interface));
+		return {};
+	}
+	if (!attached->ours) {
+		report.warnings.push_back(
+			fmt::format("our program was not on {} any more; only its maps were left", interface));
+		return {};
+	}
+	if (attached->dispatcher)
+		AX_TRY(dispatcher::remove(pins + "/" AX_PIN_PROG, *attached));
+	else
+		AX_TRY(hook::remove_netlink(attached->ifindex, attached->mode, program.get()));
+	report.detached = true;
+	return {};
+}
+
+} // namespace
+
+Result<DetachReport> detach(const Paths &paths, const std::string &interface)
+{
+	const std::string pins = pin_directory(paths, interface);
+	const std::string state_dir = state_directory(paths, interface);
+	DetachReport report;
+
+	if (entries_of(pins).empty()) {
+		AX_TRY(refuse_other_abi(paths, interface));
+		return not_attached(interface);
+	}
+	auto lock = state::Lock::take(state_dir);
+	if (!lock)
+		return tl::unexpected(std::move(lock.error()));
+	AX_TRY(take_off(paths, interface, report));
+	for (const std::string &path : remove_directory(pins, paths.pins))
+		report.warnings.push_back(fmt::format("could not remove {}", path));
+	state::remove_all(state_dir, paths.state);
+
+	auto after = query(paths, interface);
+	if (after && after->program_id)
+		report.warnings.push_back(fmt::format("XDP program {} '{}', which is not ours, is on {}",
+						      after->program_id, after->program_name, interface));
+	return report;
+}
+
+} // namespace anycast

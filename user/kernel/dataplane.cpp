@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "kernel/dataplane.h"
+
+#include <atomic>
+#include <cstddef>
+#include <fstream>
+#include <stdexcept>
+
+#include <fmt/format.h>
+#include <zlib.h>
+
+#include "core/reasons.h"
+#include "kernel/sizes.h"
+
+namespace anycast {
+
+namespace {
+
+// CONFIG_HZ of the running kernel; the data path counts in jiffies.
+std::uint32_t kernel_hz()
+{
+	constexpr std::uint32_t kDebian = 250;
+	gzFile config = gzopen("/proc/config.gz", "rb");
+	std::uint32_t hz = kDebian;
+	char line[512];
+
+	if (!config)
+		return hz;
+	while (gzgets(config, line, sizeof(line))) {
+		if (std::sscanf(line, "CONFIG_HZ=%u", &hz) == 1)
+			break;
+	}
+	gzclose(config);
+	return hz ? hz : kDebian;
+}
+
+} // namespace
+
+std::uint32_t inserts_per_window(std::uint32_t per_second)
+{
+	static const std::uint32_t hz = kernel_hz();
+
+	if (per_second == 0)
+		return 0;
+	return std::max<std::uint32_t>(
+		1, static_cast<std::uint32_t>(std::uint64_t{per_second} * 16 / hz));
+}
+
+std::span<const std::string_view> Dataplane::map_names()
+{
+	static const std::vector<std::string_view> names = [] {
+		std::vector<std::string_view> list;
+		for (const MapShape &shape : map_shapes({}))
+			list.push_back(shape.name);
+		return list;
+	}();
+	return names;
+}
+
+Result<Dataplane> Dataplane::from_maps(std::map<std::string, Map, std::less<>> maps)
+{
+	Dataplane dataplane;
+
+	dataplane.maps_ = std::move(maps);
+	for (const MapShape &shape : map_shapes({})) {
+		const auto found = dataplane.maps_.find(shape.name);
+		if (found == dataplane.maps_.end())
+			return fail(Exit::kFailed, fmt::format("map {} is missing", shape.name),
+				    "detach the interface, then attach it again");
+		const Map &map = found->second;
+		if (map.key_size() != shape.key_size || map.value_size() != shape.value_size ||
+		    map.type() != shape.type)
+			return fail(Exit::kFailed,
+				    fmt::format("map {} is not ours: type {}, key {} bytes, value {} "
+						"bytes instead of type {}, {} and {}",
+						shape.name, static_cast<int>(map.type()), map.key_size(),
+						map.value_size(), static_cast<int>(shape.type),
+						shape.key_size, shape.value_size),
+				    "it was pinned by another build or by hand: detach the interface, "
+				    "then attach it again");
+	}
+	return dataplane;
+}
+
+Map &Dataplane::map(std::string_view name)
+{
+	return const_cast<Map &>(std::as_const(*this).map(name));
+}
+
+const Map &Dataplane::map(std::string_view name) const
+{
+	const auto found = maps_.find(name);
+
+	if (found == maps_.end())
+		throw std::logic_error(fmt::format("no map is called {}", name));
+	return found->second;
+}
+
+DataplaneSizes Dataplane::sizes() const
+{
+	DataplaneSizes s{};
+
+	s.cpus = map("ax_cpu").max_entries();
+	s.buckets4 = map("ax_flow4_idx").max_entries() / s.cpus;
+	s.buckets6 = map("ax_flow6_idx").max_entries() / s.cpus;
+	s.anomalies = map("ax_anomaly").max_entries() / s.cpus;
+	s.vips = map("ax_vip_info").max_entries() / 2;
+	s.pools = map("ax_pool").max_entries() / 2;
+	s.slots = map("ax_slot").max_entries() / 2;
+	s.backends = map("ax_backend").max_entries() / 2;
+	s.peers = map("ax_peer_ctr").max_entries();
+	for (const MapShape &shape : map_shapes(s)) {
+		const std::uint64_t accounted = map(shape.name).memory();
+		s.bytes += accounted ? accounted : map_bytes(shape, s.cpus);
+	}
+	return s;
+}
+
+// ---- control record --------------------------------------------------------------------------
+
+Result<ax_ctl> Dataplane::control() const
+{
+	ax_ctl ctl{};
+
+	AX_TRY(map("ax_ctl").read_at<ax_ctl>(0, std::span(&ctl, 1)));
+	return ctl;
+}
+
+Status Dataplane::write_control(const ax_ctl &ctl)
+{
+	return map("ax_ctl").write_at<ax_ctl>(0, std::span(&ctl, 1));
+}
+
+namespace {
+
+// One aligned store into the mapped record; without a mapping the whole record is written back.
+template <typename T>
+Status store(Dataplane &dataplane, T ax_ctl::*member, T value)
+{
+	Map &map = dataplane.map("ax_ctl");
+
+	if (map.mapped() && map.writable()) {
+		T &field = reinterpret_cast<ax_ctl *>(map.mapped())->*member;
+		std::atomic_thread_fence(std::memory_order_seq_cst);
+		std::atomic_ref<T>(field).store(value, std::memory_order_seq_cst);
+		return {};
+	}
+	auto ctl = dataplane.control();
+	if (!ctl)
+		return tl::unexpected(std::move(ctl.error()));
+	(*ctl).*member = value;
+	return dataplane.write_control(*ctl);
+}
+
+} // namespace
+
+Status Dataplane::set_generation(std::uint32_t generation)
+{
+	return store(*this, &ax_ctl::generation, generation);
+}
+
+Status Dataplane::set_insert_limit(std::uint32_t per_window)
+{
+	return store(*this, &ax_ctl::insert_limit, per_window);
+}
+
+Status Dataplane::set_active(std::uint32_t instance)
+{
+	return store(*this, &ax_ctl::active, instance);
+}
+
+Status Dataplane::set_clock(std::uint64_t ns)
+{
+	static_assert(sizeof(__u64) == sizeof(std::uint64_t));
+	return store<__u64>(*this, &ax_ctl::clock_ns, ns);
+}
+
+Result<ax_trace> Dataplane::trace() const
+{
+	const Map &record = map("ax_ctl");
+
+	if (record.mapped())
+		return reinterpret_cast<const ax_ctl *>(record.mapped())->trace;
+	auto ctl = control();
+	if (!ctl)
+		return tl::unexpected(std::move(ctl.error()));
+	return ctl->trace;
+}
+
+Result<std::vector<ax_slot>> Dataplane::read_slots(std::uint32_t first, std::uint32_t count) const
+{
+	auto ctl = control();
+	if (!ctl)
+		return tl::unexpected(std::move(ctl.error()));
+
+	const Map &slots = map("ax_slot");
+	const std::uint32_t half = slots.max_entries() / 2;
+	std::vector<ax_slot> values(count);
+	if (first > half || count > half - first)
+		return fail(Exit::kFailed, fmt::format("slots {}..{} are beyond the table's {}", first,
+						       std::uint64_t{first} + count, half));
+	AX_TRY(slots.read_at<ax_slot>((ctl->generation & 1) * half + first, values));
+	return values;
+}
+
+// ---- counters --------------------------------------------------------------------------------
+
+namespace {
+
+template <typename T> Result<std::vector<T>> sums(const Map &map)
+{
+	std::vector<T> list(map.max_entries());
+
+	for (std::uint32_t i = 0; i < list.size(); ++i) {
+		auto words = map.sum(i);
+		if (!words)
+			return tl::unexpected(std::move(words.error()));
+		std::memcpy(&list[i], words->data(), sizeof(T));
+	}
+	return list;
+}
+
+Result<std::vector<ReasonCount>> by_reason(const Map &map)
+{
+	std::vector<ReasonCount> list;
+
+	for (const ReasonInfo &reason : reasons()) {
+		auto words = map.sum(static_cast<std::uint32_t>(reason.number));
+		if (!words)
+			return tl::unexpected(std::move(words.error()));
+		list.push_back({reason.number, (*words)[0], (*words)[1]});
+	}
+	return list;
+}
+
+} // namespace
+
+Result<std::vector<ReasonCount>> Dataplane::reasons() const
+{
+	return by_reason(map("ax_reason"));
+}
+
+Result<std::vector<ReasonCount>> Dataplane::notes() const
+{
+	return by_reason(map("ax_note"));
+}
+
+Result<std::vector<ax_counter>> Dataplane::vip_counters() const
+{
+	return sums<ax_counter>(map("ax_vip_ctr"));
+}
+
+Result<std::vector<ax_counter>> Dataplane::backend_counters() const
+{
+	return sums<ax_counter>(map("ax_backend_ctr"));
+}
+
+Result<std::vector<ax_peer_counters>> Dataplane::peer_counters() const
+{
+	return sums<ax_peer_counters>(map("ax_peer_ctr"));
+}
+
+} // namespace anycast

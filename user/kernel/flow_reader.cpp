@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "kernel/flow_reader.h"
+
+#include <algorithm>
+#include <ctime>
+#include <span>
+#include <string_view>
+
+namespace anycast {
+
+namespace {
+
+// An array map's elements: in place, or in `copy` where the map has no mapping.
+template <typename T>
+Status view_of(const Dataplane &dataplane, std::string_view name, std::vector<T> &copy,
+	       std::span<const T> &view)
+{
+	const Map &map = dataplane.map(name);
+	if (map.value_size() != sizeof(T))
+		return fail(Exit::kFailed,
+			    "map " + map.name() + " has values of " +
+				    std::to_string(map.value_size()) + " bytes, not " +
+				    std::to_string(sizeof(T)),
+			    "another version made it: run `anycast-xdp attach` again");
+	if (map.mapped()) {
+		view = {reinterpret_cast<const T *>(map.mapped()), map.max_entries()};
+		return {};
+	}
+	copy.resize(map.max_entries());
+	view = copy;
+	return map.read_at(0, std::span<T>(copy));
+}
+
+// jiffies start at -300 seconds (linux/jiffies.h, INITIAL_JIFFIES) and tick with the coarse clock,
+// whose resolution is one tick.
+void set_clock_of(FlowTables &tables)
+{
+	timespec tick{}, now{};
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) != 0 || tick.tv_nsec == 0 ||
+	    clock_gettime(CLOCK_MONOTONIC, &now) != 0)
+		return;
+	const std::int64_t hz = 1000000000 / tick.tv_nsec;
+	const std::int64_t jiffies = (now.tv_sec - 300) * hz + now.tv_nsec / tick.tv_nsec;
+	tables.now = static_cast<std::uint16_t>(jiffies >> 8);
+	tables.unit_ms = static_cast<std::uint32_t>(256 * 1000 / hz);
+}
+
+std::uint64_t count_used(std::span<const ax_bucket> buckets)
+{
+	std::uint64_t used = 0;
+	for (const ax_bucket &bucket : buckets)
+		used += AX_WAYS - std::count(bucket.tag, bucket.tag + AX_WAYS, 0);
+	return used;
+}
+
+} // namespace
+
+Result<std::vector<FlowRecord>> read_flows(const Dataplane &dataplane, StampClock clock)
+{
+	std::vector<ax_bucket> copy4, copy6;
+	std::vector<ax_flow4> copy_flows4;
+	std::vector<ax_flow6> copy_flows6;
+	std::vector<ax_anomaly> copy_anomalies;
+	FlowTables tables;
+	tables.cpus = dataplane.sizes().cpus;
+	AX_TRY(view_of(dataplane, "ax_flow4_idx", copy4, tables.buckets4));
+	AX_TRY(view_of(dataplane, "ax_flow6_idx", copy6, tables.buckets6));
+	AX_TRY(view_of(dataplane, "ax_flow4", copy_flows4, tables.flows4));
+	AX_TRY(view_of(dataplane, "ax_flow6", copy_flows6, tables.flows6));
+	AX_TRY(view_of(dataplane, "ax_anomaly", copy_anomalies, tables.anomalies));
+	if (clock == StampClock::kJiffies)
+		set_clock_of(tables);
+	return decode_flows(tables);
+}
+
+Result<TableLoad> table_load(const Dataplane &dataplane)
+{
+	std::vector<ax_bucket> copy4, copy6;
+	std::span<const ax_bucket> buckets4, buckets6;
+	AX_TRY(view_of(dataplane, "ax_flow4_idx", copy4, buckets4));
+	AX_TRY(view_of(dataplane, "ax_flow6_idx", copy6, buckets6));
+	TableLoad load;
+	load.used4 = count_used(buckets4);
+	load.used6 = count_used(buckets6);
+	load.size4 = dataplane.map("ax_flow4").max_entries();
+	load.size6 = dataplane.map("ax_flow6").max_entries();
+	return load;
+}
+
+} // namespace anycast

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Reads the flow tables of a data plane: in place where the maps are memory-mapped, copied
+// elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/flow.h"
+#include "kernel/dataplane.h"
+#include "util/result.h"
+
+namespace anycast {
+
+// `clock`: whether the table's stamps are jiffies of this machine (not so in a replay).
+enum class StampClock { kJiffies, kUnknown };
+
+Result<std::vector<FlowRecord>> read_flows(const Dataplane &dataplane,
+					   StampClock clock = StampClock::kJiffies);
+
+// Entries in use and entries there are, over all CPUs; looks at the buckets only.
+struct TableLoad {
+	std::uint64_t used4 = 0, size4 = 0, used6 = 0, size6 = 0;
+};
+Result<TableLoad> table_load(const Dataplane &dataplane);
+
+} // namespace anycast

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "kernel/program.h"
+
+#include <unistd.h>
+
+#include <limits>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+
+#include "anycast.skel.h"
+
+#include "kernel/libbpf_log.h"
+#include "kernel/pins.h"
+#include "kernel/sizes.h"
+
+namespace anycast {
+
+namespace {
+
+constexpr std::size_t kLargestFrame = 65536 + 256; // a frame and what encapsulation adds
+
+// A map that is pinned already must be just what would be made.
+Status check_pinned(const std::string &path, const MapShape &shape)
+{
+	auto map = Map::open_pinned(path);
+	if (!map)
+		return tl::unexpected(std::move(map.error()));
+	if (map->type() != shape.type || map->key_size() != shape.key_size ||
+	    map->value_size() != shape.value_size)
+		return fail(Exit::kFailed,
+			    fmt::format("{} is not a map of this program: type {}, key {} bytes, value "
+					"{} bytes instead of type {}, {} and {}",
+					path, static_cast<int>(map->type()), map->key_size(),
+					map->value_size(), static_cast<int>(shape.type), shape.key_size,
+					shape.value_size),
+			    "another build or somebody's hand made it: detach the interface (or remove "
+			    "that directory, if nothing is attached), then attach it again");
+	if (map->max_entries() != shape.entries) {
+		if (shape.limit.empty())
+			return fail(Exit::kFailed,
+				    fmt::format("{} has {} entries, this build makes {}", path,
+						map->max_entries(), shape.entries),
+				    "detach the interface, then attach it again");
+		return fail(Exit::kUsage,
+			    fmt::format("[limits] {} cannot change while attached: map {} has {} entries, "
+					"the configuration asks for {}",
+					shape.limit, shape.name, map->max_entries(), shape.entries),
+			    "keep the [limits], or detach the interface first (its flow table is lost)");
+	}
+	return {};
+}
+
+void set_switches(anycast_bpf *skeleton, const LoadOptions &options, const DataplaneSizes &sizes)
+{
+	auto &rodata = *skeleton->rodata;
+
+	rodata.ax_role = options.roles;
+	rodata.ax_guard = options.guard;
+	rodata.ax_loss = options.loss;
+	rodata.ax_replay = options.replay;
+	rodata.ax_instance = options.instance;
+	rodata.ax_cpus = sizes.cpus;
+	rodata.ax_buckets4 = sizes.buckets4;
+	rodata.ax_buckets6 = sizes.buckets6;
+	rodata.ax_anomalies = sizes.anomalies;
+	rodata.ax_vips = sizes.vips;
+	rodata.ax_pools = sizes.pools;
+	rodata.ax_slots = sizes.slots;
+	rodata.ax_backends = sizes.backends;
+}
+
+Error load_failed(int error, const LibbpfLog &log)
+{
+	Error result;
+	const std::string said = log.tail();
+
+	error = error < 0 ? -error : error;
+	result.what = fmt::format("load the XDP program: {}", std::strerror(error));
+	if (!said.empty())
+		result.what += "\n" + said;
+	if (error == EPERM || error == EACCES)
+		result.hint = ::geteuid() == 0 ? "the verifier or a security module refused it"
+					       : "root, or CAP_BPF with CAP_NET_ADMIN, is needed";
+	else if (error == ENOMEM)
+		result.hint = "smaller [limits] flows_v4 and flows_v6 take less memory";
+	return result;
+}
+
+} // namespace
+
+void Program::Close::operator()(anycast_bpf *skeleton) const
+{
+	anycast_bpf__destroy(skeleton);
+}
+
+Program::Program(Program &&) noexcept = default;
+Program &Program::operator=(Program &&) noexcept = default;
+Program::~Program() = default;
+
+Result<Program> Program::load(const LoadOptions &options)
+{
+	const DataplaneSizes sizes = sizes_for(options.limits, possible_cpus());
+	const std::set<std::string> pinned =
+		options.pin_dir.empty() ? std::set<std::string>{} : entries_of(options.pin_dir);
+	bool anything_new = false;
+	LibbpfLog log;
+	Program program;
+
+	program.skeleton_.reset(anycast_bpf__open());
+	if (!program.skeleton_)
+		return tl::unexpected(load_failed(errno, log));
+	bpf_object *object = program.skeleton_->obj;
+	set_switches(program.skeleton_.get(), options, sizes);
+
+	for (const MapShape &shape : map_shapes(sizes)) {
+		const std::string name(shape.name);
+		bpf_map *map = bpf_object__find_map_by_name(object, name.c_str());
+		if (!map)
+			return fail(Exit::kFailed, fmt::format("the program has no map {}", name));
+		if (shape.entries > std::numeric_limits<std::uint32_t>::max())
+			return fail(Exit::kUsage, fmt::format("[limits] {} is too large", shape.limit));
+		if (pinned.contains(name))
+			AX_TRY(check_pinned(options.pin_dir + "/" + name, shape));
+		else
+			anything_new = true;
+		bpf_map__set_max_entries(map, static_cast<std::uint32_t>(shape.entries));
+	}
+	if (anything_new)
+		AX_TRY(require_memory(options.limits));
+	if (!options.pin_dir.empty()) {
+		bpf_map *map;
+		AX_TRY(require_bpffs(options.pin_dir));
+		AX_TRY(make_directories(options.pin_dir));
+		bpf_object__for_each_map(map, object)
+		{
+			if (!bpf_map__is_internal(map))
+				bpf_map__set_pin_path(
+					map, fmt::format("{}/{}", options.pin_dir, bpf_map__name(map))
+						     .c_str());
+		}
+	}
+
+	// When this fails, libbpf unpins the maps that it pinned, and no others.
+	if (int error = anycast_bpf__load(program.skeleton_.get()))
+		return tl::unexpected(load_failed(error, log));
+
+	std::map<std::string, Map, std::less<>> maps;
+	bpf_map *loaded;
+	bpf_object__for_each_map(loaded, object)
+	{
+		if (bpf_map__is_internal(loaded))
+			continue;
+		auto map = Map::from_fd(bpf_map__fd(loaded));
+		if (!map)
+			return tl::unexpected(std::move(map.error()));
+		maps.emplace(bpf_map__name(loaded), std::move(*map));
+	}
+	auto dataplane = Dataplane::from_maps(std::move(maps));
+	if (!dataplane)
+		return tl::unexpected(std::move(dataplane.error()));
+	program.dataplane_ = std::move(*dataplane);
+	return program;
+}
+
+int Program::fd() const
+{
+	return bpf_program__fd(skeleton_->progs.anycast);
+}
+
+namespace {
+
+bpf_prog_info info_of(int fd)
+{
+	bpf_prog_info info{};
+	std::uint32_t length = sizeof(info);
+
+	bpf_obj_get_info_by_fd(fd, &info, &length);
+	return info;
+}
+
+} // namespace
+
+std::uint32_t Program::id() const
+{
+	return info_of(fd()).id;
+}
+
+std::uint32_t Program::verified_instructions() const
+{
+	return info_of(fd()).verified_insns;
+}
+
+Result<TestRun> Program::run(std::span<const std::uint8_t> frame) const
+{
+	TestRun result;
+
+	result.frame.resize(kLargestFrame);
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
+		    .data_out = result.frame.data(),
+		    .data_size_in = static_cast<std::uint32_t>(frame.size()),
+		    .data_size_out = static_cast<std::uint32_t>(result.frame.size()), .repeat = 1);
+	if (int error = bpf_prog_test_run_opts(fd(), &options)) {
+		const std::string what = fmt::format("run the program on a frame of {} bytes",
+						     frame.size());
+		if (frame.size() < 14)
+			return fail(Exit::kFailed, what + ": the kernel takes none below 14 bytes");
+		return fail_errno(what, error);
+	}
+	result.verdict = options.retval;
+	result.duration_ns = options.duration;
+	result.frame.resize(options.data_size_out);
+	return result;
+}
+
+} // namespace anycast

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "kernel/sizes.h"
+
+#include <algorithm>
+#include <bit>
+#include <fstream>
+#include <limits>
+
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+
+#include "core/vip_keys.h"
+
+namespace anycast {
+
+namespace {
+
+constexpr std::uint32_t kMinAnomalies = 64; // per CPU
+
+std::uint32_t buckets_for(std::uint32_t flows, std::uint32_t cpus)
+{
+	const std::uint64_t per_cpu = (std::uint64_t{flows} + cpus - 1) / cpus;
+	const std::uint64_t buckets = (per_cpu + AX_WAYS - 1) / AX_WAYS;
+
+	return static_cast<std::uint32_t>(
+		std::bit_ceil(std::max<std::uint64_t>(buckets, AX_MIN_BUCKETS)));
+}
+
+template <typename T> MapShape array(std::string_view name, std::uint64_t entries,
+				     std::string_view limit = {})
+{
+	return {name, BPF_MAP_TYPE_ARRAY, 4, sizeof(T), entries, limit};
+}
+
+template <typename T> MapShape per_cpu(std::string_view name, std::uint64_t entries,
+				       std::string_view limit = {})
+{
+	return {name, BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(T), entries, limit};
+}
+
+template <typename Key, typename T> MapShape hash(std::string_view name, std::uint64_t entries,
+						  std::string_view limit = {})
+{
+	return {name, BPF_MAP_TYPE_HASH, sizeof(Key), sizeof(T), entries, limit};
+}
+
+std::uint64_t memory_available()
+{
+	std::ifstream file("/proc/meminfo");
+	std::string field;
+	std::uint64_t kilobytes = 0;
+
+	while (file >> field) {
+		if (field == "MemAvailable:" && file >> kilobytes)
+			return kilobytes << 10;
+	}
+	return std::numeric_limits<std::uint64_t>::max();
+}
+
+} // namespace
+
+std::uint32_t possible_cpus()
+{
+	const int cpus = libbpf_num_possible_cpus();
+
+	return cpus > 0 ? static_cast<std::uint32_t>(cpus) : 1;
+}
+
+std::vector<MapShape> map_shapes(const DataplaneSizes &s)
+{
+	const std::uint64_t cpus = s.cpus;
+
+	return {
+		array<ax_ctl>("ax_ctl", 1),
+		hash<ax_vip_key, std::uint32_t>("ax_vip", 8ULL * s.vips, "vips"),
+		array<ax_vip>("ax_vip_info", 2ULL * s.vips, "vips"),
+		array<ax_pool>("ax_pool", 2ULL * s.pools, "pools"),
+		array<ax_slot>("ax_slot", 2ULL * s.slots, "table_slots"),
+		array<ax_backend>("ax_backend", 2ULL * s.backends, "backends"),
+		hash<ax_addr_key, std::uint32_t>("ax_gtsm_local", 2ULL * kMaxLocalAddresses),
+		hash<ax_addr_key, ax_gtsm_peer>("ax_gtsm_peer", 2ULL * s.peers, "peers"),
+		hash<ax_addr_key, std::uint32_t>("ax_tunnel_dst", 2ULL * kMaxLocalAddresses),
+		hash<ax_addr_key, std::uint32_t>("ax_edge", 2ULL * kMaxEdges),
+		per_cpu<ax_counter>("ax_reason", AX_REASON_LIMIT),
+		per_cpu<ax_counter>("ax_note", AX_REASON_LIMIT),
+		per_cpu<ax_counter>("ax_vip_ctr", s.vips, "vips"),
+		per_cpu<ax_counter>("ax_backend_ctr", s.backends, "backends"),
+		per_cpu<ax_peer_counters>("ax_peer_ctr", s.peers, "peers"),
+		array<ax_bucket>("ax_flow4_idx", cpus * s.buckets4, "flows_v4"),
+		array<ax_flow4>("ax_flow4", cpus * s.buckets4 * AX_WAYS, "flows_v4"),
+		array<ax_bucket>("ax_flow6_idx", cpus * s.buckets6, "flows_v6"),
+		array<ax_flow6>("ax_flow6", cpus * s.buckets6 * AX_WAYS, "flows_v6"),
+		array<ax_anomaly>("ax_anomaly", cpus * s.anomalies, "flows_v4"),
+		array<ax_syn>("ax_syn", cpus * AX_SYN_SLOTS),
+		array<ax_cpu>("ax_cpu", cpus),
+	};
+}
+
+std::uint64_t map_bytes(const MapShape &shape, std::uint32_t cpus)
+{
+	const std::uint64_t value = (shape.value_size + 7) & ~7U, key = (shape.key_size + 7) & ~7U;
+
+	switch (shape.type) {
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+		return shape.entries * (value * cpus + sizeof(void *));
+	case BPF_MAP_TYPE_HASH: // struct htab_elem is 48 bytes, struct bucket 16
+		return shape.entries * (48 + key + value) + std::bit_ceil(shape.entries) * 16;
+	default:
+		return shape.entries * value;
+	}
+}
+
+DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus)
+{
+	DataplaneSizes s{};
+
+	s.cpus = cpus;
+	s.buckets4 = buckets_for(limits.flows_v4, cpus);
+	s.buckets6 = buckets_for(limits.flows_v6, cpus);
+	s.anomalies = std::max(kMinAnomalies, (s.buckets4 + s.buckets6) * AX_WAYS / 8);
+	s.vips = std::max(limits.vips, 1U);
+	s.pools = std::max(limits.pools, 1U);
+	s.slots = std::max(limits.table_slots, 1U);
+	s.backends = std::max(limits.backends, 1U);
+	s.peers = std::max(limits.peers, 1U);
+	for (const MapShape &shape : map_shapes(s))
+		s.bytes += map_bytes(shape, cpus);
+	return s;
+}
+
+Status require_memory(const Limits &limits)
+{
+	const DataplaneSizes sizes = sizes_for(limits, possible_cpus());
+	const std::uint64_t available = memory_available();
+	Limits smaller = limits;
+
+	if (sizes.bytes <= available)
+		return {};
+	while (sizes_for(smaller, sizes.cpus).bytes > available &&
+	       (smaller.flows_v4 > 1 || smaller.flows_v6 > 1)) {
+		smaller.flows_v4 /= 2;
+		smaller.flows_v6 /= 2;
+	}
+	return fail(Exit::kFailed,
+		    fmt::format("the maps take {} MiB, and {} MiB of memory are available",
+				sizes.bytes >> 20, available >> 20),
+		    fmt::format("[limits] flows_v4 = {} and flows_v6 = {} would fit", smaller.flows_v4,
+				smaller.flows_v6));
+}
+
+} // namespace anycast

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// How large each map is: from [limits], for the loader; and what that takes.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include <linux/bpf.h>
+
+#include "kernel/dataplane.h"
+
+namespace anycast {
+
+struct MapShape {
+	std::string_view name;
+	bpf_map_type type;
+	std::uint32_t key_size, value_size;
+	std::uint64_t entries;
+	std::string_view limit; // of [limits], where one decides the size; else ""
+};
+
+// Every map of bpf/maps.h, in the order that `map list` shows.
+std::vector<MapShape> map_shapes(const DataplaneSizes &sizes);
+
+std::uint64_t map_bytes(const MapShape &shape, std::uint32_t cpus);
+
+std::uint32_t possible_cpus();
+
+// An error that names what would fit, if the maps would take more than is available.
+Status require_memory(const Limits &limits);
+
+} // namespace anycast

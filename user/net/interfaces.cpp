@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "net/interfaces.h"
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+
+#include "net/ethtool.h"
+#include "net/netlink.h"
+
+namespace anycast {
+
+namespace {
+
+Interface link_from(const nlmsghdr *message)
+{
+	Interface link;
+	const auto *info = static_cast<const ifinfomsg *>(mnl_nlmsg_get_payload(message));
+
+	link.index = info->ifi_index;
+	link.up = info->ifi_flags & IFF_UP;
+	netlink::each_attribute(message, sizeof(*info), [&](const nlattr *attribute) {
+		switch (mnl_attr_get_type(attribute)) {
+		case IFLA_IFNAME:
+			link.name = mnl_attr_get_str(attribute);
+			break;
+		case IFLA_MTU:
+			link.mtu = mnl_attr_get_u32(attribute);
+			break;
+		case IFLA_MASTER:
+			link.master = static_cast<int>(mnl_attr_get_u32(attribute));
+			break;
+		case IFLA_LINK:
+			link.parent = static_cast<int>(mnl_attr_get_u32(attribute));
+			break;
+		case IFLA_NUM_RX_QUEUES:
+			link.rx_queues = mnl_attr_get_u32(attribute);
+			break;
+		case IFLA_LINKINFO:
+			netlink::each_nested(attribute, [&](const nlattr *nested) {
+				if (mnl_attr_get_type(nested) == IFLA_INFO_KIND)
+					link.kind = mnl_attr_get_str(nested);
+			});
+			break;
+		default:
+			break;
+		}
+	});
+	return link;
+}
+
+void add_address(const nlmsghdr *message, std::map<int, Interface> &links)
+{
+	const auto *info = static_cast<const ifaddrmsg *>(mnl_nlmsg_get_payload(message));
+	const auto link = links.find(static_cast<int>(info->ifa_index));
+	const nlattr *local = nullptr, *address = nullptr;
+
+	if (link == links.end() || info->ifa_flags & IFA_F_DADFAILED)
+		return;
+	netlink::each_attribute(message, sizeof(*info), [&](const nlattr *attribute) {
+		if (mnl_attr_get_type(attribute) == IFA_LOCAL)
+			local = attribute;
+		else if (mnl_attr_get_type(attribute) == IFA_ADDRESS)
+			address = attribute;
+	});
+	// On a point-to-point link IFA_ADDRESS is the other end's.
+	Address own;
+	if (const nlattr *best = local ? local : address; best && netlink::address_from(best, own))
+		link->second.addresses.push_back(own);
+}
+
+} // namespace
+
+Result<std::vector<Interface>> interfaces()
+{
+	std::map<int, Interface> links;
+	netlink::Request link_dump(RTM_GETLINK, NLM_F_DUMP);
+	netlink::Request address_dump(RTM_GETADDR, NLM_F_DUMP);
+
+	link_dump.header<ifinfomsg>().ifi_family = AF_UNSPEC;
+	AX_TRY(link_dump.send("list interfaces", [&](const nlmsghdr *message) {
+		Interface link = link_from(message);
+		links[link.index] = std::move(link);
+	}));
+	address_dump.header<ifaddrmsg>().ifa_family = AF_UNSPEC;
+	AX_TRY(address_dump.send("list addresses",
+				 [&](const nlmsghdr *message) { add_address(message, links); }));
+
+	std::vector<Interface> list;
+	for (auto &[index, link] : links) {
+		link.driver = ethtool::driver(link.name);
+		list.push_back(std::move(link));
+	}
+	return list;
+}
+
+Result<Interface> interface_named(const std::string &name)
+{
+	auto all = interfaces();
+	if (!all)
+		return tl::unexpected(std::move(all.error()));
+
+	std::vector<std::string> names;
+	for (Interface &candidate : *all) {
+		if (candidate.name == name)
+			return std::move(candidate);
+		names.push_back(candidate.name);
+	}
+	return fail(Exit::kUsage, fmt::format("no interface is called '{}'", name),
+		    fmt::format("there are: {}", fmt::join(names, ", ")));
+}
+
+Result<NodeFacts> node_facts(const std::string &interface)
+{
+	auto all = interfaces();
+	if (!all)
+		return tl::unexpected(std::move(all.error()));
+
+	NodeFacts facts;
+	for (const Interface &candidate : *all) {
+		facts.node_addresses.insert(facts.node_addresses.end(), candidate.addresses.begin(),
+					    candidate.addresses.end());
+		if (candidate.name == interface)
+			facts.interface_addresses = candidate.addresses;
+	}
+	return facts;
+}
+
+} // namespace anycast

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "net/netlink.h"
+
+#include <cstring>
+#include <ctime>
+#include <memory>
+#include <vector>
+
+namespace anycast::netlink {
+
+namespace {
+
+struct CloseSocket {
+	void operator()(mnl_socket *socket) const { mnl_socket_close(socket); }
+};
+
+int on_message(const nlmsghdr *message, void *visit)
+{
+	(*static_cast<const std::function<void(const nlmsghdr *)> *>(visit))(message);
+	return MNL_CB_OK;
+}
+
+} // namespace
+
+Request::Request(std::uint16_t type, std::uint16_t flags)
+	: message_(mnl_nlmsg_put_header(buffer_.data()))
+{
+	message_->nlmsg_type = type;
+	message_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
+	message_->nlmsg_seq = 1; // one request a socket
+}
+
+void Request::put(std::uint16_t attribute, const Address &address)
+{
+	if (address.is_v4())
+		mnl_attr_put(message_, attribute, 4, address.bytes().data() + 12);
+	else
+		mnl_attr_put(message_, attribute, 16, address.bytes().data());
+}
+
+void Request::put(std::uint16_t attribute, std::uint32_t value)
+{
+	mnl_attr_put_u32(message_, attribute, value);
+}
+
+Status Request::send(const std::string &what, const std::function<void(const nlmsghdr *)> &visit,
+		     int *refused)
+{
+	std::unique_ptr<mnl_socket, CloseSocket> socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+
+	if (!socket)
+		return fail_errno(what + ": netlink socket", errno);
+	if (mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0)
+		return fail_errno(what + ": bind netlink socket", errno);
+	if (mnl_socket_sendto(socket.get(), message_, message_->nlmsg_len) < 0)
+		return fail_errno(what + ": send", errno);
+
+	const unsigned port = mnl_socket_get_portid(socket.get());
+	std::vector<char> buffer(32768); // a dump's largest message, see mnl_nlmsg_batch(3)
+	for (int status = MNL_CB_OK; status > MNL_CB_STOP;) {
+		const ssize_t length =
+			mnl_socket_recvfrom(socket.get(), buffer.data(), buffer.size());
+		if (length < 0)
+			return fail_errno(what + ": receive", errno);
+		status = mnl_cb_run(buffer.data(), static_cast<std::size_t>(length), 1, port,
+				    on_message, const_cast<void *>(static_cast<const void *>(&visit)));
+		if (status < 0) {
+			const int error = errno;
+			if (refused)
+				*refused = error;
+			return fail_errno(what, error);
+		}
+		// A request that is neither a dump nor acknowledged has one answer.
+		if (!(message_->nlmsg_flags & (NLM_F_DUMP | NLM_F_ACK)))
+			break;
+	}
+	return {};
+}
+
+bool address_from(const nlattr *attribute, Address &address)
+{
+	ax_addr raw{};
+	const auto *bytes = static_cast<const std::uint8_t *>(mnl_attr_get_payload(attribute));
+
+	switch (mnl_attr_get_payload_len(attribute)) {
+	case 4:
+		raw.bytes[10] = raw.bytes[11] = 0xff;
+		std::memcpy(raw.bytes + 12, bytes, 4);
+		break;
+	case 16:
+		std::memcpy(raw.bytes, bytes, 16);
+		break;
+	default:
+		return false;
+	}
+	address = Address(raw);
+	return true;
+}
+
+} // namespace anycast::netlink

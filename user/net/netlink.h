@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// One rtnetlink request and its answers (libmnl).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <functional>
+#include <string>
+
+#include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
+
+#include "core/address.h"
+#include "util/result.h"
+
+namespace anycast::netlink {
+
+class Request {
+public:
+	Request(std::uint16_t type, std::uint16_t flags);
+
+	template <typename T> T &header()
+	{
+		return *static_cast<T *>(mnl_nlmsg_put_extra_header(message_, sizeof(T)));
+	}
+	[[nodiscard]] nlmsghdr *message() { return message_; }
+	void put(std::uint16_t attribute, const Address &address); // 4 or 16 bytes
+	void put(std::uint16_t attribute, std::uint32_t value);
+
+	// Sends it and hands every answer to `visit`. `what` begins the error message; a positive
+	// errno of the kernel's refusal is left in `refused`, if that is given.
+	Status send(const std::string &what, const std::function<void(const nlmsghdr *)> &visit,
+		    int *refused = nullptr);
+
+private:
+	alignas(NLMSG_ALIGNTO) std::array<char, 512> buffer_{};
+	nlmsghdr *message_;
+};
+
+// libmnl's own loops do not compile as C++.
+template <typename Visit>
+void each_attribute(const nlmsghdr *message, std::size_t header, const Visit &visit)
+{
+	const auto *attribute = static_cast<const nlattr *>(
+		mnl_nlmsg_get_payload_offset(message, header));
+
+	while (mnl_attr_ok(attribute, static_cast<int>(static_cast<const char *>(
+					      mnl_nlmsg_get_payload_tail(message)) -
+				      reinterpret_cast<const char *>(attribute)))) {
+		visit(attribute);
+		attribute = mnl_attr_next(attribute);
+	}
+}
+
+template <typename Visit> void each_nested(const nlattr *outer, const Visit &visit)
+{
+	const auto *attribute = static_cast<const nlattr *>(mnl_attr_get_payload(outer));
+	const char *end =
+		static_cast<const char *>(mnl_attr_get_payload(outer)) + mnl_attr_get_payload_len(outer);
+
+	while (mnl_attr_ok(attribute,
+			   static_cast<int>(end - reinterpret_cast<const char *>(attribute)))) {
+		visit(attribute);
+		attribute = mnl_attr_next(attribute);
+	}
+}
+
+// 4 bytes or 16; nothing else is an address.
+bool address_from(const nlattr *attribute, Address &address);
+
+} // namespace anycast::netlink

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "render/diff.h"
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/names.h"
+#include "core/reasons.h"
+#include "render/table.h"
+
+namespace anycast::render {
+
+namespace {
+
+// Attributes in a fixed order, as text: whatever differs is a change.
+using Attributes = std::vector<std::pair<std::string, std::string>>;
+
+struct Object {
+	std::string kind, name;
+	Attributes attributes;
+};
+
+std::string port_text(std::uint16_t port)
+{
+	return port == 0 ? "any" : std::to_string(port);
+}
+
+std::string list_text(std::vector<std::string> items)
+{
+	std::ranges::sort(items);
+	return items.empty() ? "default" : fmt::format("{}", fmt::join(items, " "));
+}
+
+std::string addresses_text(const std::vector<Address> &addresses)
+{
+	std::vector<std::string> items;
+	for (const Address &address : addresses)
+		items.push_back(address.text());
+	return list_text(std::move(items));
+}
+
+std::string address_text(const std::optional<Address> &address)
+{
+	return address ? address->text() : "default";
+}
+
+std::vector<Object> objects_of(const Config &config)
+{
+	const Limits &limits = config.limits;
+	std::vector<Object> objects{
+		{"node",
+		 "",
+		 {{"name", config.name},
+		  {"hash_seed", config.hash_seed == std::array<std::uint64_t, 2>{}
+					? "none"
+					// Who knows the seed can aim at one backend: never shown.
+					: fmt::format("(secret {:04x})",
+						      (config.hash_seed[0] ^ config.hash_seed[1]) *
+								      0x9e3779b97f4a7c15 >>
+							      48)},
+		  {"interfaces", list_text(config.interfaces)},
+		  {"role", roles_name(config.roles)},
+		  {"mode", config.mode},
+		  {"pin_dir", config.pin_dir.value_or("default")},
+		  {"state_dir", config.state_dir.value_or("default")},
+		  {"socket", config.socket.value_or("default")}}},
+		{"limits",
+		 "",
+		 {{"flows_v4", std::to_string(limits.flows_v4)},
+		  {"flows_v6", std::to_string(limits.flows_v6)},
+		  {"vips", std::to_string(limits.vips)},
+		  {"pools", std::to_string(limits.pools)},
+		  {"backends", std::to_string(limits.backends)},
+		  {"table_slots", std::to_string(limits.table_slots)},
+		  {"peers", std::to_string(limits.peers)},
+		  {"inserts_per_second", std::to_string(limits.inserts_per_second)}}},
+		{"tunnel",
+		 "",
+		 {{"source_v4", address_text(config.source_v4)},
+		  {"source_v6", address_text(config.source_v6)},
+		  {"edges", addresses_text(config.edges)},
+		  {"addresses", addresses_text(config.tunnel_addresses)}}},
+		{"gtsm", "", {{"local", addresses_text(config.gtsm_local)}}},
+	};
+	for (const GtsmPeer &peer : config.gtsm_peers)
+		objects.push_back(
+			{"gtsm peer", peer.address.text(), {{"hops", std::to_string(peer.hops)}}});
+	for (const ReasonInfo &reason : reasons()) {
+		if (reason.cls != AX_CLASS_RULE)
+			continue;
+		const auto rule = config.rules.find(std::string(reason.label));
+		const ax_action action =
+			rule != config.rules.end() ? rule->second : reason.default_action;
+		objects.push_back({"rule",
+				   std::string(reason.label),
+				   {{"action", std::string(action_name(action))}}});
+	}
+	for (const Pool &pool : config.pools) {
+		objects.push_back({"pool",
+				   pool.name,
+				   {{"table_size", std::to_string(pool.table_size)},
+				    {"all_down", std::string(all_down_name(pool.all_down))}}});
+		for (const Backend &backend : pool.backends)
+			objects.push_back({"backend",
+					   pool.name + "/" + backend.name,
+					   {{"address", backend.address.text()},
+					    {"weight", std::to_string(backend.weight)},
+					    {"state", std::string(state_name(backend.state))}}});
+	}
+	for (const Vip &vip : config.vips)
+		objects.push_back({"vip",
+				   vip.name,
+				   {{"address", vip.address.text()},
+				    {"port", port_text(vip.port)},
+				    {"protocol", protocol_name(vip.protocol)},
+				    {"pool", vip.pool},
+				    {"forward", std::string(forward_name(vip.forward))}}});
+	return objects;
+}
+
+std::string all_attributes(const Object &object)
+{
+	std::vector<std::string> parts;
+	for (const auto &[key, value] : object.attributes)
+		parts.push_back(key + " " + value);
+	return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string differing_attributes(const Object &from, const Object &to)
+{
+	std::vector<std::string> parts;
+	for (std::size_t i = 0; i < to.attributes.size(); i++)
+		if (from.attributes[i].second != to.attributes[i].second)
+			parts.push_back(fmt::format("{} {} -> {}", to.attributes[i].first,
+						    from.attributes[i].second,
+						    to.attributes[i].second));
+	return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+using Index = std::map<std::pair<std::string_view, std::string_view>, const Object *>;
+
+Index index_of(const std::vector<Object> &objects)
+{
+	Index index;
+	for (const Object &object : objects)
+		index.emplace(
+			std::pair(std::string_view(object.kind), std::string_view(object.name)),
+			&object);
+	return index;
+}
+
+} // namespace
+
+std::vector<Change> changes_between(const Config &from, const Config &to)
+{
+	const std::vector<Object> before = objects_of(from), after = objects_of(to);
+	const Index old_ones = index_of(before), new_ones = index_of(after);
+	std::vector<Change> changes;
+	for (const Object &object : before)
+		if (!new_ones.contains({object.kind, object.name}))
+			changes.push_back({'-', object.kind, object.name, all_attributes(object)});
+	for (const Object &object : after) {
+		const auto old = old_ones.find({object.kind, object.name});
+		if (old == old_ones.end()) {
+			changes.push_back({'+', object.kind, object.name, all_attributes(object)});
+			continue;
+		}
+		std::string detail = differing_attributes(*old->second, object);
+		if (!detail.empty())
+			changes.push_back({'~', object.kind, object.name, std::move(detail)});
+	}
+	return changes;
+}
+
+std::string changes_text(const std::vector<Change> &changes)
+{
+	std::string out;
+	for (const Change &change : changes)
+		out += fmt::format("{} {}{}{}  {}\n", change.sign, change.object,
+				   change.name.empty() ? "" : " ", change.name, change.detail);
+	return out;
+}
+
+nlohmann::ordered_json changes_json(const std::vector<Change> &changes)
+{
+	nlohmann::ordered_json list = nlohmann::ordered_json::array();
+	for (const Change &change : changes)
+		list.push_back({{"change", change.sign == '+'	? "add"
+					   : change.sign == '-' ? "remove"
+								: "modify"},
+				{"object", change.object},
+				{"name", change.name},
+				{"detail", change.detail}});
+	return list;
+}
+
+} // namespace anycast::render

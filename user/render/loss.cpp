@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "render/loss.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "render/table.h"
+
+namespace anycast::render {
+
+namespace {
+
+using nlohmann::ordered_json;
+
+// One line of the report: a flow, or a VIP or backend with the sum of its flows.
+struct Line {
+	const NamedFlow *flow = nullptr; // by flow only
+	std::string interface, vip, pool, backend;
+	LossReport report;
+	std::uint64_t flows = 1, measured = 0;
+};
+
+// Most lost first, then the higher rate, then what was merely repeated; unknown last.
+bool worse(const Line &a, const Line &b)
+{
+	const LossFigure &x = a.report.c2s_up_lost, &y = b.report.c2s_up_lost;
+	if (x.value != y.value)
+		return x.value > y.value;
+	if (x.rate() != y.rate())
+		return x.rate() > y.rate();
+	return a.report.c2s_rtx_seen.value > b.report.c2s_rtx_seen.value;
+}
+
+std::vector<Line> lines_of(const std::vector<NamedFlow> &flows, LossBy by)
+{
+	std::vector<Line> lines;
+	if (by == LossBy::kFlow) {
+		lines.reserve(flows.size());
+		for (const NamedFlow &flow : flows) {
+			Line line;
+			line.flow = &flow;
+			line.interface = flow.interface;
+			line.vip = flow.vip;
+			line.pool = flow.pool;
+			line.backend = flow.backend;
+			line.report = loss_report(*flow.flow);
+			line.measured = line.report.c2s_up_lost.value.has_value();
+			lines.push_back(std::move(line));
+		}
+	} else {
+		std::map<std::pair<std::string_view, std::string_view>, LossSum> sums;
+		for (const NamedFlow &flow : flows) {
+			const auto key = by == LossBy::kVip
+						 ? std::pair(flow.vip, std::string_view())
+						 : std::pair(flow.pool, flow.backend);
+			sums[key].add(loss_report(*flow.flow));
+		}
+		for (const auto &[key, sum] : sums) {
+			Line line;
+			line.report = sum.report;
+			line.flows = sum.flows;
+			line.measured = sum.measured;
+			(by == LossBy::kVip ? line.vip : line.pool) = key.first;
+			line.backend = key.second;
+			lines.push_back(std::move(line));
+		}
+	}
+	return lines;
+}
+
+std::size_t sort_worst(std::vector<Line> &lines, std::size_t limit)
+{
+	const std::size_t shown = limit == 0 ? lines.size() : std::min(limit, lines.size());
+	std::partial_sort(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(shown),
+			  lines.end(), worse);
+	return shown;
+}
+
+LossSum sum_of(const std::vector<NamedFlow> &flows)
+{
+	LossSum sum;
+	for (const NamedFlow &flow : flows)
+		sum.add(loss_report(*flow.flow));
+	return sum;
+}
+
+ordered_json text_or_null(std::string_view text)
+{
+	return text.empty() ? ordered_json(nullptr) : ordered_json(text);
+}
+
+void add_figures(ordered_json &json, const LossReport &report)
+{
+	json["c2s_up_lost"] = figure_json(report.c2s_up_lost);
+	json["c2s_up_reordered"] = figure_json(report.c2s_up_reordered);
+	json["c2s_rtx_seen"] = figure_json(report.c2s_rtx_seen);
+}
+
+ordered_json line_json(const Line &line, LossBy by)
+{
+	ordered_json json;
+	if (by == LossBy::kFlow)
+		json["flow"] = key_json(*line.flow->flow);
+	if (by != LossBy::kBackend)
+		json["vip"] = text_or_null(line.vip);
+	if (by != LossBy::kVip) {
+		json["pool"] = text_or_null(line.pool);
+		json["backend"] = text_or_null(line.backend);
+	}
+	add_figures(json, line.report);
+	if (by != LossBy::kFlow) {
+		json["flows"] = line.flows;
+		json["measured"] = line.measured;
+		return json;
+	}
+	const FlowRecord &flow = *line.flow->flow;
+	json["rtt_us"] = flow.rtt_us ? ordered_json(*flow.rtt_us) : ordered_json(nullptr);
+	json["syn_rtx"] = flow.syn_rtx;
+	json["loss_unknown"] = text_or_null(loss_unknown_because(flow));
+	if (!line.interface.empty())
+		json["interface"] = line.interface;
+	return json;
+}
+
+std::string rate_text(const LossFigure &figure)
+{
+	const auto rate = figure.rate();
+	return rate ? percent_text(*rate) : "";
+}
+
+std::vector<std::string> figures_cells(const LossReport &report)
+{
+	const LossFigure &lost = report.c2s_up_lost;
+	const auto blind = [&](std::uint64_t count) {
+		return lost.value ? std::to_string(count) : "";
+	};
+	return {figure_text(lost),
+		lost.value ? std::to_string(lost.of) : "",
+		rate_text(lost),
+		lost.value ? fmt::format("{}/{}", lost.kind, lost.basis) : std::string(lost.kind),
+		figure_text(report.c2s_up_reordered),
+		figure_text(report.c2s_rtx_seen),
+		blind(lost.evicted),
+		blind(lost.unrepaired),
+		blind(lost.resync)};
+}
+
+std::vector<Column> figures_columns()
+{
+	return {{"LOST", Align::kRight},      {"OF", Align::kRight},
+		{"RATE", Align::kRight},      {"KIND"},
+		{"REORDERED", Align::kRight}, {"RTX<=", Align::kRight},
+		{"EVICTED", Align::kRight},   {"UNREPAIRED", Align::kRight},
+		{"RESYNC", Align::kRight}};
+}
+
+template <typename T> void append(std::vector<T> &to, std::vector<T> from)
+{
+	to.insert(to.end(), std::make_move_iterator(from.begin()),
+		  std::make_move_iterator(from.end()));
+}
+
+} // namespace
+
+ordered_json figure_json(const LossFigure &figure)
+{
+	const auto rate = figure.rate();
+	return {{"value", figure.value ? ordered_json(*figure.value) : ordered_json(nullptr)},
+		{"kind", figure.kind},
+		{"basis", text_or_null(figure.basis)},
+		{"of", figure.of},
+		{"rate", rate ? ordered_json(*rate) : ordered_json(nullptr)},
+		{"evicted", figure.evicted},
+		{"unrepaired", figure.unrepaired},
+		{"resync", figure.resync}};
+}
+
+std::string figure_text(const LossFigure &figure)
+{
+	return figure.value ? std::to_string(*figure.value) : "-";
+}
+
+ordered_json loss_json(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,
+		       const std::vector<std::string> &warnings)
+{
+	std::vector<Line> lines = lines_of(flows, by);
+	const std::size_t shown = sort_worst(lines, limit);
+	ordered_json list = ordered_json::array();
+	for (std::size_t i = 0; i < shown; i++)
+		list.push_back(line_json(lines[i], by));
+
+	const LossSum sum = sum_of(flows);
+	ordered_json totals{{"flows", sum.flows}, {"measured", sum.measured}};
+	add_figures(totals, sum.report);
+	const char *key = by == LossBy::kFlow ? "flows" : by == LossBy::kVip ? "vips" : "backends";
+	return {{key, std::move(list)}, {"totals", std::move(totals)}, {"warnings", warnings}};
+}
+
+std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit)
+{
+	if (flows.empty())
+		return "no flows\n";
+	std::vector<Line> lines = lines_of(flows, by);
+	const std::size_t shown = sort_worst(lines, limit);
+
+	std::vector<Column> columns;
+	if (by == LossBy::kFlow)
+		columns = {{"FLOW"}, {"VIP"}, {"BACKEND"}};
+	else
+		columns = {{by == LossBy::kVip ? "VIP" : "BACKEND"}, {"FLOWS", Align::kRight}};
+	append(columns, figures_columns());
+	if (by == LossBy::kFlow)
+		columns.push_back({"RTT", Align::kRight});
+
+	Table table(columns);
+	for (std::size_t i = 0; i < shown; i++) {
+		const Line &line = lines[i];
+		std::vector<std::string> cells;
+		if (by == LossBy::kFlow)
+			cells = {key_text(*line.flow->flow), line.vip, line.backend};
+		else if (by == LossBy::kVip)
+			cells = {line.vip, std::to_string(line.flows)};
+		else
+			cells = {line.backend.empty() ? "" : line.pool + "/" + line.backend,
+				 std::to_string(line.flows)};
+		append(cells, figures_cells(line.report));
+		if (by == LossBy::kFlow) {
+			const auto rtt = line.flow->flow->rtt_us;
+			cells.push_back(rtt ? rtt_text(*rtt) : "");
+		}
+		table.row(std::move(cells));
+	}
+
+	const LossSum sum = sum_of(flows);
+	const LossFigure &lost = sum.report.c2s_up_lost;
+	std::string total =
+		lost.value ? fmt::format("lost before this node: {} of {} segments ({}; {})",
+					 *lost.value, lost.of, lost.of == 0 ? "-" : rate_text(lost),
+					 lost.kind)
+			   : std::string("lost before this node: unknown");
+	if (lost.evicted != 0)
+		total += fmt::format(", up to {} with evicted holes", *lost.value + lost.evicted);
+	total += fmt::format("; {} of {} measured\n", sum.measured, count_text(sum.flows, "flow"));
+	return table.text() + more_text(shown, lines.size()) + "\n" + total;
+}
+
+} // namespace anycast::render
