@@ -27,14 +27,14 @@ static __always_inline void ax_copy6(struct ax_addr *to, const struct in6_addr *
 /* The network header; 0 if it is not within the frame, which parsing has ruled out already. */
 static __always_inline struct iphdr *ax_ip4(struct xdp_md *ctx, const struct ax_packet *pkt)
 {
-	struct iphdr *ip = ax_data(ctx) + (pkt->l3_offset & 31);
+	struct iphdr *ip = ax_network(ctx, pkt);
 
 	return (void *)(ip + 1) > ax_data_end(ctx) ? 0 : ip;
 }
 
 static __always_inline struct ipv6hdr *ax_ip6(struct xdp_md *ctx, const struct ax_packet *pkt)
 {
-	struct ipv6hdr *ip = ax_data(ctx) + (pkt->l3_offset & 31);
+	struct ipv6hdr *ip = ax_network(ctx, pkt);
 
 	return (void *)(ip + 1) > ax_data_end(ctx) ? 0 : ip;
 }

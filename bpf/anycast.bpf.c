@@ -157,6 +157,8 @@ int anycast(struct xdp_md *ctx)
 		else if (outcome == AX_NEXT_NEW)
 			outcome = ax_new_stage(ctx);
 	}
+	if (unlikely(outcome & AX_OUTCOME_ANOMALY))
+		ax_loss_stage(bytes);
 	return ax_conclude(ctl, bytes, outcome);
 }
 

@@ -29,7 +29,7 @@ static __always_inline int ax_conclude(struct ax_ctl *ctl, __u32 bytes, int outc
 	if (reason >= AX_FIRST_DROP)
 		return XDP_DROP;
 	if (reason >= AX_FIRST_STEER)
-		return outcome >> 16;
+		return outcome >> 16 & 0xff;
 	return XDP_PASS;
 }
 

@@ -249,7 +249,7 @@ static __always_inline struct ax_syn *ax_syn_slot(const struct ax_flow_key *key)
 /* RFC 9293 section 3.7.1: the MSS option, where nearly everybody puts it: first. */
 static __always_inline __u16 ax_syn_mss(struct xdp_md *ctx, const struct ax_packet *pkt)
 {
-	__u8 *option = ax_data(ctx) + (pkt->l4_offset & AX_MAX_OFFSET) + sizeof(struct tcphdr);
+	__u8 *option = ax_at(ctx, pkt->l4_offset) + sizeof(struct tcphdr);
 
 	if ((void *)(option + 4) > ax_data_end(ctx) || option[0] != 2 || option[1] != 4)
 		return 0;
@@ -259,7 +259,7 @@ static __always_inline __u16 ax_syn_mss(struct xdp_md *ctx, const struct ax_pack
 static __always_inline void ax_note_syn(struct xdp_md *ctx, const struct ax_packet *pkt,
 					const struct ax_flow_key *key)
 {
-	struct tcphdr *tcp = ax_data(ctx) + (pkt->l4_offset & AX_MAX_OFFSET);
+	struct tcphdr *tcp = ax_at(ctx, pkt->l4_offset);
 	struct ax_syn *syn = ax_syn_slot(key);
 	__u32 isn;
 

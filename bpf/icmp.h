@@ -32,7 +32,7 @@ static __noinline int ax_read_quote(struct xdp_md *ctx, __u32 offset, __u32 fami
 				    struct ax_quote *quote)
 {
 	void *end = ax_data_end(ctx);
-	void *inner = ax_data(ctx) + (offset & AX_MAX_OFFSET) + 8;
+	void *inner = ax_at(ctx, offset) + 8;
 	__u32 header;
 	__be16 *ports;
 
@@ -86,7 +86,7 @@ static __noinline int ax_read_quote(struct xdp_md *ctx, __u32 offset, __u32 fami
 /* Type of an ICMP message that has a transport header; parsing has checked that it is there. */
 static __always_inline int ax_icmp_type(struct xdp_md *ctx, const struct ax_packet *pkt)
 {
-	__u8 *type = ax_data(ctx) + (pkt->l4_offset & AX_MAX_OFFSET);
+	__u8 *type = ax_at(ctx, pkt->l4_offset);
 
 	return (void *)(type + 1) > ax_data_end(ctx) ? -1 : *type;
 }

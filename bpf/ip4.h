@@ -69,7 +69,7 @@ __noinline int ax_ip4_options(struct xdp_md *ctx)
 
 	if (!pkt)
 		return AX_R_INTERNAL;
-	ip = ax_data(ctx) + (pkt->l3_offset & 31);
+	ip = ax_network(ctx, pkt);
 	options = pkt->l4_offset - pkt->l3_offset - sizeof(*ip);
 	if ((void *)(ip + 1) > ax_data_end(ctx))
 		return AX_R_INTERNAL;
@@ -81,7 +81,7 @@ __noinline int ax_ip4_options(struct xdp_md *ctx)
 		__u32 at = AX_UNSEEN(pkt->cursor);
 		__u32 first = AX_UNSEEN(pkt->l3_offset) + sizeof(*ip);
 		__u32 left = AX_UNSEEN(pkt->l4_offset) - first - at;
-		__u8 *option = ax_data(ctx) + (first & 63) + (at & 63);
+		__u8 *option = ax_data(ctx) + AX_BOUNDED(first, 63) + AX_BOUNDED(at, 63);
 		int rule;
 
 		if (left == 0 || (void *)(option + 1) > ax_data_end(ctx) || *option == 0)
@@ -157,7 +157,7 @@ static __always_inline int ax_check_ip4_fragment(struct ax_packet *pkt, const st
 static __always_inline int ax_parse_ip4(struct xdp_md *ctx, struct ax_packet *pkt)
 {
 	void *end = ax_data_end(ctx);
-	struct iphdr *ip = ax_data(ctx) + pkt->l3_offset;
+	struct iphdr *ip = ax_network(ctx, pkt);
 	__u32 header, left, flags;
 	int reason;
 

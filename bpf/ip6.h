@@ -67,7 +67,7 @@ __noinline int ax_walk_chain(struct xdp_md *ctx)
 
 		if (!ax_is_ext(proto))
 			return AX_CONTINUE;
-		ext = ax_data(ctx) + (offset & AX_MAX_OFFSET);
+		ext = ax_at(ctx, offset);
 		if (pkt->l4_bytes < sizeof(*ext) || offset > AX_MAX_OFFSET ||
 		    (void *)(ext + 1) > ax_data_end(ctx)) {
 			AX_RULE_END(pkt->fragment == AX_FRAGMENT_FIRST, IP6_FRAG_NO_UPPER);
@@ -142,7 +142,7 @@ static __always_inline int ax_check_ip6_addresses(const struct ax_packet *pkt,
 static __always_inline int ax_parse_ip6(struct xdp_md *ctx, struct ax_packet *pkt)
 {
 	void *end = ax_data_end(ctx);
-	struct ipv6hdr *ip = ax_data(ctx) + pkt->l3_offset;
+	struct ipv6hdr *ip = ax_network(ctx, pkt);
 	__u32 left, payload;
 	int reason;
 

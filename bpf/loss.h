@@ -56,7 +56,7 @@ static __always_inline __s32 ax_after(__u32 a, __u32 b)
 __noinline __u64 ax_find_timestamp(struct xdp_md *ctx, __u32 offset, __u32 length)
 {
 	void *data_end = ax_data_end(ctx);
-	__u8 *option = ax_data(ctx) + (offset & AX_MAX_OFFSET);
+	__u8 *option = ax_at(ctx, offset);
 	__u32 at = 0;
 
 	for (int i = 0; i < 40; i++) {
@@ -85,7 +85,7 @@ __noinline __u64 ax_find_timestamp(struct xdp_md *ctx, __u32 offset, __u32 lengt
 static __always_inline int ax_read_segment(struct xdp_md *ctx, const struct ax_packet *pkt,
 					   struct ax_segment *segment)
 {
-	struct tcphdr *tcp = ax_data(ctx) + (pkt->l4_offset & AX_MAX_OFFSET);
+	struct tcphdr *tcp = ax_at(ctx, pkt->l4_offset);
 	__u32 header;
 
 	if ((void *)(tcp + 1) > ax_data_end(ctx))
@@ -354,19 +354,6 @@ static __always_inline int ax_out_of_order(const struct ax_ctl *ctl, const struc
 	return 0;
 }
 
-/* Anything but the next segment in order, which the caller has put into the scratch. Looks the
- * entry up again, since a function that is verified on its own takes no pointers to it. */
-__noinline int ax_loss_anomaly(__u32 family, __u32 slot, __u32 bytes)
-{
-	struct ax_flow_ref ref = {.slot = slot, .family = family};
-	struct ax_scratch *scratch = ax_own_scratch();
-	struct ax_ctl *ctl = ax_control();
-
-	if (!ctl || !scratch || !ax_entry(family, slot, &ref.flow) || !ref.flow)
-		return 0;
-	return ax_out_of_order(ctl, &ref, &scratch->segment, &scratch->rest, bytes);
-}
-
 /* ---- every segment of a tracked flow ------------------------------------------------------- */
 
 /* How far IPv4 ids can be trusted to be this flow's own sequence. */
@@ -395,7 +382,48 @@ static __always_inline void ax_learn_ts(struct ax_flow *flow, __u32 ts)
 	}
 }
 
-static __always_inline void ax_track(struct xdp_md *ctx, const struct ax_packet *pkt,
+static __always_inline void ax_learn(struct ax_flow *flow, __u32 family,
+				     const struct ax_segment *segment)
+{
+	if (segment->has_ts)
+		ax_learn_ts(flow, segment->ts);
+	if (family == 4)
+		ax_learn_ip_id(flow, segment->ip_id);
+}
+
+/* Out of order: left in the scratch for ax_loss_stage, which runs when this stage's stack is free.
+ */
+static __always_inline void ax_defer(struct ax_packet *pkt, const struct ax_flow_ref *ref,
+				     const struct ax_segment *segment)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+
+	if (!scratch)
+		return;
+	scratch->segment = *segment;
+	scratch->slot = ref->slot;
+	scratch->family = ref->family;
+	pkt->flags |= AX_PACKET_ANOMALY;
+}
+
+__noinline int ax_loss_stage(__u32 bytes)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_ctl *ctl = ax_control();
+	struct ax_flow_ref ref = {};
+
+	if (!ctl || !scratch)
+		return 0;
+	ref.slot = scratch->slot;
+	ref.family = scratch->family;
+	if (!ax_entry(ref.family, ref.slot, &ref.flow) || !ref.flow)
+		return 0;
+	ax_out_of_order(ctl, &ref, &scratch->segment, &scratch->rest, bytes);
+	ax_learn(ref.flow, ref.family, &scratch->segment);
+	return 0;
+}
+
+static __always_inline void ax_track(struct xdp_md *ctx, struct ax_packet *pkt,
 				     const struct ax_flow_ref *ref)
 {
 	struct ax_flow *flow = ref->flow;
@@ -420,17 +448,10 @@ static __always_inline void ax_track(struct xdp_md *ctx, const struct ax_packet 
 		if (segment.end != segment.seq)
 			flow->segments++;
 	} else {
-		struct ax_scratch *scratch = ax_own_scratch();
-
-		if (!scratch)
-			return;
-		scratch->segment = segment;
-		ax_loss_anomaly(ref->family, ref->slot, pkt->bytes);
+		ax_defer(pkt, ref, &segment);
+		return;
 	}
-	if (segment.has_ts)
-		ax_learn_ts(flow, segment.ts);
-	if (ref->family == 4)
-		ax_learn_ip_id(flow, segment.ip_id);
+	ax_learn(flow, ref->family, &segment);
 }
 
 #endif

@@ -31,6 +31,7 @@ enum ax_fragment {
 enum ax_packet_flags {
 	AX_PACKET_BAD_CSUM = 1,	   /* IPv4 header checksum */
 	AX_PACKET_FRAG_HEADER = 4, /* has an IPv6 fragment header, be it an atomic one */
+	AX_PACKET_ANOMALY = 8,	   /* its segment is in the scratch, for the loss tracker */
 	AX_PACKET_INNER = 2,	   /* was decapsulated here: never steered */
 };
 
@@ -78,7 +79,9 @@ struct ax_segment {
 struct ax_scratch {
 	struct ax_packet packet;
 	struct bpf_fib_lookup fib;
-	struct ax_segment segment;
+	struct ax_segment
+		segment; /* out of order, and whose: slot and family of the flow's entry */
+	__u32 slot, family;
 	struct ax_hole rest;
 };
 AX_PERCPU(ax_scratch, struct ax_scratch, 1);
@@ -123,16 +126,19 @@ static __always_inline int ax_load(struct ax_packet *pkt)
 	pkt->ctl = ax_control();
 	if (!pkt->ctl)
 		return -1;
-	pkt->half &= 1; /* bounds that the verifier has forgotten */
-	pkt->l3_offset &= 31;
+	pkt->half &= 1; /* the verifier has forgotten it */
 	pkt->settings = &pkt->ctl->half[pkt->half];
 	return 0;
 }
 
-/* What such a stage returns: its result and the packet's verdict. */
+/* What such a stage returns: its result in 16 bits, the packet's verdict in 8, and whether the loss
+ * tracker has work left. */
+#define AX_OUTCOME_ANOMALY (1 << 24)
+
 static __always_inline int ax_outcome(const struct ax_packet *pkt, int result)
 {
-	return result | pkt->verdict << 16;
+	return result | pkt->verdict << 16 |
+	       (pkt->flags & AX_PACKET_ANOMALY ? AX_OUTCOME_ANOMALY : 0);
 }
 
 static __always_inline __u64 ax_now_ns(const struct ax_ctl *ctl)
@@ -200,6 +206,16 @@ __noinline int ax_broken(__u32 half, __u32 reason, __u32 bytes)
 		value_;                                                                            \
 	})
 
+/* An offset, bounded by an AND at the very place where it is added to a packet pointer: compilers
+ * that know the bound leave the AND out, and verifiers that have forgotten it (before 6.12) refuse.
+ */
+#define AX_BOUNDED(offset, mask)                                                                   \
+	({                                                                                         \
+		__u64 offset_ = (offset);                                                          \
+		asm volatile("%0 &= %1" : "+r"(offset_) : "i"(mask));                              \
+		offset_;                                                                           \
+	})
+
 static __always_inline void *ax_data(const struct xdp_md *ctx)
 {
 	return AX_CTX_FIELD(ctx, data);
@@ -208,6 +224,17 @@ static __always_inline void *ax_data(const struct xdp_md *ctx)
 static __always_inline void *ax_data_end(const struct xdp_md *ctx)
 {
 	return AX_CTX_FIELD(ctx, data_end);
+}
+
+/* The network header, and the transport header at `offset`. */
+static __always_inline void *ax_network(const struct xdp_md *ctx, const struct ax_packet *pkt)
+{
+	return ax_data(ctx) + AX_BOUNDED(pkt->l3_offset, 31);
+}
+
+static __always_inline void *ax_at(const struct xdp_md *ctx, __u32 offset)
+{
+	return ax_data(ctx) + AX_BOUNDED(offset, AX_MAX_OFFSET);
 }
 
 #endif

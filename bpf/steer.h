@@ -254,7 +254,7 @@ static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *
 		       AX_R_STEERED);
 }
 
-static __always_inline void ax_remember(struct xdp_md *ctx, const struct ax_packet *pkt,
+static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pkt,
 					const struct ax_flow_key *key, struct ax_bucket *bucket,
 					const struct ax_choice *choice)
 {

@@ -37,7 +37,7 @@
 __noinline int ax_tcp_options_broken(struct xdp_md *ctx, __u32 offset, __u32 length)
 {
 	void *data_end = ax_data_end(ctx);
-	__u8 *option = ax_data(ctx) + (offset & AX_MAX_OFFSET);
+	__u8 *option = ax_at(ctx, offset);
 	__u32 at = 0;
 
 	for (int i = 0; i < 40; i++) {
@@ -66,7 +66,7 @@ __noinline int ax_tcp_options_broken(struct xdp_md *ctx, __u32 offset, __u32 len
 
 static __always_inline int ax_parse_tcp(struct xdp_md *ctx, struct ax_packet *pkt)
 {
-	struct tcphdr *tcp = ax_data(ctx) + (pkt->l4_offset & AX_MAX_OFFSET);
+	struct tcphdr *tcp = ax_at(ctx, pkt->l4_offset);
 	int whole = pkt->fragment == AX_FRAGMENT_NONE;
 	__u32 header, f;
 
@@ -102,7 +102,7 @@ static __always_inline int ax_parse_tcp(struct xdp_md *ctx, struct ax_packet *pk
 
 static __always_inline int ax_parse_udp(struct xdp_md *ctx, struct ax_packet *pkt)
 {
-	struct udphdr *udp = ax_data(ctx) + (pkt->l4_offset & AX_MAX_OFFSET);
+	struct udphdr *udp = ax_at(ctx, pkt->l4_offset);
 	__u32 length;
 
 	AX_RULE_SHORT(pkt->l4_bytes < sizeof(*udp) || (void *)(udp + 1) > ax_data_end(ctx),
@@ -127,7 +127,7 @@ static __always_inline int ax_parse_udp(struct xdp_md *ctx, struct ax_packet *pk
 
 static __always_inline int ax_parse_icmp4(struct xdp_md *ctx, struct ax_packet *pkt)
 {
-	struct icmphdr *icmp = ax_data(ctx) + (pkt->l4_offset & AX_MAX_OFFSET);
+	struct icmphdr *icmp = ax_at(ctx, pkt->l4_offset);
 
 	if (pkt->fragment != AX_FRAGMENT_LATER)
 		AX_RULE_END(pkt->l4_bytes < sizeof(*icmp) || (void *)(icmp + 1) > ax_data_end(ctx),
@@ -145,7 +145,7 @@ static __always_inline int ax_parse_icmp4(struct xdp_md *ctx, struct ax_packet *
 
 static __always_inline int ax_parse_icmp6(struct xdp_md *ctx, struct ax_packet *pkt)
 {
-	__u8 *icmp = ax_data(ctx) + (pkt->l4_offset & AX_MAX_OFFSET);
+	__u8 *icmp = ax_at(ctx, pkt->l4_offset);
 
 	if (pkt->fragment != AX_FRAGMENT_LATER)
 		AX_RULE_SHORT(pkt->l4_bytes < 4 || (void *)(icmp + 4) > ax_data_end(ctx),

@@ -41,10 +41,12 @@ Address address(const char *text)
 void make_links()
 {
 	sh("ip link set lo up");
-	sh("ip link add dev0 type veth peer name dev1 && ip link set dev0 up && ip link set dev1 up");
+	sh("ip link add dev0 type veth peer name dev1 && ip link set dev0 up && ip link set dev1 "
+	   "up");
 	sh("ip addr add 10.1.0.1/24 dev dev0 && ip addr add 2001:db8::1/64 dev dev0 nodad");
 	sh("ip addr add 10.2.0.1 peer 10.2.0.2 dev dev1");
-	sh("ip link add br0 type bridge && ip link set br0 mtu 1400 && ip link set dev1 master br0");
+	sh("ip link add br0 type bridge && ip link set br0 mtu 1400 && ip link set dev1 master "
+	   "br0");
 }
 
 } // namespace
@@ -86,7 +88,8 @@ TEST(Interfaces, TellWhatTheyAre)
 TEST(Interfaces, ManyFitIntoMoreThanOneMessage)
 {
 	in_lab([] {
-		sh("for i in $(seq 200); do echo link add name t$i type bridge; done | ip -batch -");
+		sh("for i in $(seq 200); do echo link add name t$i type bridge; done | ip -batch "
+		   "-");
 		const auto all = interfaces();
 		ASSERT_TRUE(all);
 		EXPECT_GE(all->size(), 201U);
@@ -139,7 +142,8 @@ TEST(Neighbours, AreKeptResolvedButFixedOnesAreLeftAlone)
 		ASSERT_TRUE(keep_neighbour(dev0, address("2001:db8::7")));
 		ASSERT_TRUE(keep_neighbour(dev0, address("10.1.0.9")));
 		EXPECT_THAT(output_of("ip neigh show 10.1.0.9 dev dev0"), HasSubstr("PERMANENT"));
-		EXPECT_THAT(output_of("ip neigh show 10.1.0.7 dev dev0 nud all"), HasSubstr("10.1.0.7"));
+		EXPECT_THAT(output_of("ip neigh show 10.1.0.7 dev dev0 nud all"),
+			    HasSubstr("10.1.0.7"));
 		EXPECT_THAT(output_of("ip neigh show 2001:db8::7 dev dev0 nud all"),
 			    HasSubstr("2001:db8::7"));
 		EXPECT_FALSE(keep_neighbour(99, address("10.1.0.7")));

@@ -54,8 +54,13 @@ Config config_of(std::size_t backends)
 	Config config;
 
 	config.hash_seed = {1, 2};
-	config.limits = {.flows_v4 = 256, .flows_v6 = 256, .vips = 4, .pools = 4, .backends = 8,
-			 .table_slots = 1024, .peers = 4};
+	config.limits = {.flows_v4 = 256,
+			 .flows_v6 = 256,
+			 .vips = 4,
+			 .pools = 4,
+			 .backends = 8,
+			 .table_slots = 1024,
+			 .peers = 4};
 	config.source_v4 = Address::parse("10.0.0.1");
 	Pool pool{.name = "web", .table_size = 251, .backends = {}};
 	for (std::size_t i = 0; i < backends; ++i) {
@@ -244,7 +249,8 @@ TEST_P(Halves, ApplyFillsTheIdleHalfAndSwitches)
 		EXPECT_EQ(keys_in<ax_vip_key>(dataplane.map("ax_vip"), 1), first.vip_keys.size());
 		std::vector<ax_backend> backends(16);
 		EXPECT_TRUE(dataplane.map("ax_backend").read_at<ax_backend>(0, backends));
-		EXPECT_EQ(backends[8 + 3].state, AX_BACKEND_ABSENT) << "the tail of half 1 is cleared";
+		EXPECT_EQ(backends[8 + 3].state, AX_BACKEND_ABSENT)
+			<< "the tail of half 1 is cleared";
 	});
 }
 INSTANTIATE_TEST_SUITE_P(EveryAccess, Halves, testing::Values(0, 1, 2));
@@ -284,7 +290,8 @@ TEST(Dataplane, CountersOfAReusedIdBeginAtZero)
 	Dataplane &dataplane = program.dataplane();
 	const Image first = image_of(2);
 	ASSERT_TRUE(dataplane.apply(first));
-	const std::vector<ax_counter> some(static_cast<std::size_t>(libbpf_num_possible_cpus()), {5, 6});
+	const std::vector<ax_counter> some(static_cast<std::size_t>(libbpf_num_possible_cpus()),
+					   {5, 6});
 	for (const std::uint32_t id : {0, 1})
 		ASSERT_TRUE(dataplane.map("ax_backend_ctr").update(&id, some.data()));
 
@@ -310,7 +317,8 @@ TEST(Features, EachProbeIsQuickAndRequiredOnesAreThere)
 {
 	const auto begin = std::chrono::steady_clock::now();
 	const auto &list = features();
-	const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+	const std::chrono::duration<double, std::milli> took =
+		std::chrono::steady_clock::now() - begin;
 
 	EXPECT_LT(took.count(), 10.0 * static_cast<double>(list.size()));
 	for (const Feature &feature : list) {

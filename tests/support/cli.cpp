@@ -74,7 +74,8 @@ Stats read_stats(const json &document)
 	Stats stats;
 	for (const json &interface : document.at("interfaces")) {
 		stats.packets += interface.value("packets", std::uint64_t{0});
-		for (const json &reason : interface.at("reasons"))
+		const char *rows = interface.contains("reasons") ? "reasons" : "drops";
+		for (const json &reason : interface.at(rows))
 			stats.reasons[reason.at("reason")] +=
 				reason.at("packets").get<std::uint64_t>();
 		for (const json &backend : interface.value("backends", json::array()))

@@ -1,105 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "core/image.h"
 
-#include <arpa/inet.h>
-
-#include <algorithm>
-#include <set>
+#include <cstring>
 
 #include <anycast_xdp/hash.h>
 #include <gmock/gmock.h>
 
 #include "core/maglev.h"
 #include "core/reasons.h"
+#include "unit/image_parts.h"
 
 namespace anycast {
-
-namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
-
-Address address(const std::string &text)
-{
-	return *Address::parse(text);
-}
-
-Backend backend(const std::string &text, ax_backend_state state = AX_BACKEND_ACTIVE)
-{
-	return {.name = text, .address = address(text), .state = state};
-}
-
-Pool pool(const std::string &name, std::vector<Backend> backends)
-{
-	return {.name = name, .table_size = 251, .backends = std::move(backends)};
-}
-
-Vip vip(const std::string &name, const std::string &text, std::uint16_t port = 80,
-	std::uint8_t protocol = 6, const std::string &to = "web")
-{
-	return {.name = name,
-		.address = address(text),
-		.port = port,
-		.protocol = protocol,
-		.pool = to};
-}
-
-Config three_backends()
-{
-	Config config;
-
-	config.hash_seed = {1, 2};
-	config.pools = {pool("web", {backend("10.1.0.11"), backend("10.1.0.12"), backend("10.1.0.13")})};
-	config.vips = {vip("www", "198.51.100.1")};
-	return config;
-}
-
-const NodeFacts kFacts = {.interface_addresses = {address("fe80::1"), address("10.1.0.1"),
-						  address("2001:db8::1")},
-			  .node_addresses = {address("127.0.0.1"), address("::1"), address("fe80::1"),
-					     address("10.1.0.1"), address("2001:db8::1"),
-					     address("198.51.100.1")}};
-
-Image compiled(const Config &config, const NodeFacts &facts = kFacts, const Ids &previous = {})
-{
-	auto image = compile(config, facts, previous);
-
-	if (!image)
-		throw std::runtime_error(image.error().message());
-	return std::move(*image);
-}
-
-Error refused(const Config &config, const NodeFacts &facts = kFacts)
-{
-	auto image = compile(config, facts, {});
-
-	return image ? Error{Exit::kOk, "was not refused", ""} : image.error();
-}
-
-// The id behind a key, or nothing.
-std::optional<std::uint32_t> find(const Image &image, const std::string &text, unsigned proto,
-				  std::uint16_t port)
-{
-	for (const auto &[key, id] : image.vip_keys) {
-		if (Address(key.addr) == address(text) && key.proto == proto && key.port == htons(port))
-			return id;
-	}
-	return std::nullopt;
-}
-
-std::set<std::uint16_t> owners(const Image &image, std::size_t pool_index = 0)
-{
-	const ax_pool &entry = image.pools[pool_index];
-	std::set<std::uint16_t> ids;
-
-	for (std::uint32_t i = 0; i < entry.size; ++i)
-		ids.insert(image.slots[entry.first + i].backend[0]);
-	return ids;
-}
-
-} // namespace
 
 TEST(Image, TablesFollowOneAnotherAndNameBackendIds)
 {
@@ -132,92 +48,6 @@ TEST(Image, TableIsWhatMaglevSays)
 	ASSERT_TRUE(table);
 	for (std::size_t i = 0; i < 251; ++i)
 		ASSERT_EQ(image.slots[i].backend[0], (*table)[i].backend[0]) << "slot " << i;
-}
-
-// ---- ids ------------------------------------------------------------------------------------
-
-TEST(Image, IdsStayWithTheirNames)
-{
-	const Image before = compiled(three_backends());
-	Config config = three_backends();
-	std::reverse(config.pools[0].backends.begin(), config.pools[0].backends.end());
-	config.vips.insert(config.vips.begin(), vip("api", "198.51.100.2"));
-	const Image after = compiled(config, kFacts, before.ids);
-
-	EXPECT_EQ(after.ids.backends, before.ids.backends);
-	EXPECT_EQ(after.backends[0].gen, before.backends[0].gen);
-	EXPECT_EQ(after.ids.vips[0], before.ids.vips[0]);
-	EXPECT_EQ(after.ids.vips[1].name, "api");
-}
-
-TEST(Image, AFreedIdIsReusedWithAnotherGeneration)
-{
-	const Image first = compiled(three_backends());
-	Config config = three_backends();
-	config.pools[0].backends.erase(config.pools[0].backends.begin());
-	const Image second = compiled(config, kFacts, first.ids);
-	EXPECT_FALSE(second.ids.backends[0].used);
-	EXPECT_EQ(second.backends[0].state, AX_BACKEND_ABSENT);
-	EXPECT_EQ(second.backends[0].gen, 0);
-
-	config.pools[0].backends.push_back(backend("10.1.0.14"));
-	const Image third = compiled(config, kFacts, second.ids);
-	EXPECT_EQ(third.ids.backends.size(), 3U);
-	EXPECT_EQ(third.ids.backends[0].name, "web/10.1.0.14");
-	EXPECT_EQ(third.backends[0].gen, first.backends[0].gen + 1);
-
-	// In one step, too.
-	const Image at_once = compiled(config, kFacts, first.ids);
-	EXPECT_EQ(at_once.ids, third.ids);
-}
-
-TEST(Image, ABackThatComesBackIsNew)
-{
-	const Image first = compiled(three_backends());
-	Config without = three_backends();
-	without.pools[0].backends.erase(without.pools[0].backends.begin());
-	const Image second = compiled(without, kFacts, first.ids);
-	const Image third = compiled(three_backends(), kFacts, second.ids);
-
-	EXPECT_EQ(third.ids.backends[0].name, "web/10.1.0.11");
-	EXPECT_EQ(third.backends[0].gen, first.backends[0].gen + 1);
-}
-
-TEST(Image, ABackendWithAnotherAddressIsAnotherBackend)
-{
-	const Image before = compiled(three_backends());
-	Config config = three_backends();
-	config.pools[0].backends[1].address = address("10.1.0.99");
-	const Image after = compiled(config, kFacts, before.ids);
-
-	EXPECT_EQ(after.backends[1].gen, before.backends[1].gen + 1);
-	EXPECT_EQ(after.backends[0].gen, before.backends[0].gen);
-	EXPECT_EQ(std::memcmp(after.slots.data(), before.slots.data(), 251 * sizeof(ax_slot)), 0)
-		<< "it takes over the slots of its name";
-}
-
-TEST(Image, AVipIsTheSameWithAnotherPoolAndForwarding)
-{
-	Config config = three_backends();
-	const Image before = compiled(config);
-	config.pools.push_back(pool("other", {backend("10.1.0.31")}));
-	config.vips[0].pool = "other";
-	config.vips[0].forward = AX_FORWARD_L2DSR;
-	const Image after = compiled(config, kFacts, before.ids);
-	EXPECT_EQ(after.vips[0].gen, before.vips[0].gen);
-	EXPECT_EQ(after.vips[0].pool, 1U);
-	EXPECT_EQ(after.vips[0].forward, AX_FORWARD_L2DSR);
-
-	config.vips[0].port = 443;
-	EXPECT_EQ(compiled(config, kFacts, before.ids).vips[0].gen, before.vips[0].gen + 1);
-}
-
-TEST(Image, GenerationZeroIsNeverGivenToAnything)
-{
-	Image before = compiled(three_backends());
-	before.ids.backends[0].gen = 65535;
-	before.ids.backends[0].used = false;
-	EXPECT_EQ(compiled(three_backends(), kFacts, before.ids).backends[0].gen, 1);
 }
 
 // ---- who is up ------------------------------------------------------------------------------
@@ -348,7 +178,7 @@ TEST(Image, ATunnelWithoutASourceIsRefusedOnlyIfSomebodyNeedsIt)
 TEST(Image, ConstantWordsOfTheOuterHeader)
 {
 	const Image image = compiled(three_backends());
-	const std::uint8_t header[20] = {0x45, 0, 0, 0,	 0,  0, 0x40, 0, 64, 0,
+	const std::uint8_t header[20] = {0x45, 0, 0,  0, 0, 0, 0x40, 0, 64, 0,
 					 0,    0, 10, 1, 0, 1, 10,   1, 0,  11};
 	std::uint32_t sum = 0;
 
@@ -379,7 +209,7 @@ TEST(Image, TunnelsEndHereInTheBackendRoleOnly)
 	config.roles = AX_ROLE_BACKEND;
 	NodeFacts facts = kFacts;
 	facts.interface_addresses.push_back(address("198.51.100.1")); // the VIP
-	facts.node_addresses.push_back(address("10.1.0.12"));	      // a backend's, on another device
+	facts.node_addresses.push_back(address("10.1.0.12")); // a backend's, on another device
 	const Image image = compiled(config, facts);
 	EXPECT_THAT(image.edges, ElementsAre(address("10.0.0.1"), address("10.0.0.2")));
 	EXPECT_THAT(image.tunnel_addresses,
@@ -395,7 +225,8 @@ TEST(Image, TunnelsEndHereInTheBackendRoleOnly)
 TEST(Image, GtsmPeersNeedTheTtlOfTheirDistance)
 {
 	Config config = three_backends();
-	config.gtsm_peers = {{address("10.1.0.254"), 1}, {address("10.1.0.253"), 3},
+	config.gtsm_peers = {{address("10.1.0.254"), 1},
+			     {address("10.1.0.253"), 3},
 			     {address("2001:db8::fe"), 0}};
 	const Image image = compiled(config);
 
@@ -403,8 +234,8 @@ TEST(Image, GtsmPeersNeedTheTtlOfTheirDistance)
 	EXPECT_EQ(image.gtsm_peers[0].second.min_ttl, 255);
 	EXPECT_EQ(image.gtsm_peers[1].second.min_ttl, 253);
 	EXPECT_EQ(image.gtsm_peers[2].second.min_ttl, 0);
-	EXPECT_THAT(image.gtsm_local, ElementsAre(address("fe80::1"), address("10.1.0.1"),
-						  address("2001:db8::1")));
+	EXPECT_THAT(image.gtsm_local,
+		    ElementsAre(address("fe80::1"), address("10.1.0.1"), address("2001:db8::1")));
 	EXPECT_TRUE(image.settings.flags & AX_SETTINGS_GTSM);
 
 	// Ids of peers are kept as well.
@@ -433,59 +264,6 @@ TEST(Image, RulesOverrideDefaultActions)
 	EXPECT_EQ(image.settings.action[AX_R_IP4_VERSION],
 		  find_reason(AX_R_IP4_VERSION)->default_action);
 	EXPECT_TRUE(image.settings.flags & AX_SETTINGS_VALID);
-}
-
-// ---- digest and limits ----------------------------------------------------------------------
-
-TEST(Image, DigestIsTheSameInAnyOrderAndOnAnyNode)
-{
-	Config config = three_backends();
-	config.pools.push_back(pool("dns", {backend("10.1.0.21"), backend("10.1.0.22")}));
-	config.vips.push_back(vip("ns", "198.51.100.2", 53, 17, "dns"));
-	const Image one = compiled(config);
-	std::reverse(config.pools.begin(), config.pools.end());
-	std::reverse(config.pools[0].backends.begin(), config.pools[0].backends.end());
-	std::reverse(config.vips.begin(), config.vips.end());
-	config.source_v4 = address("10.77.0.1");
-	const Image other = compiled(config, {}, one.ids);
-	EXPECT_EQ(one.digest, other.digest);
-}
-
-TEST(Image, DigestChangesWithWhatSteeringDependsOn)
-{
-	std::set<std::uint64_t> digests = {compiled(three_backends()).digest};
-	const auto changed = [&](const std::function<void(Config &)> &change) {
-		Config config = three_backends();
-		change(config);
-		digests.insert(compiled(config).digest);
-	};
-
-	changed([](Config &c) { c.hash_seed = {2, 1}; });
-	changed([](Config &c) { c.vips[0].port = 81; });
-	changed([](Config &c) { c.vips[0].forward = AX_FORWARD_L2DSR; });
-	changed([](Config &c) { c.pools[0].table_size = 257; });
-	changed([](Config &c) { c.pools[0].backends[0].weight = 50; });
-	changed([](Config &c) { c.pools[0].backends[0].address = address("10.1.0.99"); });
-	changed([](Config &c) { c.pools[0].backends[0].state = AX_BACKEND_DOWN; });
-	changed([](Config &c) { c.pools[0].all_down = AX_ALL_DOWN_PASS; });
-	changed([](Config &c) { c.pools[0].backends.pop_back(); });
-	EXPECT_EQ(digests.size(), 10U);
-}
-
-TEST(Image, NamesTheLimitThatIsExceeded)
-{
-	Config config = three_backends();
-	config.limits.backends = 2;
-	EXPECT_THAT(refused(config).what, HasSubstr("[limits] backends is 2"));
-	config.limits.backends = 3;
-	config.limits.table_slots = 250;
-	EXPECT_THAT(refused(config).what, HasSubstr("[limits] table_slots"));
-	config.limits.table_slots = 251;
-	config.limits.vips = 0;
-	EXPECT_THAT(refused(config).what, HasSubstr("[limits] vips"));
-	EXPECT_EQ(refused(config).kind, Exit::kUsage);
-	config.limits.vips = 1;
-	EXPECT_TRUE(compile(config, kFacts, {}));
 }
 
 } // namespace anycast

@@ -28,10 +28,11 @@ Config every_member()
 	config.gtsm_local = {*Address::parse("fe80::1")};
 	config.gtsm_peers = {{*Address::parse("192.0.2.3"), 7}};
 	config.rules = {{"ip4_ihl", AX_ACTION_OFF}};
-	config.pools = {{.name = "p \"quoted\" \u00e4",
-			 .table_size = 251,
-			 .all_down = AX_ALL_DOWN_LAST_KNOWN,
-			 .backends = {{"b", *Address::parse("10.0.0.1"), 65535, AX_BACKEND_DRAINING}}}};
+	config.pools = {
+		{.name = "p \"quoted\" \u00e4",
+		 .table_size = 251,
+		 .all_down = AX_ALL_DOWN_LAST_KNOWN,
+		 .backends = {{"b", *Address::parse("10.0.0.1"), 65535, AX_BACKEND_DRAINING}}}};
 	config.vips = {{"v", *Address::parse("2001:db8::80"), 65535, 17, "p", AX_FORWARD_L2DSR}};
 	return config;
 }

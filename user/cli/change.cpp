@@ -88,8 +88,8 @@ void print(const Context &context, const std::vector<Planned> &plans, bool dry_r
 
 } // namespace
 
-Result<bool> change(const Context &context, const Paths &paths, const std::vector<std::string> &devices,
-	      const Edit &edit, bool dry_run)
+Result<bool> change(const Context &context, const Paths &paths,
+		    const std::vector<std::string> &devices, const Edit &edit, bool dry_run)
 {
 	std::vector<Planned> plans;
 	for (const std::string &device : devices) {

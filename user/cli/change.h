@@ -14,7 +14,7 @@ using Edit = std::function<Result<Config>(const Applied &)>;
 
 // Prints what changed: text, or {"changed":..,"generation":..,"digest":..,"changes":[..],
 // "interfaces":[..]}. Whether anything did.
-Result<bool> change(const Context &context, const Paths &paths, const std::vector<std::string> &devices,
-	      const Edit &edit, bool dry_run);
+Result<bool> change(const Context &context, const Paths &paths,
+		    const std::vector<std::string> &devices, const Edit &edit, bool dry_run);
 
 } // namespace anycast::cli

@@ -84,8 +84,8 @@ Status run_apply(const Context &context, const FileArguments &arguments)
 	if (!devices)
 		return tl::unexpected(devices.error());
 	AX_TRY(change(
-		context, paths, *devices, [&](const Applied &) -> Result<Config> { return *config; },
-		arguments.dry_run));
+		context, paths, *devices,
+		[&](const Applied &) -> Result<Config> { return *config; }, arguments.dry_run));
 	return {};
 }
 

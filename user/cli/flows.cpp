@@ -72,7 +72,7 @@ Status run_flows(const Context &context, const FlowArguments &arguments)
 		return tl::unexpected(set.error());
 	const std::size_t limit = limit_of(context, arguments);
 	if (context.json())
-		context.print(render::flows_json(std::move(set->flows), limit));
+		render::write_flows_json(context.out(), std::move(set->flows), limit);
 	else
 		context.print(render::flows_text(std::move(set->flows), limit));
 	return {};
@@ -97,7 +97,7 @@ Status run_loss(const Context &context, const FlowArguments &arguments)
 						    : render::LossBy::kFlow;
 	const std::size_t limit = limit_of(context, arguments);
 	if (context.json())
-		context.print(render::loss_json(set->flows, by, limit, warnings));
+		render::write_loss_json(context.out(), set->flows, by, limit, warnings);
 	else
 		context.print(render::loss_text(set->flows, by, limit));
 	return {};

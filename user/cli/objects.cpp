@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // anycast-xdp vip, backend: show the applied configuration's objects, and edit them in place.
-#include <algorithm>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -9,78 +8,15 @@
 #include "cli/app.h"
 #include "cli/change.h"
 #include "cli/tally.h"
-#include "core/names.h"
+#include "core/edit.h"
 #include "render/objects.h"
 
 namespace anycast::cli {
 
 namespace {
 
-struct ObjectArguments {
-	std::string name, address, pool, protocol = "tcp", forward = "ipip";
-	std::uint16_t port = 0;
-	std::uint32_t weight = 100;
-};
-using Arguments = std::shared_ptr<ObjectArguments>;
+using Arguments = std::shared_ptr<ObjectEdit>;
 using EditConfig = std::function<Status(Config &)>;
-
-// ---- finding --------------------------------------------------------------------------------
-
-Result<Address> address_from(const std::string &text)
-{
-	const auto address = Address::parse(text);
-	if (!address)
-		return fail(Exit::kUsage, fmt::format("{}: not an IP address", text));
-	return *address;
-}
-
-template <typename T> std::string names_of(const std::vector<T> &things)
-{
-	std::vector<std::string> names;
-	for (const T &thing : things)
-		names.push_back(thing.name);
-	return names.empty() ? "there is none"
-			     : fmt::format("there are: {}", fmt::join(names, ", "));
-}
-
-template <typename T>
-Result<T *> find_named(std::vector<T> &things, const std::string &name, std::string_view kind)
-{
-	const auto found = std::ranges::find(things, name, &T::name);
-	if (found == things.end())
-		return fail(Exit::kUsage, fmt::format("no {} is called {}", kind, name),
-			    names_of(things));
-	return &*found;
-}
-
-// POOL/NAME, or NAME in any pool; a backend's address is a name too.
-std::vector<std::pair<Pool *, Backend *>> matching_backends(Config &config,
-							    const std::string &wanted)
-{
-	const std::size_t slash = wanted.find('/');
-	const std::string pool_name = slash == wanted.npos ? "" : wanted.substr(0, slash);
-	const std::string name = slash == wanted.npos ? wanted : wanted.substr(slash + 1);
-	std::vector<std::pair<Pool *, Backend *>> found;
-	for (Pool &pool : config.pools)
-		for (Backend &backend : pool.backends)
-			if ((pool_name.empty() || pool_name == pool.name) &&
-			    (backend.name == name || backend.address.text() == name))
-				found.emplace_back(&pool, &backend);
-	return found;
-}
-
-Result<std::pair<Pool *, Backend *>> find_backend(Config &config, const std::string &wanted)
-{
-	const auto found = matching_backends(config, wanted);
-	if (found.empty())
-		return fail(Exit::kUsage, fmt::format("no backend is called {}", wanted),
-			    "see: anycast-xdp backend list");
-	if (found.size() > 1)
-		return fail(Exit::kUsage, fmt::format("several pools have a backend {}", wanted),
-			    fmt::format("say which: {}/{}", found[0].first->name,
-					found[0].second->name));
-	return found[0];
-}
 
 // ---- editing --------------------------------------------------------------------------------
 
@@ -106,100 +42,6 @@ Status edit(const Context &context, const EditConfig &change_config)
 		return tl::unexpected(changed.error());
 	if (*changed)
 		context.note("the configuration file is as it was: `apply` of it undoes this");
-	return {};
-}
-
-Status add_vip(Config &config, const ObjectArguments &arguments)
-{
-	const auto address = address_from(arguments.address);
-	if (!address)
-		return tl::unexpected(address.error());
-	AX_TRY(find_named(config.pools, arguments.pool, "pool"));
-	Vip vip{.name = arguments.name,
-		.address = *address,
-		.port = arguments.port,
-		.protocol = *protocol_from(arguments.protocol),
-		.pool = arguments.pool,
-		.forward = *forward_from(arguments.forward)};
-	if (vip.protocol == 0 && vip.port != 0)
-		return fail(Exit::kUsage, "protocol any has no ports", "leave --port out");
-	const auto same = std::ranges::find(config.vips, vip.name, &Vip::name);
-	if (same != config.vips.end()) {
-		if (*same == vip)
-			return {};
-		return fail(Exit::kUsage, fmt::format("VIP {} exists, and is another", vip.name),
-			    "del it first, or choose another name");
-	}
-	for (const Vip &other : config.vips)
-		if (other.address == vip.address && other.port == vip.port &&
-		    other.protocol == vip.protocol)
-			return fail(Exit::kUsage,
-				    fmt::format("VIP {} has that address, port and protocol",
-						other.name));
-	config.vips.push_back(std::move(vip));
-	return {};
-}
-
-// Absent already is what was asked for: `del` twice is unchanged, not an error.
-Status del_vip(Config &config, const ObjectArguments &arguments)
-{
-	std::erase_if(config.vips, [&](const Vip &vip) { return vip.name == arguments.name; });
-	return {};
-}
-
-Status add_backend(Config &config, const ObjectArguments &arguments)
-{
-	const auto address = address_from(arguments.address);
-	if (!address)
-		return tl::unexpected(address.error());
-	const auto pool = find_named(config.pools, arguments.pool, "pool");
-	if (!pool)
-		return tl::unexpected(pool.error());
-	Backend backend{.name = arguments.name.empty() ? address->text() : arguments.name,
-			.address = *address,
-			.weight = arguments.weight};
-	for (const Backend &other : (*pool)->backends) {
-		if (other.name == backend.name && other.address == backend.address &&
-		    other.weight == backend.weight)
-			return {};
-		if (other.name == backend.name || other.address == backend.address)
-			return fail(Exit::kUsage,
-				    fmt::format("pool {} has backend {} at {}, weight {}",
-						arguments.pool, other.name, other.address.text(),
-						other.weight),
-				    "change it with `backend weight`, or del it first");
-	}
-	(*pool)->backends.push_back(std::move(backend));
-	return {};
-}
-
-Status del_backend(Config &config, const ObjectArguments &arguments)
-{
-	if (matching_backends(config, arguments.name).empty())
-		return {};
-	const auto found = find_backend(config, arguments.name);
-	if (!found)
-		return tl::unexpected(found.error());
-	const Backend gone = *found->second;
-	std::erase(found->first->backends, gone);
-	return {};
-}
-
-Status set_state(Config &config, const ObjectArguments &arguments, ax_backend_state state)
-{
-	const auto found = find_backend(config, arguments.name);
-	if (!found)
-		return tl::unexpected(found.error());
-	found->second->state = state;
-	return {};
-}
-
-Status set_weight(Config &config, const ObjectArguments &arguments)
-{
-	const auto found = find_backend(config, arguments.name);
-	if (!found)
-		return tl::unexpected(found.error());
-	found->second->weight = arguments.weight;
 	return {};
 }
 
@@ -237,8 +79,7 @@ Status show_vips(const Context &context, const std::string &only)
 	const auto select = [&](render::InterfaceObjects &objects) -> Status {
 		if (only.empty())
 			return {};
-		Config config = *objects.config;
-		AX_TRY(find_named(config.vips, only, "VIP"));
+		AX_TRY(find_vip(*objects.config, only));
 		objects.only = only;
 		return {};
 	};
@@ -270,8 +111,7 @@ CLI::App *declare(CLI::App &parent, const char *name, const char *about, Action 
 	return command;
 }
 
-Action editing(const Arguments &arguments,
-	       Status (*change_config)(Config &, const ObjectArguments &))
+Action editing(const Arguments &arguments, Status (*change_config)(Config &, const ObjectEdit &))
 {
 	return [=](const Context &context) {
 		return edit(context,
@@ -306,7 +146,7 @@ void add_vip_commands(CLI::App &app, Action &chosen)
 	vip->require_subcommand(1);
 	declare(*vip, "list", "All VIPs, with their counters", chosen,
 		[](const Context &context) { return show_vips(context, ""); });
-	const auto arguments = std::make_shared<ObjectArguments>();
+	const auto arguments = std::make_shared<ObjectEdit>();
 	CLI::App *command = declare(*vip, "show", "One VIP", chosen, [=](const Context &context) {
 		return show_vips(context, arguments->name);
 	});
@@ -336,7 +176,7 @@ void add_backend_commands(CLI::App &app, Action &chosen)
 	backend->require_subcommand(1);
 	declare(*backend, "list", "All backends, with their share and counters", chosen,
 		[](const Context &context) { return show_backends(context, ""); });
-	const auto arguments = std::make_shared<ObjectArguments>();
+	const auto arguments = std::make_shared<ObjectEdit>();
 	constexpr const char *kWhich = "[POOL/]NAME or its address";
 	CLI::App *command =
 		declare(*backend, "show", "One backend", chosen, [=](const Context &context) {

@@ -178,7 +178,8 @@ Status Replay::packet(CapturedFrame frame, CaptureWriter *out)
 	render::ReplayedPacket packet;
 	packet.number = summary_.packets + 1;
 	packet.length_in = frame.bytes.size();
-	if (frame.is_cut()) {
+	const bool cut = frame.is_cut();
+	if (cut) {
 		// Otherwise every packet of a capture with a snap length would count as truncated.
 		packet.note = fmt::format("the capture cut it: {} zero bytes added",
 					  frame.original_length - frame.bytes.size());
@@ -195,6 +196,8 @@ Status Replay::packet(CapturedFrame frame, CaptureWriter *out)
 			return tl::unexpected(trace.error());
 		packet.verdict = verdict_name(test->verdict);
 		name_outcome(*trace, packet);
+		if (cut && test->verdict == XDP_DROP)
+			packet.note += ", and the verdict may come of them";
 		const bool leaves = test->verdict == XDP_TX || test->verdict == XDP_REDIRECT ||
 				    test->verdict == XDP_PASS;
 		if (leaves) {

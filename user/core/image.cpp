@@ -88,7 +88,8 @@ public:
 	Compiler(const Config &config, const NodeFacts &facts, const Ids &previous)
 		: config_(config), facts_(facts), vips_(vip_addresses(config)),
 		  node_(facts.node_addresses.begin(), facts.node_addresses.end()),
-		  vip_ids_(previous.vips), backend_ids_(previous.backends), peer_ids_(previous.peers)
+		  vip_ids_(previous.vips), backend_ids_(previous.backends),
+		  peer_ids_(previous.peers)
 	{
 	}
 
@@ -130,8 +131,8 @@ private:
 	void assign_ids()
 	{
 		for (const Vip &vip : config_.vips)
-			vip_ids_.want(vip.name, fmt::format("{} {}/{}", vip.address.text(), vip.port,
-							    vip.protocol));
+			vip_ids_.want(vip.name, fmt::format("{} {}/{}", vip.address.text(),
+							    vip.port, vip.protocol));
 		for (const Pool &pool : config_.pools) {
 			for (const Backend &backend : pool.backends)
 				backend_ids_.want(full_name(pool, backend), backend.address.text());
@@ -169,12 +170,15 @@ private:
 		if (node_.contains(backend.address))
 			entry.flags |= AX_BACKEND_LOCAL;
 		else if (source.is_unspecified() && is_tunnelled(config_, pool))
-			return fail(Exit::kUsage,
-				    fmt::format("backend {} of pool {} is reached by an IPv{} tunnel, and "
-						"this node has no IPv{} address to send it from",
-						backend.name, pool.name, v4 ? 4 : 6, v4 ? 4 : 6),
-				    fmt::format("set [tunnel] source_v{}, or give the interface an address",
-						v4 ? 4 : 6));
+			return fail(
+				Exit::kUsage,
+				fmt::format(
+					"backend {} of pool {} is reached by an IPv{} tunnel, and "
+					"this node has no IPv{} address to send it from",
+					backend.name, pool.name, v4 ? 4 : 6, v4 ? 4 : 6),
+				fmt::format(
+					"set [tunnel] source_v{}, or give the interface an address",
+					v4 ? 4 : 6));
 		if (v4 && source.is_v4())
 			entry.csum4 = outer_checksum(source, backend.address);
 		return {};
@@ -222,8 +226,9 @@ private:
 		for (const Vip &vip : config_.vips) {
 			const auto pool = std::ranges::find(config_.pools, vip.pool, &Pool::name);
 			if (pool == config_.pools.end())
-				return fail(Exit::kUsage, fmt::format("VIP {}: no pool is called '{}'",
-								      vip.name, vip.pool));
+				return fail(Exit::kUsage,
+					    fmt::format("VIP {}: no pool is called '{}'", vip.name,
+							vip.pool));
 			ids.push_back(vip_ids_.id(vip.name));
 			ax_vip &entry = image_.vips[ids.back()];
 			entry.gen = vip_ids_.gen(ids.back());
@@ -285,14 +290,15 @@ private:
 		std::vector<std::string> lines;
 
 		for (const Vip &vip : config_.vips)
-			lines.push_back(fmt::format("vip {} {} {} {} {}", vip.address.text(), vip.port,
-						    vip.protocol, vip.pool,
+			lines.push_back(fmt::format("vip {} {} {} {} {}", vip.address.text(),
+						    vip.port, vip.protocol, vip.pool,
 						    static_cast<int>(vip.forward)));
 		for (const Pool &pool : config_.pools) {
 			const auto table = table_digests_.find(pool.name);
-			lines.push_back(fmt::format("pool {} {} {} {:x}", pool.name, pool.table_size,
-						    static_cast<int>(pool.all_down),
-						    table == table_digests_.end() ? 0 : table->second));
+			lines.push_back(
+				fmt::format("pool {} {} {} {:x}", pool.name, pool.table_size,
+					    static_cast<int>(pool.all_down),
+					    table == table_digests_.end() ? 0 : table->second));
 			for (const Backend &backend : pool.backends)
 				lines.push_back(fmt::format("backend {} {} {} {}",
 							    full_name(pool, backend),
@@ -328,8 +334,8 @@ std::vector<double> slot_shares(const std::vector<ax_slot> &slots, const ax_pool
 {
 	std::vector<double> shares(backends);
 
-	for (std::size_t i = pool.first; i < std::size_t{pool.first} + pool.size && i < slots.size();
-	     ++i) {
+	for (std::size_t i = pool.first;
+	     i < std::size_t{pool.first} + pool.size && i < slots.size(); ++i) {
 		if (slots[i].count > 0 && slots[i].backend[0] < backends)
 			shares[slots[i].backend[0]] += 1.0 / pool.size;
 	}

@@ -27,8 +27,9 @@ struct NodeFacts {
 // An id is kept as long as its thing exists, and reused afterwards with the next generation number,
 // so that a flow entry can tell.
 struct Named {
-	std::string name;     // VIP: its name; backend: "pool/backend"; peer: its address
-	std::string identity; // VIP: address, port, protocol; backend: address. Another: another thing
+	std::string name; // VIP: its name; backend: "pool/backend"; peer: its address
+	std::string
+		identity; // VIP: address, port, protocol; backend: address. Another: another thing
 	std::uint16_t gen = 0;
 	bool used = false;
 	bool operator==(const Named &) const = default;
@@ -42,10 +43,10 @@ struct Ids {
 struct Image {
 	ax_settings settings{};
 	std::vector<std::pair<ax_vip_key, std::uint32_t>> vip_keys; // half = 0
-	std::vector<ax_vip> vips;				     // by VIP id
-	std::vector<ax_pool> pools;				     // by order in the configuration
-	std::vector<ax_slot> slots;				     // all pools, one after the other
-	std::vector<ax_backend> backends;			     // by backend id
+	std::vector<ax_vip> vips;				    // by VIP id
+	std::vector<ax_pool> pools;				    // by order in the configuration
+	std::vector<ax_slot> slots;	  // all pools, one after the other
+	std::vector<ax_backend> backends; // by backend id
 	std::vector<std::pair<Address, ax_gtsm_peer>> gtsm_peers;
 	std::vector<Address> gtsm_local;
 	std::vector<Address> tunnel_addresses;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Config and Ids as JSON, for the state file: exact both ways. Reading is strict: a missing, unknown
-// or mistyped member is an error.
+// Config and Ids as JSON, for the state file: exact both ways. Reading is strict: a missing,
+// unknown or mistyped member is an error.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

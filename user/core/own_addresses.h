@@ -12,8 +12,8 @@ namespace anycast {
 
 using AddressSet = std::set<Address>;
 
-// First address of that family that can be seen from outside and is no VIP: of the interface, else of
-// the node. Unspecified if there is none.
+// First address of that family that can be seen from outside and is no VIP: of the interface, else
+// of the node. Unspecified if there is none.
 Address pick_source(const std::optional<Address> &configured, bool v4, const NodeFacts &facts,
 		    const AddressSet &vips);
 

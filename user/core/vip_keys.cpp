@@ -22,7 +22,8 @@ using Place = std::tuple<Address, std::uint8_t, std::uint16_t>;
 class Keys {
 public:
 	// An earlier claim stays.
-	bool add(const Address &address, std::uint8_t protocol, std::uint16_t port, std::uint32_t id)
+	bool add(const Address &address, std::uint8_t protocol, std::uint16_t port,
+		 std::uint32_t id)
 	{
 		return places_.emplace(Place(address, protocol, port), id).second;
 	}
@@ -57,9 +58,10 @@ Result<VipKeys> vip_keys(std::span<const Vip> vips, std::span<const std::uint16_
 		const Vip &vip = vips[i];
 		by_id[i] = by_port[i] = i;
 		if (!keys.add(vip.address, vip.protocol, vip.port, ids[i]))
-			return fail(Exit::kUsage, fmt::format("VIP {}: another VIP has that address, "
-							      "protocol and port",
-							      vip.name));
+			return fail(Exit::kUsage,
+				    fmt::format("VIP {}: another VIP has that address, "
+						"protocol and port",
+						vip.name));
 		if (vip.protocol == 0)
 			result.flags |= AX_SETTINGS_ANY_PROTO;
 		else if (vip.port == 0)

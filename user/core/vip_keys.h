@@ -13,7 +13,8 @@
 
 namespace anycast {
 
-// A VIP has its own key, shares its address's, and may be whom fragments go to: see enum ax_vip_proto.
+// A VIP has its own key, shares its address's, and may be whom fragments go to: see enum
+// ax_vip_proto.
 inline constexpr std::uint32_t kKeysPerVip = 4;
 
 struct VipKeys {

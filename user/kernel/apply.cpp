@@ -81,12 +81,15 @@ Status check_limits_unchanged(const Limits &running, const Limits &wanted)
 
 	for (const Row &row : kFixed) {
 		if (running.*row.member != wanted.*row.member)
-			return fail(Exit::kUsage,
-				    fmt::format("[limits] {} is {} since the interface was attached, the "
-						"configuration says {}",
-						row.name, running.*row.member, wanted.*row.member),
-				    "keep the [limits], or detach the interface first (its flow table is "
-				    "lost)");
+			return fail(
+				Exit::kUsage,
+				fmt::format(
+					"[limits] {} is {} since the interface was attached, the "
+					"configuration says {}",
+					row.name, running.*row.member, wanted.*row.member),
+				"keep the [limits], or detach the interface first (its flow table "
+				"is "
+				"lost)");
 	}
 	return {};
 }

@@ -45,10 +45,11 @@ Status AttachJob::verify(XdpMode wanted)
 		return tl::unexpected(std::move(after.error()));
 	if (!after->ours || after->mode != wanted)
 		return fail(Exit::kFailed,
-			    fmt::format("the kernel reports program {} '{}' in {} mode on {}, instead of ours "
+			    fmt::format("the kernel reports program {} '{}' in {} mode on {}, "
+					"instead of ours "
 					"in {} mode",
-					after->program_id, after->program_name, mode_name(after->mode),
-					interface, mode_name(wanted)));
+					after->program_id, after->program_name,
+					mode_name(after->mode), interface, mode_name(wanted)));
 	report.attached = std::move(*after);
 	return {};
 }
@@ -60,7 +61,8 @@ void AttachJob::finish(Program &program, const Image &image, const Applied &appl
 	report.sizes = program.dataplane().sizes();
 	report.verified_instructions = program.verified_instructions();
 	if (report.attached.mode == XdpMode::kGeneric)
-		warn("generic mode: segments that were merged on the way in count as one, so loss figures "
+		warn("generic mode: segments that were merged on the way in count as one, so loss "
+		     "figures "
 		     "are too low, and throughput is that of the kernel's own stack");
 	for (std::string &warning : resolve_next_hops(image, before.ifindex))
 		warn(std::move(warning));
@@ -74,7 +76,8 @@ std::string former_name(const AttachJob &job)
 	const auto names = attached_interfaces(job.paths);
 
 	for (const std::string &name : names ? *names : std::vector<std::string>{}) {
-		if (hook::our_program(pin_directory(job.paths, name), job.before.program_id).valid())
+		if (hook::our_program(pin_directory(job.paths, name), job.before.program_id)
+			    .valid())
 			return name;
 	}
 	return {};
@@ -83,8 +86,8 @@ std::string former_name(const AttachJob &job)
 Status may_take(const AttachJob &job)
 {
 	const Attached &before = job.before;
-	const std::string who = fmt::format("XDP program {} '{}' is on {} already", before.program_id,
-					    before.program_name, job.interface);
+	const std::string who = fmt::format("XDP program {} '{}' is on {} already",
+					    before.program_id, before.program_name, job.interface);
 
 	if (before.program_id == 0)
 		return {};
@@ -92,15 +95,19 @@ Status may_take(const AttachJob &job)
 		return check_attach_again(job);
 	if (const std::string name = former_name(job); !name.empty())
 		return fail(Exit::kFailed,
-			    fmt::format("{}: it is ours, attached when the device was called {}", who, name),
-			    fmt::format("anycast-xdp detach {}, or give the device its name back", name));
+			    fmt::format("{}: it is ours, attached when the device was called {}",
+					who, name),
+			    fmt::format("anycast-xdp detach {}, or give the device its name back",
+					name));
 	if (before.by_link) {
 		const auto link = hook::find_link(before.ifindex, before.program_id);
-		return fail(Exit::kFailed,
-			    fmt::format("{}, held by BPF link {}, which only its owner can take off", who,
-					link.value_or(0)),
-			    fmt::format("`bpftool link show id {}` may say whose it is; stop that first",
-					link.value_or(0)));
+		return fail(
+			Exit::kFailed,
+			fmt::format("{}, held by BPF link {}, which only its owner can take off",
+				    who, link.value_or(0)),
+			fmt::format(
+				"`bpftool link show id {}` may say whose it is; stop that first",
+				link.value_or(0)));
 	}
 	if (job.options.replace_foreign)
 		return {};
@@ -108,8 +115,10 @@ Status may_take(const AttachJob &job)
 		return {};
 	if (before.dispatcher)
 		return fail(Exit::kFailed,
-			    fmt::format("{}: libxdp's dispatcher, with {}", who, fmt::join(before.chain, ", ")),
-			    "this kernel cannot add a program to it (`anycast-xdp features`); --replace "
+			    fmt::format("{}: libxdp's dispatcher, with {}", who,
+					fmt::join(before.chain, ", ")),
+			    "this kernel cannot add a program to it (`anycast-xdp features`); "
+			    "--replace "
 			    "evicts it");
 	return fail(Exit::kFailed, who + ", attached by somebody else",
 		    "take it off, or evict it with --replace");
@@ -137,8 +146,9 @@ Status run(AttachJob &job)
 	job.before = std::move(*before);
 	AX_TRY(may_take(job));
 	if (auto vlan = device_feature(job.interface, "rx-vlan-hw-parse"); vlan && *vlan)
-		job.warn(fmt::format("{} strips VLAN tags before XDP sees them: ethtool -K {} rxvlan off",
-				     job.interface, job.interface));
+		job.warn(fmt::format(
+			"{} strips VLAN tags before XDP sees them: ethtool -K {} rxvlan off",
+			job.interface, job.interface));
 	if (job.options.dry_run)
 		return dry_run(job);
 	return job.before.ours ? attach_again(job) : attach_fresh(job);
@@ -149,8 +159,14 @@ Status run(AttachJob &job)
 Result<AttachReport> attach(const Paths &paths, const std::string &interface, const Config &config,
 			    const AttachOptions &options)
 {
-	AttachJob job{paths, interface, config, options, pin_directory(paths, interface),
-		      state_directory(paths, interface), {}, {}};
+	AttachJob job{paths,
+		      interface,
+		      config,
+		      options,
+		      pin_directory(paths, interface),
+		      state_directory(paths, interface),
+		      {},
+		      {}};
 
 	if (options.mode != "auto" && !hook::mode_from(options.mode))
 		return fail(Exit::kUsage, fmt::format("no mode is called '{}'", options.mode),

@@ -15,11 +15,13 @@ namespace anycast {
 
 namespace {
 
-// The newer program on the hook in the older one's stead. Taken back when this goes, unless confirmed.
+// The newer program on the hook in the older one's stead. Taken back when this goes, unless
+// confirmed.
 class Exchange {
 public:
 	Exchange(AttachJob &job, const Program &program)
-		: job_(job), program_(program), old_(hook::our_program(job.pins, job.before.our_program_id))
+		: job_(job), program_(program),
+		  old_(hook::our_program(job.pins, job.before.our_program_id))
 	{
 		if (job.before.by_link)
 			link_ = Fd(bpf_obj_get(job.pin(AX_PIN_LINK).c_str()));
@@ -96,8 +98,9 @@ public:
 		AX_TRY(dataplane.set_active(instance_));
 		confirmed_ = true; // the old one only passes now
 		if (auto left = dispatcher::remove(job_.pin(AX_PIN_PROG), job_.before); !left)
-			job_.warn(fmt::format("the older program stays in the chain, and only passes: {}",
-					      left.error().what));
+			job_.warn(fmt::format(
+				"the older program stays in the chain, and only passes: {}",
+				left.error().what));
 		return commit_pin(job_.pin(AX_PIN_PROG));
 	}
 
@@ -131,12 +134,14 @@ Status check_attach_again(const AttachJob &job)
 	const auto wanted = hook::mode_from(job.options.mode);
 
 	if (wanted && *wanted != job.before.mode)
-		return fail(Exit::kFailed,
-			    fmt::format("{} is attached in {} mode; another mode needs a moment without a "
-					"program",
-					job.interface, mode_name(job.before.mode)),
-			    fmt::format("anycast-xdp detach {}, then attach it with --mode {}", job.interface,
-					job.options.mode));
+		return fail(
+			Exit::kFailed,
+			fmt::format(
+				"{} is attached in {} mode; another mode needs a moment without a "
+				"program",
+				job.interface, mode_name(job.before.mode)),
+			fmt::format("anycast-xdp detach {}, then attach it with --mode {}",
+				    job.interface, job.options.mode));
 	if (auto running = open_instance(job.paths, job.interface))
 		return check_limits_unchanged(running->applied.config.limits, job.config.limits);
 	return {}; // the maps themselves are compared while loading

@@ -37,14 +37,16 @@ Status clear_leftovers(AttachJob &job)
 	const int elsewhere = link.valid() ? hook::link_ifindex(link.get()).value_or(0) : 0;
 	if (elsewhere != 0)
 		return fail(Exit::kFailed,
-			    fmt::format("what was attached as {} is on the device with index {} now (was it "
+			    fmt::format("what was attached as {} is on the device with index {} "
+					"now (was it "
 					"renamed?)",
 					job.interface, elsewhere),
 			    fmt::format("anycast-xdp detach {}", job.interface));
 	remove_directory(job.pins, job.paths.pins);
-	job.warn(fmt::format("left-overs of an earlier attachment of {} were removed: its program was not "
-			     "on the device any more",
-			     job.interface));
+	job.warn(fmt::format(
+		"left-overs of an earlier attachment of {} were removed: its program was not "
+		"on the device any more",
+		job.interface));
 	return {};
 }
 
@@ -103,7 +105,9 @@ private:
 		if (placed.error)
 			return fail(placed.error == EOPNOTSUPP ? Exit::kUnsupported : Exit::kFailed,
 				    hook::refusal(job_.interface, mode, placed.error),
-				    mode == XdpMode::kGeneric ? "" : "try --mode generic, or --mode auto");
+				    mode == XdpMode::kGeneric
+					    ? ""
+					    : "try --mode generic, or --mode auto");
 		mode_ = mode;
 		link_ = std::move(placed.link);
 		by_netlink_ = !link_.valid();
@@ -116,17 +120,20 @@ private:
 		const auto wanted = hook::mode_from(job_.options.mode);
 
 		if (wanted && *wanted != there.mode)
-			return fail(Exit::kFailed,
-				    fmt::format("program {} '{}' is on {} in {} mode, and can be replaced "
-						"in that mode only",
-						there.program_id, there.program_name, job_.interface,
-						mode_name(there.mode)),
-				    fmt::format("--mode {}", mode_name(there.mode)));
+			return fail(
+				Exit::kFailed,
+				fmt::format(
+					"program {} '{}' is on {} in {} mode, and can be replaced "
+					"in that mode only",
+					there.program_id, there.program_name, job_.interface,
+					mode_name(there.mode)),
+				fmt::format("--mode {}", mode_name(there.mode)));
 		foreign_ = Fd(bpf_prog_get_fd_by_id(there.program_id));
 		if (!foreign_.valid())
 			return fail_errno(fmt::format("open program {}", there.program_id), errno,
 					  "--replace needs CAP_SYS_ADMIN");
-		AX_TRY(hook::swap_netlink(there.ifindex, there.mode, program_.get(), foreign_.get()));
+		AX_TRY(hook::swap_netlink(there.ifindex, there.mode, program_.get(),
+					  foreign_.get()));
 		mode_ = there.mode;
 		by_netlink_ = true;
 		job_.warn(fmt::format("program {} '{}' was evicted", there.program_id,

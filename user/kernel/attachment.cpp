@@ -18,7 +18,8 @@ namespace {
 
 tl::unexpected<Error> not_attached(const std::string &interface)
 {
-	return fail(Exit::kNotAttached, fmt::format("nothing of anycast-xdp is attached to {}", interface),
+	return fail(Exit::kNotAttached,
+		    fmt::format("nothing of anycast-xdp is attached to {}", interface),
 		    fmt::format("anycast-xdp attach {}", interface));
 }
 
@@ -66,22 +67,27 @@ Result<Instance> open_instance(const Paths &paths, const std::string &interface)
 		AX_TRY(refuse_other_abi(paths, interface));
 		return not_attached(interface);
 	}
-	auto attached = query(paths, interface);
-	if (!attached)
+	auto device = interface_named(interface);
+	if (!device)
 		return fail(Exit::kNotAttached,
 			    fmt::format("{} was attached, and the device is gone", interface),
-			    fmt::format("anycast-xdp detach {} clears what is left in {}", interface,
-					pins));
+			    fmt::format("anycast-xdp detach {} clears what is left in {}",
+					interface, pins));
+	auto attached = hook::look(pins, interface, device->index);
+	if (!attached)
+		return tl::unexpected(std::move(attached.error()));
 	if (!attached->ours)
-		return fail(Exit::kNotAttached,
-			    attached->program_id
-				    ? fmt::format("the maps of {} are there, but XDP program {} '{}' has "
-						  "taken our program's place on it",
-						  interface, attached->program_id,
-						  attached->program_name)
-				    : fmt::format("the maps of {} are there, but no XDP program is on it",
-						  interface),
-			    attach_again(interface));
+		return fail(
+			Exit::kNotAttached,
+			attached->program_id
+				? fmt::format(
+					  "the maps of {} are there, but XDP program {} '{}' has "
+					  "taken our program's place on it",
+					  interface, attached->program_id, attached->program_name)
+				: fmt::format(
+					  "the maps of {} are there, but no XDP program is on it",
+					  interface),
+			attach_again(interface));
 
 	auto dataplane = open_maps(pins);
 	if (!dataplane)
@@ -90,13 +96,15 @@ Result<Instance> open_instance(const Paths &paths, const std::string &interface)
 	if (!ctl)
 		return tl::unexpected(std::move(ctl.error()));
 	if (ctl->abi != AX_ABI_VERSION)
-		return fail(Exit::kFailed, fmt::format("the maps of {} are of ABI {}, this build speaks {}",
-						       interface, ctl->abi, AX_ABI_VERSION),
+		return fail(Exit::kFailed,
+			    fmt::format("the maps of {} are of ABI {}, this build speaks {}",
+					interface, ctl->abi, AX_ABI_VERSION),
 			    attach_again(interface));
 	auto applied = state::read(state_directory(paths, interface), ctl->generation);
 	if (!applied)
 		return tl::unexpected(std::move(applied.error()));
-	return Instance{interface, std::move(*attached), std::move(*applied), std::move(*dataplane)};
+	return Instance{interface, std::move(*attached), std::move(*applied),
+			std::move(*dataplane)};
 }
 
 Status refuse_other_abi(const Paths &paths, const std::string &interface)
@@ -108,10 +116,11 @@ Status refuse_other_abi(const Paths &paths, const std::string &interface)
 			fmt::format("{}/{}/{}/{}", paths.pins, version, netns_name(), interface);
 		if (version == ours || !version.starts_with("v") || entries_of(directory).empty())
 			continue;
-		return fail(Exit::kFailed,
-			    fmt::format("{} was attached by a build with ABI {}; this one speaks {}",
-					interface, version, ours),
-			    fmt::format("detach it with that build first, or remove {}", directory));
+		return fail(
+			Exit::kFailed,
+			fmt::format("{} was attached by a build with ABI {}; this one speaks {}",
+				    interface, version, ours),
+			fmt::format("detach it with that build first, or remove {}", directory));
 	}
 	return {};
 }
@@ -121,7 +130,6 @@ namespace {
 Status take_off(const Paths &paths, const std::string &interface, DetachReport &report)
 {
 	const std::string pins = pin_directory(paths, interface);
-	Fd program(bpf_obj_get((pins + "/" AX_PIN_PROG).c_str()));
 	Fd link(bpf_obj_get((pins + "/" AX_PIN_LINK).c_str()));
 
 	if (link.valid()) {
@@ -132,16 +140,20 @@ Status take_off(const Paths &paths, const std::string &interface, DetachReport &
 		}
 		return {};
 	}
-	auto attached = query(paths, interface);
-	if (!attached) {
+	auto device = interface_named(interface);
+	if (!device) {
 		report.warnings.push_back(fmt::format("the device {} is gone", interface));
 		return {};
 	}
+	auto attached = hook::look(pins, interface, device->index);
+	if (!attached)
+		return tl::unexpected(std::move(attached.error()));
 	if (!attached->ours) {
-		report.warnings.push_back(
-			fmt::format("our program was not on {} any more; only its maps were left", interface));
+		report.warnings.push_back(fmt::format(
+			"our program was not on {} any more; only its maps were left", interface));
 		return {};
 	}
+	const Fd program = hook::our_program(pins, attached->program_id);
 	if (attached->dispatcher)
 		AX_TRY(dispatcher::remove(pins + "/" AX_PIN_PROG, *attached));
 	else
@@ -172,8 +184,9 @@ Result<DetachReport> detach(const Paths &paths, const std::string &interface)
 
 	auto after = query(paths, interface);
 	if (after && after->program_id)
-		report.warnings.push_back(fmt::format("XDP program {} '{}', which is not ours, is on {}",
-						      after->program_id, after->program_name, interface));
+		report.warnings.push_back(
+			fmt::format("XDP program {} '{}', which is not ours, is on {}",
+				    after->program_id, after->program_name, interface));
 	return report;
 }
 

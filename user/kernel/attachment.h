@@ -35,9 +35,9 @@ struct Attached {
 	std::uint32_t program_id = 0; // of the hook: ours, or the dispatcher's
 	std::string program_name;
 	bool by_link = false;
-	bool dispatcher = false;			// libxdp's
-	std::vector<std::string> chain;			// names of the programs a dispatcher runs
-	bool ours = false;				// our pinned program is it, or in the chain
+	bool dispatcher = false;	// libxdp's
+	std::vector<std::string> chain; // names of the programs a dispatcher runs
+	bool ours = false;		// our pinned program is it, or in the chain
 	std::uint32_t our_program_id = 0;
 };
 
@@ -57,7 +57,8 @@ struct AttachReport {
 	std::uint64_t digest = 0;
 	DataplaneSizes sizes{};
 	std::uint32_t verified_instructions = 0;
-	std::vector<std::string> warnings; // "native XDP refused by veth0 (...): attached in generic mode"
+	std::vector<std::string>
+		warnings; // "native XDP refused by veth0 (...): attached in generic mode"
 };
 
 // Load, fill, attach (or replace atomically), verify. On an error nothing has changed.

@@ -70,14 +70,16 @@ Result<Dataplane> Dataplane::from_maps(std::map<std::string, Map, std::less<>> m
 		const Map &map = found->second;
 		if (map.key_size() != shape.key_size || map.value_size() != shape.value_size ||
 		    map.type() != shape.type)
-			return fail(Exit::kFailed,
-				    fmt::format("map {} is not ours: type {}, key {} bytes, value {} "
-						"bytes instead of type {}, {} and {}",
-						shape.name, static_cast<int>(map.type()), map.key_size(),
-						map.value_size(), static_cast<int>(shape.type),
-						shape.key_size, shape.value_size),
-				    "it was pinned by another build or by hand: detach the interface, "
-				    "then attach it again");
+			return fail(
+				Exit::kFailed,
+				fmt::format("map {} is not ours: type {}, key {} bytes, value {} "
+					    "bytes instead of type {}, {} and {}",
+					    shape.name, static_cast<int>(map.type()),
+					    map.key_size(), map.value_size(),
+					    static_cast<int>(shape.type), shape.key_size,
+					    shape.value_size),
+				"it was pinned by another build or by hand: detach the interface, "
+				"then attach it again");
 	}
 	return dataplane;
 }
@@ -134,8 +136,7 @@ Status Dataplane::write_control(const ax_ctl &ctl)
 namespace {
 
 // One aligned store into the mapped record; without a mapping the whole record is written back.
-template <typename T>
-Status store(Dataplane &dataplane, T ax_ctl::*member, T value)
+template <typename T> Status store(Dataplane &dataplane, T ax_ctl::*member, T value)
 {
 	Map &map = dataplane.map("ax_ctl");
 
@@ -197,8 +198,8 @@ Result<std::vector<ax_slot>> Dataplane::read_slots(std::uint32_t first, std::uin
 	const std::uint32_t half = slots.max_entries() / 2;
 	std::vector<ax_slot> values(count);
 	if (first > half || count > half - first)
-		return fail(Exit::kFailed, fmt::format("slots {}..{} are beyond the table's {}", first,
-						       std::uint64_t{first} + count, half));
+		return fail(Exit::kFailed, fmt::format("slots {}..{} are beyond the table's {}",
+						       first, std::uint64_t{first} + count, half));
 	AX_TRY(slots.read_at<ax_slot>((ctl->generation & 1) * half + first, values));
 	return values;
 }

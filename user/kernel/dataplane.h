@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// The maps of one loaded data plane, whether pinned by an attached interface or private to a replay.
-// Knows the halves and the generation; knows nothing about interfaces and pins.
+// The maps of one loaded data plane, whether pinned by an attached interface or private to a
+// replay. Knows the halves and the generation; knows nothing about interfaces and pins.
 #pragma once
 
 #include <array>
@@ -39,8 +39,8 @@ DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus);
 // [limits] inserts_per_second as ax_ctl.insert_limit counts it: per window of 16 jiffies.
 std::uint32_t inserts_per_window(std::uint32_t per_second);
 
-// The generation behind this one: 0 means "never configured", and the parity goes on alternating when
-// the number wraps.
+// The generation behind this one: 0 means "never configured", and the parity goes on alternating
+// when the number wraps.
 inline std::uint32_t next_generation(std::uint32_t generation)
 {
 	return generation + 1 ? generation + 1 : 2;
@@ -64,8 +64,8 @@ public:
 	Status set_generation(std::uint32_t generation);
 	Status set_insert_limit(std::uint32_t per_window);
 	Status set_active(std::uint32_t instance); // under a dispatcher
-	Status set_clock(std::uint64_t ns); // replay
-	Result<ax_trace> trace() const;	    // replay
+	Status set_clock(std::uint64_t ns);	   // replay
+	Result<ax_trace> trace() const;		   // replay
 
 	// Fills the idle half with the image, then raises the generation: the data path sees all of
 	// it or nothing. On an error the running half is as it was. Returns the new generation.
@@ -76,8 +76,8 @@ public:
 	// What the running half holds, so that it can be shown.
 	Result<std::vector<ax_slot>> read_slots(std::uint32_t first, std::uint32_t count) const;
 
-	// All rows of the reason table, zero ones too: each packet once; and, besides, rules that only
-	// count and notes.
+	// All rows of the reason table, zero ones too: each packet once; and, besides, rules that
+	// only count and notes.
 	Result<std::vector<ReasonCount>> reasons() const;
 	Result<std::vector<ReasonCount>> notes() const;
 	Result<std::vector<ax_counter>> vip_counters() const;

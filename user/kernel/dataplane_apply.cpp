@@ -55,8 +55,9 @@ Status fill_hash(Map &map, const std::vector<std::pair<Key, Value>> &entries, st
 	for (const Key &key : *leftover)
 		AX_TRY(map.erase(&key));
 	if (entries.size() > map.max_entries() / 2)
-		return fail(Exit::kFailed, fmt::format("map {} takes {} entries, not {}", map.name(),
-						       map.max_entries() / 2, entries.size()),
+		return fail(Exit::kFailed,
+			    fmt::format("map {} takes {} entries, not {}", map.name(),
+					map.max_entries() / 2, entries.size()),
 			    "raise the matching figure under [limits]");
 	for (const auto &[key, value] : entries)
 		AX_TRY(map.update(&key, &value));
@@ -64,14 +65,14 @@ Status fill_hash(Map &map, const std::vector<std::pair<Key, Value>> &entries, st
 }
 
 // The rest of the half becomes zero, down to what may have been in use.
-template <typename T>
-Status fill_array(Map &map, const std::vector<T> &values, std::uint32_t half)
+template <typename T> Status fill_array(Map &map, const std::vector<T> &values, std::uint32_t half)
 {
 	const std::uint32_t size = map.max_entries() / 2;
 
 	if (values.size() > size)
-		return fail(Exit::kFailed, fmt::format("map {} takes {} entries, not {}", map.name(), size,
-						       values.size()),
+		return fail(Exit::kFailed,
+			    fmt::format("map {} takes {} entries, not {}", map.name(), size,
+					values.size()),
 			    "raise the matching figure under [limits]");
 	std::vector<T> whole = values;
 	whole.resize(size);
@@ -168,9 +169,10 @@ Status Dataplane::fill(const Image &image, std::uint32_t half)
 	AX_TRY(fill_array(map("ax_pool"), image.pools, half));
 	AX_TRY(fill_array(map("ax_backend"), image.backends, half));
 	if (image.slots.size() > slots)
-		return fail(Exit::kFailed, fmt::format("tables of {} slots do not fit {}",
-						       image.slots.size(), slots),
-			    "raise [limits] table_slots, or take smaller tables");
+		return fail(
+			Exit::kFailed,
+			fmt::format("tables of {} slots do not fit {}", image.slots.size(), slots),
+			"raise [limits] table_slots, or take smaller tables");
 	// Slots behind the last pool's are never looked at: `first` and `size` bound every access.
 	AX_TRY(map("ax_slot").write_at<ax_slot>(half * slots, image.slots));
 
@@ -192,8 +194,8 @@ Status Dataplane::clear_reused_counters(const Image &image, std::uint32_t runnin
 	std::vector<ax_vip> vips(map("ax_vip_info").max_entries() / 2);
 	std::vector<ax_backend> backends(map("ax_backend").max_entries() / 2);
 
-	AX_TRY(map("ax_vip_info").read_at<ax_vip>(running * static_cast<std::uint32_t>(vips.size()),
-						  vips));
+	AX_TRY(map("ax_vip_info")
+		       .read_at<ax_vip>(running * static_cast<std::uint32_t>(vips.size()), vips));
 	AX_TRY(map("ax_backend")
 		       .read_at<ax_backend>(running * static_cast<std::uint32_t>(backends.size()),
 					    backends));
@@ -234,8 +236,9 @@ Result<std::uint32_t> Dataplane::apply(const Image &image)
 		written = set_generation(next);
 	if (!written) {
 		Error error = std::move(written.error());
-		error.what += fmt::format(" (the running configuration, generation {}, is untouched)",
-					  ctl->generation);
+		error.what +=
+			fmt::format(" (the running configuration, generation {}, is untouched)",
+				    ctl->generation);
 		return tl::unexpected(std::move(error));
 	}
 	return next;

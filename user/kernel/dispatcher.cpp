@@ -76,7 +76,8 @@ Status add(const Program &program, const Attached &attached)
 	// XDP_PASS goes on to the programs behind us; everything else is final.
 	xdp_program__set_chain_call_enabled(raw, XDP_PASS, true);
 	if (int error = xdp_program__attach(raw, attached.ifindex, libxdp_mode(attached.mode), 0))
-		return failed(fmt::format("join the dispatcher on {}", attached.interface), error, log);
+		return failed(fmt::format("join the dispatcher on {}", attached.interface), error,
+			      log);
 	return {};
 }
 
@@ -89,7 +90,8 @@ Status remove(const std::string &pin, const Attached &attached)
 		return failed(fmt::format("open {}", pin), error, log);
 	const XdpProgram handle(raw);
 	if (int error = xdp_program__detach(raw, attached.ifindex, libxdp_mode(attached.mode), 0))
-		return failed(fmt::format("leave the dispatcher on {}", attached.interface), error, log);
+		return failed(fmt::format("leave the dispatcher on {}", attached.interface), error,
+			      log);
 	return {};
 }
 

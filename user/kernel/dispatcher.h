@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// libxdp's dispatcher: one XDP program that runs several, each as a `freplace` extension. Only where
-// somebody else's program is under it already; alone we hold the hook by a link of our own.
+// libxdp's dispatcher: one XDP program that runs several, each as a `freplace` extension. Only
+// where somebody else's program is under it already; alone we hold the hook by a link of our own.
 #pragma once
 
 #include <string>

@@ -36,8 +36,8 @@ int load_xdp(std::uint32_t verdict, std::uint32_t flags = 0)
 	}};
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .prog_flags = flags);
 
-	return bpf_prog_load(BPF_PROG_TYPE_XDP, "ax_probe", "Dual BSD/GPL", code.data(), code.size(),
-			     &options);
+	return bpf_prog_load(BPF_PROG_TYPE_XDP, "ax_probe", "Dual BSD/GPL", code.data(),
+			     code.size(), &options);
 }
 
 int map_probe(bpf_map_type type, std::uint32_t key, std::uint32_t value, std::uint32_t entries,
@@ -49,19 +49,23 @@ int map_probe(bpf_map_type type, std::uint32_t key, std::uint32_t value, std::ui
 	return map.valid() ? 0 : errno;
 }
 
+int probe_xdp()
+{
+	Fd program(load_xdp(XDP_PASS));
+	return program.valid() ? 0 : errno;
+}
+
 template <bpf_func_id helper> int helper_probe()
 {
+	// libbpf looks for words in the verifier's log, and without the right to load there is
+	// none.
+	if (const int error = probe_xdp())
+		return error;
 	const int found = libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, helper, nullptr);
 
 	if (found == 1)
 		return 0;
 	return found < 0 ? -found : ENOSYS;
-}
-
-int probe_xdp()
-{
-	Fd program(load_xdp(XDP_PASS));
-	return program.valid() ? 0 : errno;
 }
 
 int probe_btf()
@@ -85,7 +89,8 @@ int probe_mmap_array()
 
 int probe_ring_buffer()
 {
-	return map_probe(BPF_MAP_TYPE_RINGBUF, 0, 0, static_cast<std::uint32_t>(::getpagesize()), 0);
+	return map_probe(BPF_MAP_TYPE_RINGBUF, 0, 0, static_cast<std::uint32_t>(::getpagesize()),
+			 0);
 }
 
 int probe_map_in_map()
@@ -213,7 +218,8 @@ std::vector<Entry> &table()
 		entry("bpf_loop", false, "bounded loops that verify fast", "unrolled loops",
 		      helper_probe<BPF_FUNC_loop>),
 		entry("xdp_load_bytes", false, "reading behind the first buffer",
-		      "what lies behind it is not looked at", helper_probe<BPF_FUNC_xdp_load_bytes>),
+		      "what lies behind it is not looked at",
+		      helper_probe<BPF_FUNC_xdp_load_bytes>),
 		entry("xdp_frags", false, "frames in several buffers (jumbo)",
 		      "the driver limits the MTU", probe_xdp_frags),
 		entry("skc_lookup_tcp", false, "second chance at a backend", "no second chance",
@@ -235,7 +241,8 @@ std::vector<std::string> &absent()
 		while (!rest.empty()) {
 			const std::size_t comma = rest.find(',');
 			list.emplace_back(rest.substr(0, comma));
-			rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
+			rest.remove_prefix(comma == std::string_view::npos ? rest.size()
+									   : comma + 1);
 		}
 		return list;
 	}();

@@ -10,7 +10,7 @@
 namespace anycast {
 
 struct Feature {
-	std::string_view name;	   // "ring_buffer"
+	std::string_view name; // "ring_buffer"
 	bool available = false;
 	bool required = false;	   // without it nothing works
 	std::string_view used_for; // one line

@@ -66,9 +66,9 @@ Status hook_state(int ifindex, Attached &attached)
 	LIBBPF_OPTS(bpf_xdp_query_opts, options);
 
 	if (int error = bpf_xdp_query(ifindex, 0, &options))
-		return fail_errno(fmt::format("ask the kernel for the XDP program of {}",
-					      attached.interface),
-				  error);
+		return fail_errno(
+			fmt::format("ask the kernel for the XDP program of {}", attached.interface),
+			error);
 	if (options.hw_prog_id) {
 		attached.mode = XdpMode::kOffload;
 		attached.program_id = options.hw_prog_id;
@@ -128,7 +128,8 @@ std::optional<std::uint32_t> find_link(int ifindex, std::uint32_t program)
 		if (!link.valid())
 			continue;
 		const auto info = link_info(link.get());
-		if (info && static_cast<int>(info->xdp.ifindex) == ifindex && info->prog_id == program)
+		if (info && static_cast<int>(info->xdp.ifindex) == ifindex &&
+		    info->prog_id == program)
 			return id;
 	}
 	return std::nullopt;
@@ -142,9 +143,13 @@ Result<Attached> look(const std::string &pins, const std::string &interface, int
 	attached.ifindex = ifindex;
 	AX_TRY(hook_state(ifindex, attached));
 
-	Fd pinned(bpf_obj_get((pins + "/" AX_PIN_PROG).c_str()));
+	const std::string pin = pins + "/" AX_PIN_PROG;
+	Fd pinned(bpf_obj_get(pin.c_str()));
 	if (pinned.valid())
 		attached.our_program_id = program_id(pinned.get());
+	else if (errno != ENOENT)
+		return fail_errno(fmt::format("open {}", pin), errno,
+				  errno == EACCES || errno == EPERM ? "root is needed" : "");
 	if (attached.program_id == 0)
 		return attached;
 
@@ -226,7 +231,8 @@ Status swap_netlink(int ifindex, XdpMode mode, int new_fd, int old_fd)
 	LibbpfLog log;
 	LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = old_fd);
 
-	if (int error = bpf_xdp_attach(ifindex, new_fd, mode_flag(mode) | XDP_FLAGS_REPLACE, &options))
+	if (int error =
+		    bpf_xdp_attach(ifindex, new_fd, mode_flag(mode) | XDP_FLAGS_REPLACE, &options))
 		return fail_errno("replace the program by netlink", error);
 	return {};
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "kernel/libbpf_log.h"
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <deque>
 #include <mutex>
+#include <string_view>
 #include <vector>
 
 #include <bpf/libbpf.h>
@@ -14,6 +17,8 @@ namespace anycast {
 namespace {
 
 constexpr std::size_t kKept = 256 << 10; // a verifier log may be megabytes; its end matters
+
+constexpr std::size_t kLine = 160; // the verifier prints all registers on one
 
 thread_local std::string *current = nullptr;
 
@@ -32,6 +37,14 @@ void append(const char *format, va_list arguments)
 			current->erase(0, current->size() - kKept);
 	}
 	va_end(again);
+}
+
+// What libbpf adds behind the verifier's own words, once for each of its layers.
+bool is_repetition(std::string_view line)
+{
+	return line.starts_with("-- END PROG LOAD LOG") ||
+	       line.starts_with("libbpf: failed to load object") ||
+	       line.starts_with("libbpf: failed to load BPF skeleton");
 }
 
 int from_libbpf(libbpf_print_level level, const char *format, va_list arguments)
@@ -68,29 +81,28 @@ LibbpfLog::~LibbpfLog()
 
 std::string LibbpfLog::tail(std::size_t lines) const
 {
-	std::string_view text = text_;
+	std::deque<std::string_view> kept;
+	std::string_view rest = text_;
 
-	while (!text.empty() && text.back() == '\n')
-		text.remove_suffix(1);
-	std::size_t begin = text.size();
-	for (; lines > 0 && begin > 0; --lines) {
-		begin = text.rfind('\n', begin - 1);
-		if (begin == std::string_view::npos)
-			begin = 0;
-	}
-	text.remove_prefix(begin);
-
-	std::string indented;
-	for (const char c : text) {
-		if (indented.empty() && c == '\n')
+	while (!rest.empty()) {
+		const std::size_t end = std::min(rest.find('\n'), rest.size());
+		const std::string_view line = rest.substr(0, end);
+		rest.remove_prefix(std::min(end + 1, rest.size()));
+		if (line.empty() || is_repetition(line))
 			continue;
-		if (indented.empty())
-			indented = "    ";
-		indented += c;
-		if (c == '\n')
-			indented += "    ";
+		kept.push_back(line);
+		if (kept.size() > lines)
+			kept.pop_front();
 	}
-	return indented;
+
+	std::string text;
+	for (const std::string_view line : kept) {
+		text += text.empty() ? "    " : "\n    ";
+		text += line.substr(0, kLine);
+		if (line.size() > kLine)
+			text += " ...";
+	}
+	return text;
 }
 
 } // namespace anycast

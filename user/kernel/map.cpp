@@ -67,28 +67,9 @@ Result<Map> Map::from_fd(int fd)
 	return map;
 }
 
-Map::Map(Map &&other) noexcept
-	: fd_(std::move(other.fd_)), name_(std::move(other.name_)), type_(other.type_),
-	  key_size_(other.key_size_), value_size_(other.value_size_),
-	  max_entries_(other.max_entries_), flags_(other.flags_), btf_id_(other.btf_id_),
-	  btf_value_(other.btf_value_), mapped_(std::exchange(other.mapped_, nullptr)),
-	  writable_(other.writable_), mapped_bytes_(std::exchange(other.mapped_bytes_, 0))
+void Map::Unmap::operator()(std::byte *memory) const
 {
-}
-
-Map &Map::operator=(Map &&other) noexcept
-{
-	if (this != &other) {
-		this->~Map();
-		new (this) Map(std::move(other));
-	}
-	return *this;
-}
-
-Map::~Map()
-{
-	if (mapped_)
-		::munmap(mapped_, mapped_bytes_);
+	::munmap(memory, bytes);
 }
 
 Status Map::fill_info()
@@ -116,8 +97,7 @@ Status Map::fill_info()
 		memory = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd_.get(), 0);
 	if (memory == MAP_FAILED)
 		return {}; // system calls serve as well
-	mapped_ = static_cast<std::byte *>(memory);
-	mapped_bytes_ = bytes;
+	mapped_ = std::unique_ptr<std::byte, Unmap>(static_cast<std::byte *>(memory), Unmap{bytes});
 	return {};
 }
 
@@ -154,8 +134,8 @@ Status Map::erase(const void *key)
 	return {};
 }
 
-Status Map::for_each(
-	const std::function<void(const std::byte *key, const std::byte *value)> &visit) const
+Status
+Map::for_each(const std::function<void(const std::byte *key, const std::byte *value)> &visit) const
 {
 	const int cpus = is_per_cpu(type_) ? libbpf_num_possible_cpus() : 1;
 	std::vector<std::byte> key(key_size_), next(key_size_);
@@ -182,10 +162,11 @@ Status Map::write(std::uint32_t first, std::span<const std::byte> values)
 	const std::size_t count = values.size() / value_size_;
 
 	if (values.size() % value_size_ || first > max_entries_ || count > max_entries_ - first)
-		return fail(Exit::kFailed, fmt::format("map {}: {} elements at {} do not fit {}", name_,
-						       count, first, max_entries_));
+		return fail(Exit::kFailed, fmt::format("map {}: {} elements at {} do not fit {}",
+						       name_, count, first, max_entries_));
 	if (mapped_ && writable_ && value_size_ % 8 == 0) {
-		std::memcpy(mapped_ + std::size_t{first} * value_size_, values.data(), values.size());
+		std::memcpy(mapped() + std::size_t{first} * value_size_, values.data(),
+			    values.size());
 		return {};
 	}
 	if (has_feature("batch_ops")) {
@@ -194,7 +175,8 @@ Status Map::write(std::uint32_t first, std::span<const std::byte> values)
 		for (std::size_t done = 0; done < count;) {
 			std::uint32_t n = static_cast<std::uint32_t>(
 				std::min<std::size_t>(count - done, keys.size()));
-			std::iota(keys.begin(), keys.end(), first + static_cast<std::uint32_t>(done));
+			std::iota(keys.begin(), keys.end(),
+				  first + static_cast<std::uint32_t>(done));
 			int error = bpf_map_update_batch(fd_.get(), keys.data(),
 							 values.data() + done * value_size_, &n,
 							 &options);
@@ -216,10 +198,11 @@ Status Map::read(std::uint32_t first, std::span<std::byte> values) const
 	const std::size_t count = values.size() / value_size_;
 
 	if (values.size() % value_size_ || first > max_entries_ || count > max_entries_ - first)
-		return fail(Exit::kFailed, fmt::format("map {}: {} elements at {} do not fit {}", name_,
-						       count, first, max_entries_));
+		return fail(Exit::kFailed, fmt::format("map {}: {} elements at {} do not fit {}",
+						       name_, count, first, max_entries_));
 	if (mapped_ && value_size_ % 8 == 0) {
-		std::memcpy(values.data(), mapped_ + std::size_t{first} * value_size_, values.size());
+		std::memcpy(values.data(), mapped() + std::size_t{first} * value_size_,
+			    values.size());
 		return {};
 	}
 	if (has_feature("batch_ops")) {
@@ -229,11 +212,11 @@ Status Map::read(std::uint32_t first, std::span<std::byte> values) const
 			std::uint32_t n = static_cast<std::uint32_t>(
 				std::min<std::size_t>(count - done, keys.size()));
 			// For an array a batch begins behind the key that is given; none: at 0.
-			std::uint32_t before = first + static_cast<std::uint32_t>(done) - 1, after = 0;
-			int error = bpf_map_lookup_batch(fd_.get(), first + done ? &before : nullptr,
-							 &after, keys.data(),
-							 values.data() + done * value_size_, &n,
-							 &options);
+			std::uint32_t before = first + static_cast<std::uint32_t>(done) - 1,
+				      after = 0;
+			int error = bpf_map_lookup_batch(
+				fd_.get(), first + done ? &before : nullptr, &after, keys.data(),
+				values.data() + done * value_size_, &n, &options);
 			if ((error && error != -ENOENT) || n == 0)
 				return tl::unexpected(call_failed(name_, "batch look-up", error));
 			done += n;

@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <linux/bpf.h>
 
@@ -21,9 +23,6 @@ public:
 	Map() = default;
 	static Result<Map> open_pinned(const std::string &path);
 	static Result<Map> from_fd(int fd); // duplicates it
-	Map(Map &&) noexcept;
-	Map &operator=(Map &&) noexcept;
-	~Map();
 
 	[[nodiscard]] int fd() const { return fd_.get(); }
 	[[nodiscard]] const std::string &name() const { return name_; }
@@ -35,17 +34,19 @@ public:
 	[[nodiscard]] std::uint32_t btf_id() const { return btf_id_; }
 	[[nodiscard]] std::uint32_t btf_value_type_id() const { return btf_value_; }
 
-	// Whole array, or nullptr where the map or the kernel has no mapping. Read-only where the pin is.
-	[[nodiscard]] std::byte *mapped() const { return mapped_; }
+	// Whole array, or nullptr where the map or the kernel has no mapping. Read-only where the
+	// pin is.
+	[[nodiscard]] std::byte *mapped() const { return mapped_.get(); }
 	[[nodiscard]] bool writable() const { return writable_; } // through mapped()
 	// What the kernel accounts for this map, in bytes; 0 where it does not say.
 	[[nodiscard]] std::uint64_t memory() const;
 
 	Status update(const void *key, const void *value, std::uint64_t flags = BPF_ANY);
 	Result<bool> lookup(const void *key, void *value) const; // false: no such key
-	Status erase(const void *key);			     // absent key: not an error
+	Status erase(const void *key);				 // absent key: not an error
 	// For each key of a hash; `visit` must not change the map.
-	Status for_each(const std::function<void(const std::byte *key, const std::byte *value)> &visit) const;
+	Status for_each(const std::function<void(const std::byte *key, const std::byte *value)>
+				&visit) const;
 
 	// Arrays: elements [first, first + count), value_size() bytes each.
 	Status write(std::uint32_t first, std::span<const std::byte> values);
@@ -65,6 +66,11 @@ public:
 	}
 
 private:
+	struct Unmap {
+		std::size_t bytes;
+		void operator()(std::byte *memory) const;
+	};
+
 	Status fill_info();
 
 	Fd fd_;
@@ -72,9 +78,8 @@ private:
 	bpf_map_type type_ = BPF_MAP_TYPE_UNSPEC;
 	std::uint32_t key_size_ = 0, value_size_ = 0, max_entries_ = 0, flags_ = 0;
 	std::uint32_t btf_id_ = 0, btf_value_ = 0;
-	std::byte *mapped_ = nullptr;
+	std::unique_ptr<std::byte, Unmap> mapped_;
 	bool writable_ = false; // the mapping: a pin may be readable only
-	std::size_t mapped_bytes_ = 0;
 };
 
 } // namespace anycast

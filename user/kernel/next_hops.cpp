@@ -17,8 +17,8 @@ namespace {
 
 // Kinds of devices without ndo_xdp_xmit: a redirect to them is lost.
 constexpr std::array<std::string_view, 14> kNoTransmit = {
-	"bridge", "vlan", "dummy", "macvlan", "ipvlan", "vxlan", "geneve", "gre",
-	"gretap", "ipip", "sit",   "vrf",     "team",	"wireguard"};
+	"bridge", "vlan",   "dummy", "macvlan", "ipvlan", "vxlan", "geneve",
+	"gre",	  "gretap", "ipip",  "sit",	"vrf",	  "team",  "wireguard"};
 
 std::string describe(const ax_backend &backend, const std::vector<Named> &names, std::size_t id)
 {
@@ -57,10 +57,10 @@ std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifin
 		if (device != devices.end() && route->ifindex != attached_ifindex &&
 		    std::find(kNoTransmit.begin(), kNoTransmit.end(), device->second.kind) !=
 			    kNoTransmit.end())
-			warnings.push_back(
-				fmt::format("backend {}: its route leaves through {}, a {} device: XDP "
-					    "cannot send there; route it through a plain device",
-					    who, device->second.name, device->second.kind));
+			warnings.push_back(fmt::format(
+				"backend {}: its route leaves through {}, a {} device: XDP "
+				"cannot send there; route it through a plain device",
+				who, device->second.name, device->second.kind));
 		if (auto kept = keep_neighbour(route->ifindex, route->gateway); !kept)
 			warnings.push_back(fmt::format("backend {}: {}", who, kept.error().what));
 	}

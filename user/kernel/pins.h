@@ -14,7 +14,8 @@ namespace anycast {
 // Inode of this thread's network namespace.
 std::string netns_name();
 
-// An error that names the mount command, unless `path` (or what exists of it) lies in a BPF file system.
+// An error that names the mount command, unless `path` (or what exists of it) lies in a BPF file
+// system.
 Status require_bpffs(const std::string &path);
 
 Status make_directories(const std::string &path);
@@ -26,7 +27,8 @@ std::set<std::string> entries_of(const std::string &directory);
 // they are empty. Names that could not be removed are returned.
 std::vector<std::string> remove_directory(const std::string &directory, const std::string &root);
 
-// Replacing a pin in two steps: the newcomer is pinned beside it, then takes its place by one rename.
+// Replacing a pin in two steps: the newcomer is pinned beside it, then takes its place by one
+// rename.
 std::string staged_pin(const std::string &path);
 Status stage_pin(int fd, const std::string &path);
 Status commit_pin(const std::string &path);

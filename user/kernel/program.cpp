@@ -29,25 +29,29 @@ Status check_pinned(const std::string &path, const MapShape &shape)
 		return tl::unexpected(std::move(map.error()));
 	if (map->type() != shape.type || map->key_size() != shape.key_size ||
 	    map->value_size() != shape.value_size)
-		return fail(Exit::kFailed,
-			    fmt::format("{} is not a map of this program: type {}, key {} bytes, value "
-					"{} bytes instead of type {}, {} and {}",
-					path, static_cast<int>(map->type()), map->key_size(),
-					map->value_size(), static_cast<int>(shape.type), shape.key_size,
-					shape.value_size),
-			    "another build or somebody's hand made it: detach the interface (or remove "
-			    "that directory, if nothing is attached), then attach it again");
+		return fail(
+			Exit::kFailed,
+			fmt::format("{} is not a map of this program: type {}, key {} bytes, value "
+				    "{} bytes instead of type {}, {} and {}",
+				    path, static_cast<int>(map->type()), map->key_size(),
+				    map->value_size(), static_cast<int>(shape.type), shape.key_size,
+				    shape.value_size),
+			"another build or somebody's hand made it: detach the interface (or remove "
+			"that directory, if nothing is attached), then attach it again");
 	if (map->max_entries() != shape.entries) {
 		if (shape.limit.empty())
 			return fail(Exit::kFailed,
 				    fmt::format("{} has {} entries, this build makes {}", path,
 						map->max_entries(), shape.entries),
 				    "detach the interface, then attach it again");
-		return fail(Exit::kUsage,
-			    fmt::format("[limits] {} cannot change while attached: map {} has {} entries, "
-					"the configuration asks for {}",
-					shape.limit, shape.name, map->max_entries(), shape.entries),
-			    "keep the [limits], or detach the interface first (its flow table is lost)");
+		return fail(
+			Exit::kUsage,
+			fmt::format(
+				"[limits] {} cannot change while attached: map {} has {} entries, "
+				"the configuration asks for {}",
+				shape.limit, shape.name, map->max_entries(), shape.entries),
+			"keep the [limits], or detach the interface first (its flow table is "
+			"lost)");
 	}
 	return {};
 }
@@ -120,7 +124,8 @@ Result<Program> Program::load(const LoadOptions &options)
 		if (!map)
 			return fail(Exit::kFailed, fmt::format("the program has no map {}", name));
 		if (shape.entries > std::numeric_limits<std::uint32_t>::max())
-			return fail(Exit::kUsage, fmt::format("[limits] {} is too large", shape.limit));
+			return fail(Exit::kUsage,
+				    fmt::format("[limits] {} is too large", shape.limit));
 		if (pinned.contains(name))
 			AX_TRY(check_pinned(options.pin_dir + "/" + name, shape));
 		else
@@ -136,9 +141,9 @@ Result<Program> Program::load(const LoadOptions &options)
 		bpf_object__for_each_map(map, object)
 		{
 			if (!bpf_map__is_internal(map))
-				bpf_map__set_pin_path(
-					map, fmt::format("{}/{}", options.pin_dir, bpf_map__name(map))
-						     .c_str());
+				bpf_map__set_pin_path(map, fmt::format("{}/{}", options.pin_dir,
+								       bpf_map__name(map))
+								   .c_str());
 		}
 	}
 
@@ -202,8 +207,8 @@ Result<TestRun> Program::run(std::span<const std::uint8_t> frame) const
 		    .data_size_in = static_cast<std::uint32_t>(frame.size()),
 		    .data_size_out = static_cast<std::uint32_t>(result.frame.size()), .repeat = 1);
 	if (int error = bpf_prog_test_run_opts(fd(), &options)) {
-		const std::string what = fmt::format("run the program on a frame of {} bytes",
-						     frame.size());
+		const std::string what =
+			fmt::format("run the program on a frame of {} bytes", frame.size());
 		if (frame.size() < 14)
 			return fail(Exit::kFailed, what + ": the kernel takes none below 14 bytes");
 		return fail_errno(what, error);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// The XDP program, loaded: its skeleton with the read-only switches set and its maps made or reused.
+// The XDP program, loaded: its skeleton with the read-only switches set and its maps made or
+// reused.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,7 @@ struct LoadOptions {
 
 // A frame's way through the program by BPF_PROG_TEST_RUN.
 struct TestRun {
-	std::uint32_t verdict = 0; // XDP_*
+	std::uint32_t verdict = 0;	 // XDP_*
 	std::vector<std::uint8_t> frame; // as it left the program
 	std::uint32_t duration_ns = 0;
 };
@@ -43,7 +44,8 @@ public:
 
 	[[nodiscard]] int fd() const;
 	[[nodiscard]] std::uint32_t id() const;
-	[[nodiscard]] std::uint32_t verified_instructions() const; // 0 where the kernel does not say
+	[[nodiscard]] std::uint32_t
+	verified_instructions() const; // 0 where the kernel does not say
 	[[nodiscard]] Dataplane &dataplane() { return dataplane_; }
 
 	Result<TestRun> run(std::span<const std::uint8_t> frame) const;

@@ -26,20 +26,20 @@ std::uint32_t buckets_for(std::uint32_t flows, std::uint32_t cpus)
 		std::bit_ceil(std::max<std::uint64_t>(buckets, AX_MIN_BUCKETS)));
 }
 
-template <typename T> MapShape array(std::string_view name, std::uint64_t entries,
-				     std::string_view limit = {})
+template <typename T>
+MapShape array(std::string_view name, std::uint64_t entries, std::string_view limit = {})
 {
 	return {name, BPF_MAP_TYPE_ARRAY, 4, sizeof(T), entries, limit};
 }
 
-template <typename T> MapShape per_cpu(std::string_view name, std::uint64_t entries,
-				       std::string_view limit = {})
+template <typename T>
+MapShape per_cpu(std::string_view name, std::uint64_t entries, std::string_view limit = {})
 {
 	return {name, BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(T), entries, limit};
 }
 
-template <typename Key, typename T> MapShape hash(std::string_view name, std::uint64_t entries,
-						  std::string_view limit = {})
+template <typename Key, typename T>
+MapShape hash(std::string_view name, std::uint64_t entries, std::string_view limit = {})
 {
 	return {name, BPF_MAP_TYPE_HASH, sizeof(Key), sizeof(T), entries, limit};
 }
@@ -144,8 +144,8 @@ Status require_memory(const Limits &limits)
 	return fail(Exit::kFailed,
 		    fmt::format("the maps take {} MiB, and {} MiB of memory are available",
 				sizes.bytes >> 20, available >> 20),
-		    fmt::format("[limits] flows_v4 = {} and flows_v6 = {} would fit", smaller.flows_v4,
-				smaller.flows_v6));
+		    fmt::format("[limits] flows_v4 = {} and flows_v6 = {} would fit",
+				smaller.flows_v4, smaller.flows_v6));
 }
 
 } // namespace anycast

@@ -85,19 +85,21 @@ Status write(const std::string &directory, const Applied &applied)
 Result<Applied> read(const std::string &directory, std::uint32_t generation)
 {
 	const std::string path = file_of(directory, generation);
-	const std::string hint = "attach the interface again with its configuration; that keeps its flows";
+	const std::string hint =
+		"attach the interface again with its configuration; that keeps its flows";
 	std::ifstream file(path);
 	std::ostringstream text;
 	Applied applied;
 
 	if (!file)
-		return fail_errno(fmt::format("the record of the applied configuration, {}", path), errno,
-				  hint);
+		return fail_errno(fmt::format("the record of the applied configuration, {}", path),
+				  errno, hint);
 	text << file.rdbuf();
 	try {
 		const json document = json::parse(text.str());
 		if (document.at("format") != kFormat || document.at("generation") != generation)
-			return fail(Exit::kFailed, fmt::format("{}: another build wrote it", path), hint);
+			return fail(Exit::kFailed, fmt::format("{}: another build wrote it", path),
+				    hint);
 		document.at("digest").get_to(applied.digest);
 		document.at("roles").get_to(applied.roles);
 		document.at("mode").get_to(applied.mode);
@@ -152,10 +154,11 @@ Result<Lock> Lock::take(const std::string &directory, double seconds)
 			return fail_errno(fmt::format("open {}", path), errno,
 					  errno == EACCES ? "root is needed" : "");
 		if (::flock(lock.file_.get(), LOCK_EX | LOCK_NB) == 0) {
-			struct stat held {}, named {};
+			struct stat held {
+			}, named{};
 			// A detach removes the file: then this is a lock on nothing.
-			if (::fstat(lock.file_.get(), &held) != 0 || ::stat(path.c_str(), &named) != 0 ||
-			    held.st_ino != named.st_ino)
+			if (::fstat(lock.file_.get(), &held) != 0 ||
+			    ::stat(path.c_str(), &named) != 0 || held.st_ino != named.st_ino)
 				continue;
 			const std::string pid = std::to_string(::getpid());
 			if (::ftruncate(lock.file_.get(), 0) == 0)
@@ -167,11 +170,13 @@ Result<Lock> Lock::take(const std::string &directory, double seconds)
 		if (Clock::now() >= deadline) {
 			char pid[16] = {};
 			(void)!::pread(lock.file_.get(), pid, sizeof(pid) - 1, 0);
-			return fail(Exit::kFailed,
-				    fmt::format("another command (process {}) works on this interface and "
-						"has not finished in {:.0f} s",
-						*pid ? pid : "unknown", seconds),
-				    fmt::format("wait for it, or see what it does: ps {}", pid));
+			return fail(
+				Exit::kFailed,
+				fmt::format(
+					"another command (process {}) works on this interface and "
+					"has not finished in {:.0f} s",
+					*pid ? pid : "unknown", seconds),
+				fmt::format("wait for it, or see what it does: ps {}", pid));
 		}
 		std::this_thread::sleep_for(std::chrono::milliseconds(20));
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// What was applied to an interface, kept as <state directory>/generation-<n>.json; and the lock that
-// makes two commands on one interface wait for each other.
+// What was applied to an interface, kept as <state directory>/generation-<n>.json; and the lock
+// that makes two commands on one interface wait for each other.
 #pragma once
 
 #include <string>

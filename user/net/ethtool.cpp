@@ -82,7 +82,8 @@ Result<bool> device_feature(const std::string &interface, const std::string &fea
 		return fail_errno(what, error);
 
 	for (std::uint32_t i = 0; i < names->len && i < features; ++i) {
-		const char *text = reinterpret_cast<const char *>(names->data) + i * ETH_GSTRING_LEN;
+		const char *text =
+			reinterpret_cast<const char *>(names->data) + i * ETH_GSTRING_LEN;
 		if (feature == std::string_view(text, ::strnlen(text, ETH_GSTRING_LEN)))
 			return (values->features[i / 32].active >> (i % 32) & 1) != 0;
 	}

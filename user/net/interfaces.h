@@ -19,8 +19,8 @@ struct Interface {
 	std::string driver; // ethtool; "" if there is none
 	std::uint32_t mtu = 0;
 	bool up = false;
-	int master = 0;	       // ifindex of the bridge or bond it is a port of
-	int parent = 0;	       // IFLA_LINK, for VLAN devices
+	int master = 0; // ifindex of the bridge or bond it is a port of
+	int parent = 0; // IFLA_LINK, for VLAN devices
 	std::uint32_t rx_queues = 1;
 	std::vector<Address> addresses;
 };
@@ -33,14 +33,14 @@ Result<NodeFacts> node_facts(const std::string &interface);
 // Where the kernel would send a packet to `destination`.
 struct Route {
 	int ifindex = 0;
-	Address gateway;     // the neighbour to resolve: gateway or the destination itself
-	Address source;	     // preferred source, may be unspecified
+	Address gateway; // the neighbour to resolve: gateway or the destination itself
+	Address source;	 // preferred source, may be unspecified
 	std::uint32_t mtu = 0;
 };
 Result<Route> route_to(const Address &destination);
 
-// Ask the kernel to resolve a neighbour and, where it can (5.16), to keep it resolved for as long as
-// the interface lives, so that no process of ours has to.
+// Ask the kernel to resolve a neighbour and, where it can (5.16), to keep it resolved for as long
+// as the interface lives, so that no process of ours has to.
 Status keep_neighbour(int ifindex, const Address &neighbour);
 
 // Feature flags of a device by name ("rx-vlan-hw-parse", "tx-checksum-ip-generic", "rx-gro").

@@ -46,7 +46,8 @@ void Request::put(std::uint16_t attribute, std::uint32_t value)
 Status Request::send(const std::string &what, const std::function<void(const nlmsghdr *)> &visit,
 		     int *refused)
 {
-	std::unique_ptr<mnl_socket, CloseSocket> socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+	std::unique_ptr<mnl_socket, CloseSocket> socket(
+		mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
 
 	if (!socket)
 		return fail_errno(what + ": netlink socket", errno);
@@ -63,7 +64,8 @@ Status Request::send(const std::string &what, const std::function<void(const nlm
 		if (length < 0)
 			return fail_errno(what + ": receive", errno);
 		status = mnl_cb_run(buffer.data(), static_cast<std::size_t>(length), 1, port,
-				    on_message, const_cast<void *>(static_cast<const void *>(&visit)));
+				    on_message,
+				    const_cast<void *>(static_cast<const void *>(&visit)));
 		if (status < 0) {
 			const int error = errno;
 			if (refused)

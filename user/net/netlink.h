@@ -41,12 +41,13 @@ private:
 template <typename Visit>
 void each_attribute(const nlmsghdr *message, std::size_t header, const Visit &visit)
 {
-	const auto *attribute = static_cast<const nlattr *>(
-		mnl_nlmsg_get_payload_offset(message, header));
+	const auto *attribute =
+		static_cast<const nlattr *>(mnl_nlmsg_get_payload_offset(message, header));
 
-	while (mnl_attr_ok(attribute, static_cast<int>(static_cast<const char *>(
-					      mnl_nlmsg_get_payload_tail(message)) -
-				      reinterpret_cast<const char *>(attribute)))) {
+	while (mnl_attr_ok(
+		attribute,
+		static_cast<int>(static_cast<const char *>(mnl_nlmsg_get_payload_tail(message)) -
+				 reinterpret_cast<const char *>(attribute)))) {
 		visit(attribute);
 		attribute = mnl_attr_next(attribute);
 	}
@@ -55,8 +56,8 @@ void each_attribute(const nlmsghdr *message, std::size_t header, const Visit &vi
 template <typename Visit> void each_nested(const nlattr *outer, const Visit &visit)
 {
 	const auto *attribute = static_cast<const nlattr *>(mnl_attr_get_payload(outer));
-	const char *end =
-		static_cast<const char *>(mnl_attr_get_payload(outer)) + mnl_attr_get_payload_len(outer);
+	const char *end = static_cast<const char *>(mnl_attr_get_payload(outer)) +
+			  mnl_attr_get_payload_len(outer);
 
 	while (mnl_attr_ok(attribute,
 			   static_cast<int>(end - reinterpret_cast<const char *>(attribute)))) {

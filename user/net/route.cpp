@@ -28,7 +28,8 @@ void parse_route(const nlmsghdr *message, Route &route, unsigned &type)
 			netlink::address_from(attribute, route.gateway);
 			break;
 		case RTA_VIA: { // an IPv6 gateway of an IPv4 route (RFC 5549)
-			const auto *via = static_cast<const rtvia *>(mnl_attr_get_payload(attribute));
+			const auto *via =
+				static_cast<const rtvia *>(mnl_attr_get_payload(attribute));
 			ax_addr raw{};
 			if (via->rtvia_family == AF_INET6 &&
 			    mnl_attr_get_payload_len(attribute) >= sizeof(*via) + sizeof(raw)) {

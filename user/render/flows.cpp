@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/names.h"
+#include "render/json_list.h"
 #include "render/loss.h"
 #include "render/table.h"
 
@@ -121,14 +122,14 @@ ordered_json flow_json(const NamedFlow &named)
 	return json;
 }
 
-ordered_json flows_json(std::vector<NamedFlow> flows, std::size_t limit)
+void write_flows_json(std::ostream &out, std::vector<NamedFlow> flows, std::size_t limit)
 {
 	const std::size_t total = flows.size();
 	keep_busiest(flows, limit);
-	ordered_json list = ordered_json::array();
+	JsonList list(out, "flows");
 	for (const NamedFlow &flow : flows)
-		list.push_back(flow_json(flow));
-	return {{"flows", std::move(list)}, {"total", total}};
+		list.add(flow_json(flow));
+	list.close({{"total", total}});
 }
 
 std::string flows_text(std::vector<NamedFlow> flows, std::size_t limit)

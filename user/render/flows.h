@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,7 +39,7 @@ std::string key_text(const FlowRecord &flow); // "192.0.2.1:5000 > 198.51.100.80
 nlohmann::ordered_json flow_json(const NamedFlow &flow);
 
 // Busiest first; `limit` 0 shows all.
-nlohmann::ordered_json flows_json(std::vector<NamedFlow> flows, std::size_t limit);
+void write_flows_json(std::ostream &out, std::vector<NamedFlow> flows, std::size_t limit);
 std::string flows_text(std::vector<NamedFlow> flows, std::size_t limit);
 
 } // namespace anycast::render

@@ -2,11 +2,13 @@
 #include "render/loss.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "render/json_list.h"
 #include "render/table.h"
 
 namespace anycast::render {
@@ -18,65 +20,81 @@ using nlohmann::ordered_json;
 // One line of the report: a flow, or a VIP or backend with the sum of its flows.
 struct Line {
 	const NamedFlow *flow = nullptr; // by flow only
-	std::string interface, vip, pool, backend;
+	std::string_view vip, pool, backend;
 	LossReport report;
 	std::uint64_t flows = 1, measured = 0;
 };
 
 // Most lost first, then the higher rate, then what was merely repeated; unknown last.
-bool worse(const Line &a, const Line &b)
+struct Badness {
+	std::optional<std::uint64_t> lost;
+	std::optional<double> rate;
+	std::optional<std::uint64_t> rtx_seen;
+	auto operator<=>(const Badness &) const = default;
+};
+
+Badness badness_of(const LossReport &report)
 {
-	const LossFigure &x = a.report.c2s_up_lost, &y = b.report.c2s_up_lost;
-	if (x.value != y.value)
-		return x.value > y.value;
-	if (x.rate() != y.rate())
-		return x.rate() > y.rate();
-	return a.report.c2s_rtx_seen.value > b.report.c2s_rtx_seen.value;
+	return {report.c2s_up_lost.value, report.c2s_up_lost.rate(), report.c2s_rtx_seen.value};
 }
 
-std::vector<Line> lines_of(const std::vector<NamedFlow> &flows, LossBy by)
+// The worst `limit` (0: all) things, in order; of the others the order is left open.
+template <typename T>
+std::vector<std::pair<Badness, T>> worst(std::vector<std::pair<Badness, T>> list, std::size_t limit)
 {
-	std::vector<Line> lines;
+	const std::size_t shown = limit == 0 ? list.size() : std::min(limit, list.size());
+	std::partial_sort(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(shown),
+			  list.end(),
+			  [](const auto &a, const auto &b) { return a.first > b.first; });
+	list.resize(shown);
+	return list;
+}
+
+Line line_of(const NamedFlow &flow)
+{
+	Line line;
+	line.flow = &flow;
+	line.vip = flow.vip;
+	line.pool = flow.pool;
+	line.backend = flow.backend;
+	line.report = loss_report(*flow.flow);
+	return line;
+}
+
+// Visits the lines to show, worst first; returns how many there are in all. Lines are made one at a
+// time, since there may be a million flows.
+std::size_t each_line(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,
+		      const std::function<void(const Line &)> &visit)
+{
 	if (by == LossBy::kFlow) {
-		lines.reserve(flows.size());
-		for (const NamedFlow &flow : flows) {
-			Line line;
-			line.flow = &flow;
-			line.interface = flow.interface;
-			line.vip = flow.vip;
-			line.pool = flow.pool;
-			line.backend = flow.backend;
-			line.report = loss_report(*flow.flow);
-			line.measured = line.report.c2s_up_lost.value.has_value();
-			lines.push_back(std::move(line));
-		}
-	} else {
-		std::map<std::pair<std::string_view, std::string_view>, LossSum> sums;
-		for (const NamedFlow &flow : flows) {
-			const auto key = by == LossBy::kVip
-						 ? std::pair(flow.vip, std::string_view())
-						 : std::pair(flow.pool, flow.backend);
-			sums[key].add(loss_report(*flow.flow));
-		}
-		for (const auto &[key, sum] : sums) {
-			Line line;
-			line.report = sum.report;
-			line.flows = sum.flows;
-			line.measured = sum.measured;
-			(by == LossBy::kVip ? line.vip : line.pool) = key.first;
-			line.backend = key.second;
-			lines.push_back(std::move(line));
-		}
+		std::vector<std::pair<Badness, const NamedFlow *>> ranked;
+		ranked.reserve(flows.size());
+		for (const NamedFlow &flow : flows)
+			ranked.emplace_back(badness_of(loss_report(*flow.flow)), &flow);
+		for (const auto &[badness, flow] : worst(std::move(ranked), limit))
+			visit(line_of(*flow));
+		return flows.size();
 	}
-	return lines;
-}
 
-std::size_t sort_worst(std::vector<Line> &lines, std::size_t limit)
-{
-	const std::size_t shown = limit == 0 ? lines.size() : std::min(limit, lines.size());
-	std::partial_sort(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(shown),
-			  lines.end(), worse);
-	return shown;
+	std::map<std::pair<std::string_view, std::string_view>, LossSum> sums;
+	for (const NamedFlow &flow : flows) {
+		const auto key = by == LossBy::kVip ? std::pair(flow.vip, std::string_view())
+						    : std::pair(flow.pool, flow.backend);
+		sums[key].add(loss_report(*flow.flow));
+	}
+	std::vector<std::pair<Badness, Line>> ranked;
+	for (const auto &[key, sum] : sums) {
+		Line line;
+		(by == LossBy::kVip ? line.vip : line.pool) = key.first;
+		line.backend = key.second;
+		line.report = sum.report;
+		line.flows = sum.flows;
+		line.measured = sum.measured;
+		ranked.emplace_back(badness_of(sum.report), line);
+	}
+	for (const auto &[badness, line] : worst(std::move(ranked), limit))
+		visit(line);
+	return sums.size();
 }
 
 LossSum sum_of(const std::vector<NamedFlow> &flows)
@@ -120,8 +138,8 @@ ordered_json line_json(const Line &line, LossBy by)
 	json["rtt_us"] = flow.rtt_us ? ordered_json(*flow.rtt_us) : ordered_json(nullptr);
 	json["syn_rtx"] = flow.syn_rtx;
 	json["loss_unknown"] = text_or_null(loss_unknown_because(flow));
-	if (!line.interface.empty())
-		json["interface"] = line.interface;
+	if (!line.flow->interface.empty())
+		json["interface"] = line.flow->interface;
 	return json;
 }
 
@@ -183,29 +201,24 @@ std::string figure_text(const LossFigure &figure)
 	return figure.value ? std::to_string(*figure.value) : "-";
 }
 
-ordered_json loss_json(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,
-		       const std::vector<std::string> &warnings)
+void write_loss_json(std::ostream &out, const std::vector<NamedFlow> &flows, LossBy by,
+		     std::size_t limit, const std::vector<std::string> &warnings)
 {
-	std::vector<Line> lines = lines_of(flows, by);
-	const std::size_t shown = sort_worst(lines, limit);
-	ordered_json list = ordered_json::array();
-	for (std::size_t i = 0; i < shown; i++)
-		list.push_back(line_json(lines[i], by));
+	const char *key = by == LossBy::kFlow ? "flows" : by == LossBy::kVip ? "vips" : "backends";
+	JsonList list(out, key);
+	const std::size_t total = each_line(
+		flows, by, limit, [&](const Line &line) { list.add(line_json(line, by)); });
 
 	const LossSum sum = sum_of(flows);
 	ordered_json totals{{"flows", sum.flows}, {"measured", sum.measured}};
 	add_figures(totals, sum.report);
-	const char *key = by == LossBy::kFlow ? "flows" : by == LossBy::kVip ? "vips" : "backends";
-	return {{key, std::move(list)}, {"totals", std::move(totals)}, {"warnings", warnings}};
+	list.close({{"total", total}, {"totals", std::move(totals)}, {"warnings", warnings}});
 }
 
 std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit)
 {
 	if (flows.empty())
 		return "no flows\n";
-	std::vector<Line> lines = lines_of(flows, by);
-	const std::size_t shown = sort_worst(lines, limit);
-
 	std::vector<Column> columns;
 	if (by == LossBy::kFlow)
 		columns = {{"FLOW"}, {"VIP"}, {"BACKEND"}};
@@ -216,15 +229,18 @@ std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_
 		columns.push_back({"RTT", Align::kRight});
 
 	Table table(columns);
-	for (std::size_t i = 0; i < shown; i++) {
-		const Line &line = lines[i];
+	std::size_t shown = 0;
+	const std::size_t total_lines = each_line(flows, by, limit, [&](const Line &line) {
 		std::vector<std::string> cells;
 		if (by == LossBy::kFlow)
-			cells = {key_text(*line.flow->flow), line.vip, line.backend};
+			cells = {key_text(*line.flow->flow), std::string(line.vip),
+				 std::string(line.backend)};
 		else if (by == LossBy::kVip)
-			cells = {line.vip, std::to_string(line.flows)};
+			cells = {std::string(line.vip), std::to_string(line.flows)};
 		else
-			cells = {line.backend.empty() ? "" : line.pool + "/" + line.backend,
+			cells = {line.backend.empty()
+					 ? ""
+					 : fmt::format("{}/{}", line.pool, line.backend),
 				 std::to_string(line.flows)};
 		append(cells, figures_cells(line.report));
 		if (by == LossBy::kFlow) {
@@ -232,7 +248,8 @@ std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_
 			cells.push_back(rtt ? rtt_text(*rtt) : "");
 		}
 		table.row(std::move(cells));
-	}
+		shown++;
+	});
 
 	const LossSum sum = sum_of(flows);
 	const LossFigure &lost = sum.report.c2s_up_lost;
@@ -244,7 +261,7 @@ std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_
 	if (lost.evicted != 0)
 		total += fmt::format(", up to {} with evicted holes", *lost.value + lost.evicted);
 	total += fmt::format("; {} of {} measured\n", sum.measured, count_text(sum.flows, "flow"));
-	return table.text() + more_text(shown, lines.size()) + "\n" + total;
+	return table.text() + more_text(shown, total_lines) + "\n" + total;
 }
 
 } // namespace anycast::render

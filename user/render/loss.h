@@ -2,6 +2,7 @@
 // `loss`: figures with their kind, worst first, by flow or summed by VIP or backend.
 #pragma once
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,9 @@ enum class LossBy { kFlow, kVip, kBackend };
 nlohmann::ordered_json figure_json(const LossFigure &figure);
 std::string figure_text(const LossFigure &figure); // "3", "-" if it could not be measured
 
-nlohmann::ordered_json loss_json(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,
-				 const std::vector<std::string> &warnings);
+// {"flows" | "vips" | "backends": [...], "total": lines there are, "totals": {...}, ...}
+void write_loss_json(std::ostream &out, const std::vector<NamedFlow> &flows, LossBy by,
+		     std::size_t limit, const std::vector<std::string> &warnings);
 std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit);
 
 } // namespace anycast::render

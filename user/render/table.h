@@ -35,7 +35,7 @@ private:
 std::string bytes_text(std::uint64_t bytes);	       // "512 B", "1.5 KiB", "37.0 MiB"
 std::string percent_text(double share);		       // 0.333 -> "33.3 %", 0.0004 -> "0.040 %"
 std::string duration_text(std::uint64_t microseconds); // "750 us", "12.3 ms", "4.2 s", "3 min"
-std::string rtt_text(std::uint32_t microseconds);     // "<64 us" below the unit it is kept in
+std::string rtt_text(std::uint32_t microseconds);      // "<64 us" below the unit it is kept in
 std::string hex_text(std::uint64_t value);	       // 16 digits
 std::string count_text(std::uint64_t count, std::string_view one); // "1 flow", "2 flows"
 

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "render/diff.h"
+#include "render/flows.h"
+#include "render/loss.h"
+#include "render/maps.h"
+#include "render/reasons.h"
+#include "render/replay.h"
+#include "render/status.h"
+#include "render/table.h"
+
+namespace anycast::render {
+namespace {
+
+// ---- tables and units -----------------------------------------------------------------------
+
+TEST(Table, AlignsColumnsAndLeavesNoTrailingBlanks)
+{
+	Table table({{"NAME"}, {"COUNT", Align::kRight}, {"LAST"}});
+	table.row({"a", "1", "x"});
+	table.row({"longer", "1234567", ""});
+	table.row({"caf\xc3\xa9", "2"});
+	EXPECT_EQ(table.text(), "NAME      COUNT  LAST\n"
+				"a             1  x\n"
+				"longer  1234567  -\n"
+				"caf\xc3\xa9          2  -\n");
+	EXPECT_EQ(Table({{"A"}, {"B"}}).text(2), "  A  B\n");
+}
+
+TEST(Table, Units)
+{
+	EXPECT_EQ(bytes_text(0), "0 B");
+	EXPECT_EQ(bytes_text(1023), "1023 B");
+	EXPECT_EQ(bytes_text(1536), "1.5 KiB");
+	EXPECT_EQ(bytes_text((1 << 20) - 1), "1.0 MiB");
+	EXPECT_EQ(bytes_text(UINT64_MAX), "16.0 EiB");
+	EXPECT_EQ(percent_text(0), "0.0 %");
+	EXPECT_EQ(percent_text(0.0004), "0.040 %");
+	EXPECT_EQ(percent_text(1.0 / 3), "33.3 %");
+	EXPECT_EQ(duration_text(750), "750 us");
+	EXPECT_EQ(duration_text(12345), "12.3 ms");
+	EXPECT_EQ(duration_text(4200000), "4.2 s");
+	EXPECT_EQ(duration_text(600000000), "10 min");
+	EXPECT_EQ(rtt_text(0), "<64 us");
+	EXPECT_EQ(count_text(1, "flow"), "1 flow");
+	EXPECT_EQ(count_text(0, "flow"), "0 flows");
+	EXPECT_EQ(hex_text(0xabc), "0000000000000abc");
+	EXPECT_EQ(more_text(5, 5), "");
+	EXPECT_EQ(more_text(5, 8), "... 3 more (--limit 0 shows all)\n");
+}
+
+// ---- flows and loss -------------------------------------------------------------------------
+
+Ids ids_with_names()
+{
+	Ids ids;
+	ids.vips.push_back({.name = "www", .identity = "", .gen = 1, .used = true});
+	ids.backends.push_back({.name = "web/b1", .identity = "", .gen = 2, .used = true});
+	return ids;
+}
+
+FlowRecord tcp_flow(std::uint16_t port, std::uint32_t lost, std::uint32_t segments)
+{
+	FlowRecord flow;
+	flow.source = *Address::parse("203.0.113.5");
+	flow.destination = *Address::parse("198.51.100.80");
+	flow.source_port = port;
+	flow.destination_port = 80;
+	flow.protocol = 6;
+	flow.flags = AX_FLOW_SYNCED | AX_FLOW_TS;
+	flow.vip_gen = 1;
+	flow.backend_gen = 2;
+	flow.segments = segments;
+	flow.packets = segments;
+	flow.loss.lost = lost;
+	return flow;
+}
+
+FlowRecord udp_flow()
+{
+	FlowRecord flow = tcp_flow(5000, 0, 0);
+	flow.protocol = 17;
+	flow.packets = 99;
+	return flow;
+}
+
+std::vector<NamedFlow> named(const std::vector<FlowRecord> &flows, const Ids &ids)
+{
+	std::vector<NamedFlow> list;
+	for (const FlowRecord &flow : flows)
+		list.push_back(name_flow(flow, "eth0", ids));
+	return list;
+}
+
+nlohmann::json flows_json(const std::vector<NamedFlow> &flows, std::size_t limit)
+{
+	std::ostringstream out;
+	write_flows_json(out, flows, limit);
+	return nlohmann::json::parse(out.str());
+}
+
+nlohmann::json loss_json(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,
+			 const std::vector<std::string> &warnings)
+{
+	std::ostringstream out;
+	write_loss_json(out, flows, by, limit, warnings);
+	return nlohmann::json::parse(out.str());
+}
+
+TEST(Flows, NamesFollowTheIdUnlessItWasReused)
+{
+	const Ids ids = ids_with_names();
+	FlowRecord flow = tcp_flow(1, 0, 1);
+	EXPECT_EQ(name_flow(flow, "", ids).vip, "www");
+	EXPECT_EQ(name_flow(flow, "", ids).pool, "web");
+	EXPECT_EQ(name_flow(flow, "", ids).backend, "b1");
+	flow.vip_gen = 2;
+	flow.backend = 1;
+	const auto json = flow_json(name_flow(flow, "", ids));
+	EXPECT_TRUE(json["vip"].is_null());
+	EXPECT_TRUE(json["backend"].is_null());
+}
+
+TEST(Flows, Filters)
+{
+	const Ids ids = ids_with_names();
+	const FlowRecord flow = tcp_flow(1, 0, 1);
+	const NamedFlow one = name_flow(flow, "", ids);
+	EXPECT_TRUE((FlowFilter{}).matches(one));
+	EXPECT_TRUE((FlowFilter{.vip = "www", .backend = "b1", .source = {}}).matches(one));
+	EXPECT_TRUE((FlowFilter{.vip = "", .backend = "web/b1", .source = {}}).matches(one));
+	EXPECT_FALSE((FlowFilter{.vip = "", .backend = "api/b1", .source = {}}).matches(one));
+	EXPECT_FALSE((FlowFilter{.vip = "dns", .backend = "", .source = {}}).matches(one));
+	EXPECT_FALSE((FlowFilter{.vip = "", .backend = "", .source = Address::parse("::1")})
+			     .matches(one));
+}
+
+TEST(Flows, BusiestFirstUpToTheLimit)
+{
+	const Ids ids = ids_with_names();
+	const std::vector<FlowRecord> flows{tcp_flow(1, 0, 5), tcp_flow(2, 0, 50), udp_flow()};
+	const auto json = flows_json(named(flows, ids), 2);
+	ASSERT_EQ(json["flows"].size(), 2U);
+	EXPECT_EQ(json["total"], 3);
+	EXPECT_EQ(json["flows"][0]["flow"]["protocol"], "udp");
+	EXPECT_EQ(json["flows"][1]["flow"]["source_port"], 2);
+	EXPECT_NE(flows_text(named(flows, ids), 2).find("... 1 more"), std::string::npos);
+	EXPECT_EQ(flows_text({}, 2), "no flows\n");
+	EXPECT_EQ(flows_json({}, 0)["flows"].size(), 0U);
+}
+
+TEST(Loss, WorstFirstAndUnknownLast)
+{
+	const Ids ids = ids_with_names();
+	const std::vector<FlowRecord> flows{udp_flow(), tcp_flow(1, 0, 10), tcp_flow(2, 3, 1000),
+					    tcp_flow(3, 3, 10)};
+	const auto json = loss_json(named(flows, ids), LossBy::kFlow, 0, {});
+	ASSERT_EQ(json["flows"].size(), 4U);
+	EXPECT_EQ(json["flows"][0]["flow"]["source_port"], 3); // as many lost, of fewer
+	EXPECT_EQ(json["flows"][1]["flow"]["source_port"], 2);
+	EXPECT_EQ(json["flows"][2]["flow"]["source_port"], 1);
+	EXPECT_EQ(json["flows"][3]["flow"]["protocol"], "udp");
+	EXPECT_EQ(json["totals"]["flows"], 4);
+	EXPECT_EQ(json["totals"]["measured"], 3);
+	EXPECT_EQ(json["totals"]["c2s_up_lost"]["value"], 6);
+	EXPECT_EQ(json["totals"]["c2s_up_lost"]["of"], 1020);
+}
+
+TEST(Loss, UnknownIsNullInJsonAndADashInTables)
+{
+	const Ids ids = ids_with_names();
+	const std::vector<FlowRecord> flows{udp_flow()};
+	const auto json = loss_json(named(flows, ids), LossBy::kFlow, 0, {"careful"});
+	const auto &figure = json["flows"][0]["c2s_up_lost"];
+	EXPECT_TRUE(figure["value"].is_null());
+	EXPECT_TRUE(figure["rate"].is_null());
+	EXPECT_TRUE(figure["basis"].is_null());
+	EXPECT_EQ(figure["kind"], "unsupported");
+	EXPECT_EQ(json["flows"][0]["loss_unknown"], "protocol");
+	EXPECT_TRUE(json["totals"]["c2s_up_lost"]["value"].is_null());
+	EXPECT_EQ(json["warnings"][0], "careful");
+
+	EXPECT_EQ(figure_text({}), "-");
+	const std::string text = loss_text(named(flows, ids), LossBy::kFlow, 0);
+	EXPECT_NE(text.find("unsupported"), std::string::npos);
+	EXPECT_NE(text.find("lost before this node: unknown; 0 of 1 flow measured"),
+		  std::string::npos);
+}
+
+TEST(Loss, FigureHasEveryFieldOfTheDefinition)
+{
+	const LossFigure figure{.value = 3,
+				.kind = "estimate",
+				.basis = "ts",
+				.of = 1000,
+				.evicted = 1,
+				.unrepaired = 2,
+				.resync = 4};
+	EXPECT_EQ(figure_json(figure).dump(),
+		  R"({"value":3,"kind":"estimate","basis":"ts","of":1000,"rate":0.003,)"
+		  R"("evicted":1,"unrepaired":2,"resync":4})");
+}
+
+TEST(Loss, SumsByVipAndBackend)
+{
+	const Ids ids = ids_with_names();
+	std::vector<FlowRecord> flows{tcp_flow(1, 2, 10), tcp_flow(2, 3, 10), udp_flow()};
+	const auto by_vip = loss_json(named(flows, ids), LossBy::kVip, 0, {});
+	ASSERT_EQ(by_vip["vips"].size(), 1U);
+	EXPECT_EQ(by_vip["vips"][0]["vip"], "www");
+	EXPECT_EQ(by_vip["vips"][0]["c2s_up_lost"]["value"], 5);
+	EXPECT_EQ(by_vip["vips"][0]["flows"], 3);
+	EXPECT_EQ(by_vip["vips"][0]["measured"], 2);
+	const auto by_backend = loss_json(named(flows, ids), LossBy::kBackend, 0, {});
+	EXPECT_EQ(by_backend["backends"][0]["pool"], "web");
+	EXPECT_EQ(by_backend["backends"][0]["backend"], "b1");
+}
+
+// ---- reasons --------------------------------------------------------------------------------
+
+InterfaceStats some_stats()
+{
+	InterfaceStats stats;
+	stats.interface = "eth0";
+	stats.finals = {{find_reason(AX_R_NOT_VIP), AX_ACTION_DROP, 5, 500},
+			{find_reason(AX_R_STEERED), AX_ACTION_DROP, 90, 9000},
+			{find_reason(AX_R_NO_ROUTE), AX_ACTION_DROP, 0, 0},
+			{find_reason(AX_R_IP4_IHL), AX_ACTION_DROP, 3, 180},
+			{find_reason(AX_R_IP4_EVIL), AX_ACTION_COUNT, 0, 0}};
+	stats.notes = {{find_reason(AX_R_IP4_EVIL), AX_ACTION_COUNT, 7, 700},
+		       {find_reason(AX_R_UNTRACKED), AX_ACTION_DROP, 0, 0}};
+	stats.backends = {{.pool = "web",
+			   .backend = "b1",
+			   .address = "10.1.0.11",
+			   .state = "active",
+			   .weight = 100,
+			   .packets = 90,
+			   .bytes = 9000,
+			   .share = 0.33}};
+	return stats;
+}
+
+TEST(Stats, FinalReasonsAddUpAndNotesStandBeside)
+{
+	const auto json = stats_json({some_stats()}, false)["interfaces"][0];
+	EXPECT_EQ(json["packets"], 98);
+	EXPECT_EQ(json["bytes"], 9680);
+	ASSERT_EQ(json["reasons"].size(), 3U);
+	EXPECT_EQ(json["reasons"][0].dump(),
+		  R"({"reason":"steered","class":"steer","packets":90,"bytes":9000})");
+	EXPECT_EQ(json["reasons"][2]["action"], "drop");
+	ASSERT_EQ(json["noted"].size(), 1U);
+	EXPECT_EQ(json["noted"][0]["reason"], "ip4_evil");
+	EXPECT_EQ(json["backends"][0]["share"], 0.33);
+}
+
+TEST(Stats, AllShowsIdleRowsThatCouldCount)
+{
+	const auto json = stats_json({some_stats()}, true)["interfaces"][0];
+	EXPECT_EQ(json["reasons"].size(), 4U); // not ip4_evil: it is only noted
+	EXPECT_EQ(json["noted"].size(), 2U);
+}
+
+TEST(Drops, OnlyWhatWasDropped)
+{
+	const auto json = drops_json({some_stats()}, false)["interfaces"][0];
+	ASSERT_EQ(json["drops"].size(), 1U);
+	EXPECT_EQ(json["drops"][0]["reason"], "ip4_ihl");
+	EXPECT_EQ(json["drops"][0]["help"], find_reason(AX_R_IP4_IHL)->help);
+	EXPECT_NE(drops_text({some_stats()}, false).find("eth0: 3 of 98 packets dropped"),
+		  std::string::npos);
+}
+
+TEST(Stats, TheConfigurationOverridesARulesAction)
+{
+	Config config;
+	EXPECT_EQ(action_in_force(config, *find_reason(AX_R_IP4_IHL)), AX_ACTION_DROP);
+	config.rules["ip4_ihl"] = AX_ACTION_OFF;
+	EXPECT_EQ(action_in_force(config, *find_reason(AX_R_IP4_IHL)), AX_ACTION_OFF);
+}
+
+// ---- status, diff, maps, replay -------------------------------------------------------------
+
+TEST(Status, OneLineSaysWhetherToLookCloser)
+{
+	InterfaceStatus status;
+	status.vips = 1;
+	status.backends = {{"active", 2}, {"down", 1}};
+	status.totals["pass"] = {90, 0};
+	status.totals["drop"] = {10, 0};
+	EXPECT_EQ(verdict_of(status),
+		  "ok: 1 VIP, 2 of 3 backends active, 10 of 100 packets dropped (10.0 %)");
+	status.problems = {"one", "two"};
+	EXPECT_EQ(verdict_of(status), "degraded: one; two");
+	EXPECT_EQ(status_json({status})["interfaces"][0]["ok"], false);
+	EXPECT_EQ(status_json({}).dump(), R"({"interfaces":[]})");
+}
+
+TEST(Diff, NamesWhatIsNewGoneAndChanged)
+{
+	Config from;
+	from.pools = {{.name = "web", .backends = {}}};
+	from.pools[0].backends = {{.name = "b1", .address = *Address::parse("10.1.0.11")},
+				  {.name = "b2", .address = *Address::parse("10.1.0.12")}};
+	Config to = from;
+	EXPECT_TRUE(changes_between(from, to).empty());
+	EXPECT_EQ(changes_text({}), "");
+
+	to.pools[0].backends.erase(to.pools[0].backends.begin() + 1);
+	to.pools[0].backends[0].weight = 50;
+	to.pools[0].backends[0].state = AX_BACKEND_DRAINING;
+	to.rules["ip4_evil"] = AX_ACTION_DROP;
+	to.vips.push_back({.name = "www",
+			   .address = *Address::parse("198.51.100.80"),
+			   .port = 80,
+			   .pool = "web"});
+	EXPECT_EQ(changes_text(changes_between(from, to)),
+		  "- backend web/b2  address 10.1.0.12, weight 100, state active\n"
+		  "~ rule ip4_evil  action count -> drop\n"
+		  "~ backend web/b1  weight 100 -> 50, state active -> draining\n"
+		  "+ vip www  address 198.51.100.80, port 80, protocol tcp, pool web, forward "
+		  "ipip\n");
+}
+
+TEST(Diff, NeverShowsTheHashSeed)
+{
+	Config from, to;
+	from.hash_seed = {0x1111222233334444, 2};
+	to.hash_seed = {0x5555666677778888, 2};
+	const std::string text = changes_text(changes_between(from, to));
+	EXPECT_NE(text.find("hash_seed (secret "), std::string::npos);
+	for (const char *digits : {"1111", "2222", "5555", "6666"})
+		EXPECT_EQ(text.find(digits), std::string::npos);
+}
+
+TEST(Maps, ElementsReadAsFields)
+{
+	using Json = nlohmann::ordered_json;
+	const Json value{{"addr", "10.1.0.11"},
+			 {"flow", {{"sport", 80}, {"flags", {"syn", "ts"}}}},
+			 {"action", std::vector<int>(256, 0)}};
+	EXPECT_EQ(element_text(Json{{"half", 1}, {"id", 2}}, value),
+		  "half=1 id=2: addr=10.1.0.11 flow={sport=80 flags=[syn ts]} "
+		  "action=[256 elements, 0 not zero]\n");
+}
+
+TEST(Replay, PacketsAreWhatTheDesignPromises)
+{
+	const ReplayedPacket packet{.number = 1,
+				    .verdict = "tx",
+				    .reason = "steered",
+				    .vip = "www",
+				    .backend = "10.1.0.11",
+				    .length_in = 66,
+				    .length_out = 86,
+				    .note = ""};
+	EXPECT_EQ(packet_json(packet).dump(),
+		  R"({"packet":1,"verdict":"tx","reason":"steered","vip":"www",)"
+		  R"("backend":"10.1.0.11","length_in":66,"length_out":86})");
+	ReplaySummary summary;
+	summary.add(packet);
+	summary.add({.number = 2,
+		     .verdict = "not_run",
+		     .reason = "",
+		     .vip = "",
+		     .backend = "",
+		     .note = "skipped"});
+	EXPECT_EQ(summary_json(summary).dump(),
+		  R"({"summary":{"packets":2,"verdicts":{"not_run":1,"tx":1},)"
+		  R"("reasons":{"steered":1}}})");
+}
+
+} // namespace
+} // namespace anycast::render
