@@ -106,7 +106,7 @@ static __always_inline __u32 ax_lane(__u64 matches)
 }
 
 /* The flow's entry on this CPU; ref->flow = 0 if there is none. No entry is loaded unless its tag
- * matches; four false matches in a row (one in 10^15) count as a miss. */
+ * matches; three false matches in a row (one in 10^12) count as a miss. */
 static __always_inline void ax_find(const struct ax_packet *pkt, const struct ax_flow_key *key,
 				    struct ax_bucket *bucket, struct ax_flow_ref *ref)
 {
@@ -115,7 +115,7 @@ static __always_inline void ax_find(const struct ax_packet *pkt, const struct ax
 
 	ref->flow = 0;
 	ref->family = key->family;
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 3; i++) {
 		struct ax_flow *flow = 0;
 		__u32 way, slot;
 		__u16 stamp;
@@ -140,6 +140,7 @@ static __always_inline void ax_find(const struct ax_packet *pkt, const struct ax
 			bucket->stamp[way] = stamp;
 		ref->flow = flow;
 		ref->slot = slot;
+		ref->way = way;
 		return;
 	}
 }
@@ -232,9 +233,7 @@ static __always_inline void ax_insert(const struct ax_packet *pkt, const struct 
 /* Ends a flow: its way is free for the next. */
 static __always_inline void ax_forget(struct ax_bucket *bucket, const struct ax_flow_ref *ref)
 {
-	for (__u32 way = 0; way < AX_WAYS; way++)
-		if (bucket->slot[way] == ref->slot)
-			bucket->tag[way] = 0;
+	bucket->tag[ref->way & (AX_WAYS - 1)] = 0;
 }
 
 /* ---- SYN sketch ---------------------------------------------------------------------------- */

@@ -77,21 +77,29 @@ __noinline int ax_ip4_options(struct xdp_md *ctx)
 		pkt->flags |= AX_PACKET_BAD_CSUM;
 
 	AX_UNSEEN(pkt->cursor) = 0;
-	for (int i = 0; i < AX_IP4_OPTION_BYTES; i++) {
+	for (int i = 0; i < AX_IP4_OPTION_BYTES / 2; i++) { /* a NOP and what follows */
 		__u32 at = AX_UNSEEN(pkt->cursor);
 		__u32 first = AX_UNSEEN(pkt->l3_offset) + sizeof(*ip);
 		__u32 left = AX_UNSEEN(pkt->l4_offset) - first - at;
 		__u8 *option = ax_data(ctx) + AX_BOUNDED(first, 63) + AX_BOUNDED(at, 63);
+		void *end = ax_data_end(ctx);
 		int rule;
 
-		if (left == 0 || (void *)(option + 1) > ax_data_end(ctx) || *option == 0)
+		if (!left || (void *)(option + 1) > end)
+			return AX_CONTINUE;
+		if (*option == 1) {
+			at++;
+			option++;
+			if (!--left || (void *)(option + 1) > end)
+				return AX_CONTINUE;
+		}
+		if (*option == 0)
 			return AX_CONTINUE;
 		if (*option == 1) {
 			AX_UNSEEN(pkt->cursor) = at + 1;
 			continue;
 		}
-		if (left < 2 || (void *)(option + 2) > ax_data_end(ctx) || option[1] < 2 ||
-		    option[1] > left) {
+		if (left < 2 || (void *)(option + 2) > end || option[1] < 2 || option[1] > left) {
 			AX_RULE(1, IP4_OPTION_LENGTH);
 			return AX_CONTINUE;
 		}

@@ -56,21 +56,21 @@ static __always_inline int ax_check_ip6_fragment(struct ax_packet *pkt,
 __noinline int ax_walk_chain(struct xdp_md *ctx)
 {
 	struct ax_packet *pkt = ax_saved();
-	int fragments = 0;
 
 	if (!pkt)
 		return AX_R_INTERNAL;
 	for (int i = 0; i < AX_IP6_EXT_DEPTH; i++) {
 		struct ax_ip6_ext *ext;
-		__u32 offset = pkt->l4_offset, length;
-		__u8 proto = pkt->proto;
+		__u32 offset = AX_UNSEEN(pkt->l4_offset), left = AX_UNSEEN(pkt->l4_bytes), length;
+		__u8 proto = AX_UNSEEN(pkt->proto);
 
 		if (!ax_is_ext(proto))
 			return AX_CONTINUE;
 		ext = ax_at(ctx, offset);
-		if (pkt->l4_bytes < sizeof(*ext) || offset > AX_MAX_OFFSET ||
+		if (left < sizeof(*ext) || offset > AX_MAX_OFFSET ||
 		    (void *)(ext + 1) > ax_data_end(ctx)) {
-			AX_RULE_END(pkt->fragment == AX_FRAGMENT_FIRST, IP6_FRAG_NO_UPPER);
+			AX_RULE_END(AX_UNSEEN(pkt->fragment) == AX_FRAGMENT_FIRST,
+				    IP6_FRAG_NO_UPPER);
 			AX_RULE_END(1, IP6_EXT_TRUNCATED);
 		}
 		if (proto == IPPROTO_FRAGMENT)
@@ -79,8 +79,9 @@ __noinline int ax_walk_chain(struct xdp_md *ctx)
 			length = (ext->length + 2) * 4;
 		else
 			length = (ext->length + 1) * 8;
-		if (length > pkt->l4_bytes) {
-			AX_RULE_END(pkt->fragment == AX_FRAGMENT_FIRST, IP6_FRAG_NO_UPPER);
+		if (length > left) {
+			AX_RULE_END(AX_UNSEEN(pkt->fragment) == AX_FRAGMENT_FIRST,
+				    IP6_FRAG_NO_UPPER);
 			AX_RULE_END(1, IP6_EXT_TRUNCATED);
 		}
 		AX_RULE(proto == IPPROTO_HOPOPTS && i, IP6_HOPOPT_LATE);
@@ -91,17 +92,16 @@ __noinline int ax_walk_chain(struct xdp_md *ctx)
 		if (proto == IPPROTO_FRAGMENT) {
 			int reason;
 
-			AX_RULE(fragments, IP6_FRAG_NESTED);
-			fragments = 1;
+			AX_RULE(AX_UNSEEN(pkt->flags) & AX_PACKET_FRAG_HEADER, IP6_FRAG_NESTED);
 			pkt->flags |= AX_PACKET_FRAG_HEADER;
 			reason = ax_check_ip6_fragment(pkt, (void *)ext);
 			if (reason)
 				return reason;
 		}
 		pkt->proto = ext->next;
-		pkt->l4_offset += length;
-		pkt->l4_bytes -= length;
-		if (pkt->fragment == AX_FRAGMENT_LATER)
+		pkt->l4_offset = offset + length;
+		pkt->l4_bytes = left - length;
+		if (AX_UNSEEN(pkt->fragment) == AX_FRAGMENT_LATER)
 			return AX_CONTINUE;
 	}
 	AX_RULE_END(ax_is_ext(pkt->proto), IP6_EXT_TOO_MANY);

@@ -21,6 +21,7 @@
 struct ax_flow_ref {
 	struct ax_flow *flow;
 	__u32 slot;
+	__u32 way;
 	__u32 family;
 };
 
@@ -52,36 +53,6 @@ static __always_inline __s32 ax_after(__u32 a, __u32 b)
 	return (__s32)(a - b);
 }
 
-/* TSval, RFC 7323, wherever it stands among the options; bit 32 is set if there is one. */
-__noinline __u64 ax_find_timestamp(struct xdp_md *ctx, __u32 offset, __u32 length)
-{
-	void *data_end = ax_data_end(ctx);
-	__u8 *option = ax_at(ctx, offset);
-	__u32 at = 0;
-
-	for (int i = 0; i < 40; i++) {
-		__u8 *kind;
-
-		at &= 63;
-		kind = option + at;
-		if (at + 10 > length || (void *)(kind + 10) > data_end)
-			return 0;
-		if (*kind == 0)
-			return 0;
-		if (*kind == 1) {
-			at++;
-			continue;
-		}
-		if (*kind == 8 && kind[1] == 10)
-			return 1ULL << 32 | (__u32)kind[2] << 24 | (__u32)kind[3] << 16 |
-			       (__u32)kind[4] << 8 | kind[5];
-		if (kind[1] < 2)
-			return 0;
-		at += kind[1];
-	}
-	return 0;
-}
-
 static __always_inline int ax_read_segment(struct xdp_md *ctx, const struct ax_packet *pkt,
 					   struct ax_segment *segment)
 {
@@ -104,11 +75,11 @@ static __always_inline int ax_read_segment(struct xdp_md *ctx, const struct ax_p
 			segment->ts = bpf_ntohl(word[1]);
 			segment->has_ts = 1;
 		} else {
-			__u64 found = ax_find_timestamp(ctx, pkt->l4_offset + sizeof(*tcp),
-							header - sizeof(*tcp));
+			__u64 found = ax_tcp_options(ctx, pkt->l4_offset + sizeof(*tcp),
+						     header - sizeof(*tcp));
 
 			segment->ts = found;
-			segment->has_ts = found >> 32;
+			segment->has_ts = !!(found & AX_OPTIONS_TS);
 		}
 	}
 	return 0;
@@ -133,7 +104,7 @@ static __always_inline int ax_owns(const struct ax_anomaly *a, const struct ax_f
 }
 
 /* The flow's record: the one it has, or the one under the clock hand, from whomever it is. The hand
- * moves past up to four records that were used within the last second. */
+ * moves past up to two records that were used within the last second. */
 static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_ref *ref,
 							  __u32 now_us, __u32 bytes)
 {
@@ -150,7 +121,7 @@ static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_r
 	if (!own)
 		return 0;
 	a = 0;
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 3; i++) {
 		index = own->next_anomaly + 1;
 		own->next_anomaly = index >= ax_anomalies ? 0 : index;
 		a = ax_anomaly_at(index);
@@ -176,30 +147,28 @@ static __always_inline __u32 ax_segments(__u32 bytes, __u32 mss)
 	return (bytes + mss - 1) / mss;
 }
 
+/* Into an empty place, else over the oldest. */
 static __always_inline void ax_open_hole(struct ax_anomaly *a, __u32 start, __u32 end,
 					 __u32 opened_us, __u32 ts)
 {
-	__u32 at = 0, oldest = 0;
+	struct ax_hole *hole;
 
+	AX_UNSEEN(a->victim) = 0;
 	for (__u32 i = 0; i < AX_HOLES; i++) {
-		struct ax_hole *hole = &a->hole[i];
-
-		if (hole->start == hole->end) {
-			at = i;
-			goto found;
-		}
-		if (opened_us - hole->opened_us > oldest) {
-			oldest = opened_us - hole->opened_us;
-			at = i;
-		}
+		hole = &a->hole[AX_UNSEEN(a->victim) & (AX_HOLES - 1)];
+		if (hole->start == hole->end)
+			break;
+		if (a->hole[i].start == a->hole[i].end ||
+		    ax_after(hole->opened_us, a->hole[i].opened_us) > 0)
+			AX_UNSEEN(a->victim) = i;
 	}
-	a->evicted++;
-found:
-	at &= AX_HOLES - 1;
-	a->hole[at].start = start;
-	a->hole[at].end = end;
-	a->hole[at].opened_us = opened_us;
-	a->hole[at].ts = ts;
+	hole = &a->hole[AX_UNSEEN(a->victim) & (AX_HOLES - 1)];
+	if (hole->start != hole->end)
+		a->evicted++;
+	hole->start = start;
+	hole->end = end;
+	hole->opened_us = opened_us;
+	hole->ts = ts;
 }
 
 /* Was the original of what now fills the hole lost, or is this it, late? */

@@ -56,15 +56,17 @@ static __always_inline __u32 *ax_find_vip(const struct ax_packet *pkt, struct ax
 	return bpf_map_lookup_elem(&ax_vip, key);
 }
 
-/* Exact, then any port, then any protocol. */
+/* Exact, then any port, then any protocol. Fragments of TCP and UDP have a key of their own. */
 static __always_inline __u32 *ax_service(const struct ax_packet *pkt, struct ax_vip_key *key)
 {
-	__u32 *id;
+	int ports = pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP;
+	__u32 *id = 0;
 
-	if (pkt->fragment)
-		return ax_find_vip(pkt, key, 0, pkt->proto | AX_VIP_FRAGMENT);
-	id = ax_find_vip(pkt, key, pkt->dport, pkt->proto);
-	if (!id && (pkt->settings->flags & AX_SETTINGS_ANY_PORT))
+	if (ports && pkt->fragment)
+		id = ax_find_vip(pkt, key, 0, pkt->proto | AX_VIP_FRAGMENT);
+	else if (ports)
+		id = ax_find_vip(pkt, key, pkt->dport, pkt->proto);
+	if (!id && ports && (pkt->settings->flags & AX_SETTINGS_ANY_PORT))
 		id = ax_find_vip(pkt, key, 0, pkt->proto);
 	if (!id && (pkt->settings->flags & AX_SETTINGS_ANY_PROTO))
 		id = ax_find_vip(pkt, key, 0, 0);

@@ -33,35 +33,45 @@
 		}                                                                                  \
 	} while (0)
 
-/* RFC 9293 section 3.1: walks the options and looks at their lengths only. */
-__noinline int ax_tcp_options_broken(struct xdp_md *ctx, __u32 offset, __u32 length)
+#define AX_OPTIONS_BROKEN (1ULL << 33)
+#define AX_OPTIONS_TS (1ULL << 32) /* a timestamp option (RFC 7323): TSval in the low half */
+
+/* RFC 9293 section 3.1: walks the options; a result of the two above. At most 40 bytes: each round
+ * takes a NOP, if there is one, and what follows it. */
+__noinline __u64 ax_tcp_options(struct xdp_md *ctx, __u32 offset, __u32 length)
 {
-	void *data_end = ax_data_end(ctx);
-	__u8 *option = ax_at(ctx, offset);
-	__u32 at = 0;
+	struct ax_packet *saved = ax_saved();
+	__u64 found = 0;
 
-	for (int i = 0; i < 40; i++) {
-		__u8 *kind;
+	if (!saved)
+		return 0;
+	AX_UNSEEN(saved->cursor) = 0;
+	for (int i = 0; i < 20; i++) {
+		__u32 at = AX_UNSEEN(saved->cursor), left = length - at;
+		__u8 *kind = ax_at(ctx, offset) + AX_BOUNDED(at, 63);
+		void *end = ax_data_end(ctx);
 
-		if (at >= length)
-			return 0;
-		at &= 63;
-		kind = option + at;
-		if ((void *)(kind + 1) > data_end)
-			return 1;
-		if (*kind == 0)
-			return 0;
+		if (!left || (void *)(kind + 1) > end)
+			return found;
 		if (*kind == 1) {
 			at++;
+			kind++;
+			if (!--left || (void *)(kind + 1) > end)
+				return found;
+		}
+		if (*kind == 0)
+			return found;
+		if (*kind == 1) {
+			AX_UNSEEN(saved->cursor) = at + 1;
 			continue;
 		}
-		if (at + 2 > length || (void *)(kind + 2) > data_end)
-			return 1;
-		if (kind[1] < 2 || at + kind[1] > length)
-			return 1;
-		at += kind[1];
+		if (left < 2 || (void *)(kind + 2) > end || kind[1] < 2 || kind[1] > left)
+			return found | AX_OPTIONS_BROKEN;
+		if (*kind == 8 && kind[1] == 10 && (void *)(kind + 10) <= end)
+			found = AX_OPTIONS_TS | bpf_ntohl(*(__be32 *)(kind + 2));
+		AX_UNSEEN(saved->cursor) = at + kind[1];
 	}
-	return 0;
+	return found;
 }
 
 static __always_inline int ax_parse_tcp(struct xdp_md *ctx, struct ax_packet *pkt)
@@ -93,8 +103,9 @@ static __always_inline int ax_parse_tcp(struct xdp_md *ctx, struct ax_packet *pk
 
 		if (unlikely(header != 32 || (void *)(first + 1) > ax_data_end(ctx) ||
 			     *first != bpf_htonl(0x0101080a)))
-			AX_RULE(ax_tcp_options_broken(ctx, pkt->l4_offset + sizeof(*tcp),
-						      header - sizeof(*tcp)),
+			AX_RULE(ax_tcp_options(ctx, pkt->l4_offset + sizeof(*tcp),
+					       header - sizeof(*tcp)) &
+					AX_OPTIONS_BROKEN,
 				TCP_OPTION_LENGTH);
 	}
 	return AX_CONTINUE;

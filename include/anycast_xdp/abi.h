@@ -292,7 +292,7 @@ struct ax_anomaly {
 	__u8 owner_version;  /* its ax_flow.version */
 	__u8 family;	     /* 4 or 6 */
 	__u8 undo_next;	     /* ring position */
-	__u8 pad;
+	__u8 victim;	     /* which hole was overwritten last */
 	__u32 lost;	     /* segments: first transmissions lost before this node */
 	__u32 undone;	     /* of these, taken back */
 	__u32 reordered;     /* late originals */

@@ -18,24 +18,16 @@ using nlohmann::json;
 
 namespace {
 
-std::string edge_config(const Lab &lab, const Node &edge)
+constexpr const char *kHashSeed = "6a09e667f3bcc908bb67ae8584caa73b";
+
+// Where tunnels end at this node, and who may send them.
+std::string tunnel_end(const Lab &lab, const Node &node)
 {
 	std::ostringstream out;
-	out << "[node]\nname = \"" << edge.netns.name() << "\"\n"
-	    << "hash_seed = \"6a09e667f3bcc908bb67ae8584caa73b\"\n"
-	       "interfaces = [\"eth0\"]\nroles = [\"edge\"]\n\n"
-	    << "[tunnel]\nsource_v4 = \"" << edge.address << "\"\n\n"
-	    << "[gtsm]\nlocal = [\"" << edge.address << "\"]\n"
-	    << "[[gtsm.peers]]\naddress = \"" << kRouterAddress << "\"\nhops = 1\n\n"
-	    << "[[pools]]\nname = \"web\"\n";
-	for (std::size_t i = 0; i < lab.backends.size(); i++)
-		out << "[[pools.backends]]\nname = \"" << lab.backends[i]->netns.name()
-		    << "\"\naddress = \"" << lab.backends[i]->address
-		    << "\"\nweight = " << (i == 0 ? 200 : 100) << "\n";
-	for (const auto &[name, port] : {std::pair{"www", kWww.port}, {"sink", kSink.port}})
-		out << "\n[[vips]]\nname = \"" << name << "\"\naddress = \"" << kVip
-		    << "\"\nport = " << port
-		    << "\nprotocol = \"tcp\"\npool = \"web\"\nforward = \"ipip\"\n";
+	out << "addresses = [\"" << node.address << "\", \"" << node.address6 << "\"]\nedges = [";
+	for (const auto &edge : lab.edges)
+		out << "\"" << edge->address << "\", \"" << edge->address6 << "\", ";
+	out << "]\n";
 	return out.str();
 }
 
@@ -43,20 +35,26 @@ std::string backend_config(const Lab &lab, const Node &backend)
 {
 	std::ostringstream out;
 	out << "[node]\nname = \"" << backend.netns.name() << "\"\n"
-	    << "hash_seed = \"6a09e667f3bcc908bb67ae8584caa73b\"\n"
-	       "interfaces = [\"eth0\"]\nroles = [\"backend\"]\n\n"
-	    << "[tunnel]\naddresses = [\"" << backend.address << "\"]\nedges = [";
-	for (const auto &edge : lab.edges)
-		out << "\"" << edge->address << "\", ";
-	out << "]\n";
+	    << "hash_seed = \"" << kHashSeed << "\"\n"
+	    << "interfaces = [\"eth0\"]\nroles = [\"backend\"]\n\n"
+	    << "[tunnel]\n"
+	    << tunnel_end(lab, backend);
 	return out.str();
 }
 
-std::string write_config(const Node &node, const std::string &text)
+void add_pool(std::ostream &out, const Lab &lab, const EdgeSetup &setup, bool six)
 {
-	const std::string path = std::string(kLabDir) + "/" + node.netns.name() + ".toml";
-	std::ofstream(path) << text;
-	return path;
+	out << "\n[[pools]]\nname = \"" << (six ? "web6" : "web") << "\"\n";
+	const auto &backends = setup.own_backends ? lab.edges : lab.backends;
+	for (std::size_t i = 0; i < backends.size(); i++)
+		out << "[[pools.backends]]\nname = \"" << backends[i]->netns.name()
+		    << "\"\naddress = \"" << (six ? backends[i]->address6 : backends[i]->address)
+		    << "\"\nweight = " << setup.weights[i] << "\n";
+	for (const auto &[name, port] : {std::pair{"www", kWww.port}, {"sink", kSink.port}})
+		out << "\n[[vips]]\nname = \"" << name << (six ? "6" : "") << "\"\naddress = \""
+		    << (six ? kVip6 : kVip) << "\"\nport = " << port
+		    << "\nprotocol = \"tcp\"\npool = \"" << (six ? "web6" : "web")
+		    << "\"\nforward = \"" << setup.forward << "\"\n";
 }
 
 json parse(const std::string &text, const Argv &arguments)
@@ -79,8 +77,8 @@ Stats read_stats(const json &document)
 			stats.reasons[reason.at("reason")] +=
 				reason.at("packets").get<std::uint64_t>();
 		for (const json &backend : interface.value("backends", json::array()))
-			stats.backends.push_back({backend.at("backend"), backend.at("packets"),
-						  backend.at("share")});
+			stats.backends.push_back({backend.at("pool"), backend.at("backend"),
+						  backend.at("packets"), backend.at("share")});
 	}
 	return stats;
 }
@@ -92,6 +90,30 @@ std::uint64_t number(const json &metric, const char *key)
 }
 
 } // namespace
+
+std::string edge_config(const Lab &lab, const Node &edge, const EdgeSetup &setup)
+{
+	std::ostringstream out;
+	out << "[node]\nname = \"" << edge.netns.name() << "\"\nhash_seed = \"" << kHashSeed
+	    << "\"\ninterfaces = [\"eth0\"]\nroles = [\"edge\""
+	    << (setup.own_backends ? ", \"backend\"" : "") << "]\n\n"
+	    << "[tunnel]\nsource_v4 = \"" << edge.address << "\"\nsource_v6 = \"" << edge.address6
+	    << "\"\n"
+	    << (setup.own_backends ? tunnel_end(lab, edge) : "") << "\n[gtsm]\nlocal = [\""
+	    << edge.address << "\"]\n[[gtsm.peers]]\naddress = \"" << kRouterAddress
+	    << "\"\nhops = 1\n";
+	add_pool(out, lab, setup, false);
+	if (setup.six)
+		add_pool(out, lab, setup, true);
+	return out.str();
+}
+
+std::string write_config(const Node &node, const std::string &text)
+{
+	const std::string path = std::string(kLabDir) + "/" + node.netns.name() + ".toml";
+	std::ofstream(path) << text;
+	return path;
+}
 
 std::uint64_t Stats::of(const std::string &reason) const
 {
@@ -152,36 +174,49 @@ Output Cli::expect(const Netns &netns, const Argv &arguments) const
 	return output;
 }
 
-std::string Cli::attach_edge(const Lab &lab, const Node &edge) const
+json Cli::ask(const Netns &netns, const Argv &arguments) const
 {
-	return expect(edge.netns, {"attach", "eth0", "--role", "edge", "--config",
-				   write_config(edge, edge_config(lab, edge))})
+	Argv with_json{"--json"};
+	with_json.insert(with_json.end(), arguments.begin(), arguments.end());
+	return parse(expect(netns, with_json).out, with_json);
+}
+
+std::string Cli::attach_edge(const Lab &lab, const Node &edge, const EdgeSetup &setup) const
+{
+	return expect(edge.netns, {"attach", "eth0", "--config",
+				   write_config(edge, edge_config(lab, edge, setup))})
 		.out;
 }
 
 std::string Cli::attach_backend(const Lab &lab, const Node &backend) const
 {
-	return expect(backend.netns, {"attach", "eth0", "--role", "backend", "--config",
+	return expect(backend.netns, {"attach", "eth0", "--config",
 				      write_config(backend, backend_config(lab, backend))})
 		.out;
 }
 
+void Cli::attach_all(const Lab &lab, const EdgeSetup &setup) const
+{
+	lab.resolve_neighbours();
+	for (const auto &backend : lab.backends)
+		attach_backend(lab, *backend);
+	for (const auto &edge : lab.edges)
+		attach_edge(lab, *edge, setup);
+}
+
 Stats Cli::stats(const Netns &netns) const
 {
-	const Argv arguments{"--json", "stats"};
-	return read_stats(parse(expect(netns, arguments).out, arguments));
+	return read_stats(ask(netns, {"stats"}));
 }
 
 Stats Cli::drops(const Netns &netns) const
 {
-	const Argv arguments{"--json", "drops"};
-	return read_stats(parse(expect(netns, arguments).out, arguments));
+	return read_stats(ask(netns, {"drops"}));
 }
 
 LossTotals Cli::loss(const Netns &netns, const std::string &vip) const
 {
-	const Argv arguments{"--json", "loss"};
-	const json document = parse(expect(netns, arguments).out, arguments);
+	const json document = ask(netns, {"loss"});
 	LossTotals totals;
 	for (const json &flow : document.at("flows")) {
 		if (flow.value("vip", json()) != vip)

@@ -8,12 +8,14 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "support/lab.h"
 
 namespace anycast::test {
 
 struct BackendStats {
-	std::string name;
+	std::string pool, name;
 	std::uint64_t packets = 0;
 	double share = 0; // of the table's slots
 };
@@ -35,20 +37,33 @@ struct LossTotals {
 	LossTotals &operator+=(const LossTotals &other);
 };
 
+// What differs between the tests' edges.
+struct EdgeSetup {
+	std::vector<unsigned> weights{200, 100, 100}; // of the backends, in order
+	std::string forward = "ipip";
+	bool six = false;	   // the IPv6 VIPs too, with pool web6
+	bool own_backends = false; // the edges are the backends, with both roles
+};
+std::string edge_config(const Lab &lab, const Node &edge, const EdgeSetup &setup = {});
+std::string write_config(const Node &node, const std::string &text); // returns the file's path
+
 class Cli {
 public:
 	Cli(); // $ANYCAST_XDP, or anycast-xdp in the running program's directory
 
 	[[nodiscard]] const std::string &binary() const { return binary_; }
 	[[nodiscard]] bool exists() const;
-	[[nodiscard]] Output run(const Netns &netns, Argv arguments) const;
+	Output run(const Netns &netns, Argv arguments) const;
 	// Throws LabError with the command's own words if it fails.
 	Output expect(const Netns &netns, const Argv &arguments) const;
+	[[nodiscard]] nlohmann::json ask(const Netns &netns, const Argv &arguments) const; // --json
 
 	// Writes the node's configuration and attaches to its NIC; returns what the command
 	// printed.
-	std::string attach_edge(const Lab &lab, const Node &edge) const;
+	std::string attach_edge(const Lab &lab, const Node &edge,
+				const EdgeSetup &setup = {}) const;
 	std::string attach_backend(const Lab &lab, const Node &backend) const;
+	void attach_all(const Lab &lab, const EdgeSetup &setup = {}) const;
 
 	[[nodiscard]] Stats stats(const Netns &netns) const;
 	[[nodiscard]] Stats drops(const Netns &netns) const; // dropping reasons only

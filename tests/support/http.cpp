@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "support/http.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,90 +27,11 @@ double seconds_since(Clock::time_point start)
 	return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-sockaddr_in socket_address(const Endpoint &endpoint)
+void request(Connection &connection, const Endpoint &to, const std::string &path)
 {
-	sockaddr_in address{};
-	address.sin_family = AF_INET;
-	address.sin_port = htons(endpoint.port);
-	if (inet_pton(AF_INET, endpoint.address.c_str(), &address.sin_addr) != 1)
-		throw LabError("not an IPv4 address: " + endpoint.address);
-	return address;
+	const std::string text = "GET " + path + " HTTP/1.0\r\nHost: " + to.text() + "\r\n\r\n";
+	connection.send_some(text.data(), text.size());
 }
-
-// A TCP connection with a limit on every wait. Failures throw LabError.
-class Connection {
-public:
-	Connection(const Netns &netns, const Endpoint &to, milliseconds limit,
-		   int receive_buffer = 0)
-	    : limit_(limit)
-	{
-		netns.run([&] {
-			fd_ = Fd(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-		});
-		if (receive_buffer)
-			setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer,
-				   sizeof(receive_buffer));
-		const sockaddr_in address = socket_address(to);
-		int error = 0;
-		socklen_t size = sizeof(error);
-		if (connect(fd_.get(), reinterpret_cast<const sockaddr *>(&address),
-			    sizeof(address)) &&
-		    errno != EINPROGRESS)
-			throw_errno("connect");
-		await(POLLOUT, "connect");
-		getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-		errno = error;
-		if (error)
-			throw_errno("connect");
-	}
-
-	[[nodiscard]] std::uint16_t source_port() const
-	{
-		sockaddr_in own{};
-		socklen_t size = sizeof(own);
-		getsockname(fd_.get(), reinterpret_cast<sockaddr *>(&own), &size);
-		return ntohs(own.sin_port);
-	}
-
-	std::size_t receive(char *buffer, std::size_t size) // 0 at the end
-	{
-		await(POLLIN, "receive");
-		const ssize_t got = recv(fd_.get(), buffer, size, 0);
-		if (got < 0)
-			throw_errno("receive");
-		return static_cast<std::size_t>(got);
-	}
-
-	std::size_t send_some(const char *data, std::size_t size)
-	{
-		await(POLLOUT, "send");
-		const ssize_t sent = ::send(fd_.get(), data, size, MSG_NOSIGNAL);
-		if (sent < 0)
-			throw_errno("send");
-		return static_cast<std::size_t>(sent);
-	}
-
-	void request(const Endpoint &to, const std::string &path)
-	{
-		const std::string text =
-			"GET " + path + " HTTP/1.0\r\nHost: " + to.address + "\r\n\r\n";
-		send_some(text.data(), text.size());
-	}
-
-	void end_of_data() { shutdown(fd_.get(), SHUT_WR); }
-
-private:
-	void await(short events, const char *what)
-	{
-		pollfd fd{fd_.get(), events, 0};
-		if (poll(&fd, 1, static_cast<int>(limit_.count())) == 0)
-			throw LabError(std::string(what) + ": nothing happened for " +
-				       std::to_string(limit_.count()) + " ms");
-	}
-
-	Fd fd_;
-	milliseconds limit_;
-};
 
 // Reads until the blank line; returns what came behind it.
 std::string skip_head(Connection &connection, std::uint64_t &content_length)
@@ -139,13 +58,12 @@ std::string skip_head(Connection &connection, std::uint64_t &content_length)
 
 Fd listen_on(const Endpoint &endpoint)
 {
-	Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	const SocketAddress address(endpoint);
+	Fd fd(socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
 	const int one = 1;
 	setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	const sockaddr_in address = socket_address(endpoint);
-	if (bind(fd.get(), reinterpret_cast<const sockaddr *>(&address), sizeof(address)) ||
-	    listen(fd.get(), 64))
-		throw_errno("listen on " + endpoint.address);
+	if (bind(fd.get(), address.get(), address.size) || listen(fd.get(), 64))
+		throw_errno("listen on " + endpoint.text());
 	return fd;
 }
 
@@ -192,7 +110,7 @@ void await_listener(const Netns &netns, const Endpoint &endpoint, Process &serve
 		if (!server.running())
 			return false;
 		try {
-			const Connection probe(netns, endpoint, milliseconds(1000));
+			const Connection probe(netns, endpoint, {.limit = milliseconds(1000)});
 			return true;
 		} catch (const LabError &) {
 			return false;
@@ -212,11 +130,8 @@ Process serve_http(const Netns &netns, const Endpoint &listen, const std::string
 	if (link(big.c_str(), (root + "/big").c_str()) && errno != EEXIST)
 		throw_errno("link " + root + "/big");
 	const std::string log = root + ".log";
-	Process server =
-		Process::spawn(netns,
-			       {"busybox", "httpd", "-f", "-p",
-				listen.address + ":" + std::to_string(listen.port), "-h", root},
-			       log);
+	Process server = Process::spawn(
+		netns, {"busybox", "httpd", "-f", "-p", listen.text(), "-h", root}, log);
 	await_listener(netns, listen, server, log);
 	return server;
 }
@@ -230,13 +145,14 @@ Process serve_sink(const Netns &netns, const Endpoint &listen)
 	return server;
 }
 
-Reply http_get(const Netns &netns, const Endpoint &to, const std::string &path, milliseconds limit)
+Reply http_get(const Netns &netns, const Endpoint &to, const std::string &path,
+	       const ConnectionOptions &options)
 {
 	Reply reply;
 	try {
-		Connection connection(netns, to, limit);
+		Connection connection(netns, to, options);
 		reply.source_port = connection.source_port();
-		connection.request(to, path);
+		request(connection, to, path);
 		std::uint64_t length = 0;
 		reply.body = skip_head(connection, length);
 		char buffer[4096];
@@ -253,38 +169,45 @@ Reply http_get(const Netns &netns, const Endpoint &to, const std::string &path, 
 
 Download http_download(const Netns &netns, const Endpoint &from, const std::string &path,
 		       const std::string &file, std::uint64_t bytes_per_second,
-		       const std::function<void(std::uint64_t)> &progress, milliseconds limit)
+		       const std::function<void(std::uint64_t)> &progress,
+		       ConnectionOptions options)
 {
 	Download result;
 	try {
 		// A small window: what lies in the socket buffer would hide an outage.
-		Connection connection(netns, from, limit, 128 << 10);
+		options.receive_buffer = 32 << 10;
+		Connection connection(netns, from, options);
 		result.source_port = connection.source_port();
-		connection.request(from, path);
+		request(connection, from, path);
 		std::uint64_t length = 0;
 		const std::string begin = skip_head(connection, length);
 		std::ofstream out(file, std::ios::binary);
 		out << begin;
 		result.bytes = begin.size();
-		std::vector<char> buffer(32 << 10);
+		std::vector<char> buffer(16 << 10);
 		const auto start = Clock::now();
+		auto due = start;
 		while (result.bytes < length) {
 			const auto before = Clock::now();
 			const std::size_t got = connection.receive(buffer.data(), buffer.size());
 			if (got == 0)
 				throw LabError("the server closed early");
-			result.longest_silence =
-				std::max(result.longest_silence, seconds_since(before));
+			if (seconds_since(before) > result.longest_silence) {
+				result.longest_silence = seconds_since(before);
+				result.silence_began = before;
+			}
 			out.write(buffer.data(), static_cast<std::streamsize>(got));
 			result.bytes += got;
 			progress(result.bytes);
-			const double due = static_cast<double>(result.bytes) /
-					   static_cast<double>(bytes_per_second);
-			const double early = due - seconds_since(start);
-			if (early > 0)
-				std::this_thread::sleep_for(std::chrono::duration<double>(early));
+			// What an outage cost is not caught up.
+			const std::chrono::duration<double> share(
+				static_cast<double>(got) / static_cast<double>(bytes_per_second));
+			due = std::max(due, before) +
+			      std::chrono::duration_cast<Clock::duration>(share);
+			std::this_thread::sleep_until(due);
 		}
 		result.seconds = seconds_since(start);
+		result.ended = Clock::now();
 		result.ok = true;
 	} catch (const std::exception &error) {
 		result.error = error.what();
@@ -292,13 +215,14 @@ Download http_download(const Netns &netns, const Endpoint &from, const std::stri
 	return result;
 }
 
-Upload upload(const Netns &netns, const Endpoint &to, std::uint64_t bytes, milliseconds limit)
+Upload upload(const Netns &netns, const Endpoint &to, std::uint64_t bytes,
+	      const ConnectionOptions &options)
 {
 	Upload result;
 	try {
 		const std::vector<char> data(64 << 10, 'u');
 		const auto start = Clock::now();
-		Connection connection(netns, to, limit);
+		Connection connection(netns, to, options);
 		result.source_port = connection.source_port();
 		for (std::uint64_t left = bytes; left > 0;)
 			left -= connection.send_some(data.data(),

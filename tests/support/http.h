@@ -8,14 +8,9 @@
 #include <optional>
 #include <string>
 
-#include "support/process.h"
+#include "support/connection.h"
 
 namespace anycast::test {
-
-struct Endpoint {
-	std::string address;
-	std::uint16_t port = 80;
-};
 
 // busybox httpd: "/" answers with the namespace's name, "/big" with the file `big`.
 Process serve_http(const Netns &netns, const Endpoint &listen, const std::string &big);
@@ -30,22 +25,23 @@ struct Reply {
 	std::string error; // where it went wrong
 };
 Reply http_get(const Netns &netns, const Endpoint &to, const std::string &path,
-	       milliseconds limit = milliseconds(5000));
+	       const ConnectionOptions &options = {});
 
 struct Download {
 	bool ok = false;
 	std::uint64_t bytes = 0;
 	std::uint16_t source_port = 0;
 	double seconds = 0;
-	double longest_silence = 0; // seconds without a single byte
+	double longest_silence = 0; // seconds of waiting for a byte
+	std::chrono::steady_clock::time_point silence_began, ended;
 	std::string error;
 };
 // Saves the body in `file`, at `bytes_per_second` at most; calls `progress` after each read with
-// the bytes so far. Gives up after `limit` without a byte.
+// the bytes so far, which must not take long. Gives up after `limit` without a byte.
 Download http_download(const Netns &netns, const Endpoint &from, const std::string &path,
 		       const std::string &file, std::uint64_t bytes_per_second,
 		       const std::function<void(std::uint64_t)> &progress,
-		       milliseconds limit = milliseconds(15000));
+		       ConnectionOptions options = {.limit = milliseconds(15000)});
 
 struct Upload {
 	bool ok = false; // the sink has counted every byte
@@ -55,7 +51,7 @@ struct Upload {
 	std::string error;
 };
 Upload upload(const Netns &netns, const Endpoint &to, std::uint64_t bytes,
-	      milliseconds limit = milliseconds(60000));
+	      const ConnectionOptions &options = {.limit = milliseconds(30000)});
 
 // Fills `path` with that many pseudo-random bytes.
 void make_big_file(const std::string &path, std::uint64_t bytes, std::uint64_t seed);

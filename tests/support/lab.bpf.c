@@ -4,6 +4,7 @@
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <bpf/bpf_endian.h>
@@ -32,7 +33,7 @@ int forget_hash(struct __sk_buff *skb)
 struct lab_dropper dropper;
 
 struct lab_flow {
-	__be32 address;
+	__be32 address[4];
 	__be16 port;
 	__be16 to;
 };
@@ -53,28 +54,62 @@ static __always_inline __u64 mix(__u64 x)
 	return x ^ (x >> 31);
 }
 
+static __always_inline int is_destination(const struct in6_addr *address)
+{
+	for (int i = 0; i < 4; i++)
+		if (address->in6_u.u6_addr32[i] != dropper.address[i])
+			return 0;
+	return 1;
+}
+
+/* A data segment towards the address and port: its payload, its flow and its TCP header. */
+static __always_inline int is_wanted(struct __sk_buff *skb, struct lab_flow *key,
+				     struct tcphdr *tcp)
+{
+	struct ipv6hdr ip6;
+	struct iphdr ip;
+	int offset, bytes;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) ||
+		    ip.protocol != IPPROTO_TCP || ip.daddr != dropper.address[3] ||
+		    dropper.address[2] != bpf_htonl(0xffff))
+			return 0;
+		key->address[3] = ip.saddr;
+		offset = ETH_HLEN + ip.ihl * 4;
+		bytes = bpf_ntohs(ip.tot_len) - ip.ihl * 4;
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip6, sizeof(ip6)) ||
+		    ip6.nexthdr != IPPROTO_TCP || !is_destination(&ip6.daddr))
+			return 0;
+		__builtin_memcpy(key->address, &ip6.saddr, sizeof(ip6.saddr));
+		offset = ETH_HLEN + sizeof(ip6);
+		bytes = bpf_ntohs(ip6.payload_len);
+	} else {
+		return 0;
+	}
+	if (bpf_skb_load_bytes(skb, offset, tcp, sizeof(*tcp)) ||
+	    (dropper.port && tcp->dest != dropper.port))
+		return 0;
+	key->port = tcp->source;
+	key->to = tcp->dest;
+	return bytes - tcp->doff * 4;
+}
+
 SEC("tc")
 int drop_some(struct __sk_buff *skb)
 {
 	struct lab_flow key = {};
 	struct tcphdr tcp;
-	struct iphdr ip;
 	__u32 seq, end, *next;
 	int payload, first;
 
-	if (!dropper.per_10000 || skb->protocol != bpf_htons(ETH_P_IP) ||
-	    bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) || ip.protocol != IPPROTO_TCP ||
-	    ip.daddr != dropper.address ||
-	    bpf_skb_load_bytes(skb, ETH_HLEN + ip.ihl * 4, &tcp, sizeof(tcp)) ||
-	    (dropper.port && tcp.dest != dropper.port))
+	if (!dropper.active)
 		return TC_ACT_OK;
-	payload = bpf_ntohs(ip.tot_len) - ip.ihl * 4 - tcp.doff * 4;
+	payload = is_wanted(skb, &key, &tcp);
 	if (payload <= 0)
 		return TC_ACT_OK;
 
-	key.address = ip.saddr;
-	key.port = tcp.source;
-	key.to = tcp.dest;
 	seq = bpf_ntohl(tcp.seq);
 	end = seq + payload;
 	next = bpf_map_lookup_elem(&lab_next, &key);

@@ -13,6 +13,13 @@ namespace {
 
 constexpr unsigned kSegmentMtu = 1600; // 1500 and an outer header
 
+std::string bfd_config(const std::string &interface)
+{
+	const std::string interval = std::to_string(slowness() > 1 ? 2000 : 300) + " ms";
+	return "protocol bfd { interface \"" + interface + "\" { min rx interval " + interval +
+	       "; min tx interval " + interval + "; multiplier 3; }; }\n";
+}
+
 std::string router_config()
 {
 	std::ostringstream out;
@@ -21,8 +28,7 @@ std::string router_config()
 	       "protocol device { scan time 1; }\n"
 	       "protocol kernel { merge paths on; scan time 2; ipv4 { import none; export all; }; "
 	       "}\n"
-	       "protocol bfd { interface \"lan0\" {\n"
-	       "\tmin rx interval 300 ms; min tx interval 300 ms; multiplier 3; }; }\n";
+	    << bfd_config("lan0");
 	for (const int edge : {1, 2})
 		out << "protocol bgp edge" << edge << " {\n"
 		    << "\tlocal " << kRouterAddress << " as 64500;\n"
@@ -40,15 +46,23 @@ std::string edge_config(const std::string &address)
 	    << "router id " << address << ";\n"
 	    << "protocol device { scan time 1; }\n"
 	       "protocol direct { ipv4; interface \"anycast0\"; }\n"
-	       "protocol bfd { interface \"eth0\" {\n"
-	       "\tmin rx interval 300 ms; min tx interval 300 ms; multiplier 3; }; }\n"
-	       "protocol bgp upstream {\n"
+	    << bfd_config("eth0") << "protocol bgp upstream {\n"
 	    << "\tlocal " << address << " as 64512;\n"
 	    << "\tneighbor " << kRouterAddress << " as 64500;\n"
 	    << "\tttl security on; bfd on;\n"
 	       "\tconnect delay time 1; connect retry time 1; error wait time 1, 2;\n"
 	       "\tipv4 { import none; export where source = RTS_DEVICE; };\n}\n";
 	return out.str();
+}
+
+// Traffic must not depend on what the machine's administrator likes: BBR, for one, keeps a window
+// of a thousand segments in flight at 1 % loss. Reno is the one every namespace may choose.
+void settle_tcp(const Netns &netns)
+{
+	for (const auto &[key, value] : {std::pair{"tcp_congestion_control", "reno"},
+					 {"tcp_rmem", "4096 131072 6291456"},
+					 {"tcp_wmem", "4096 16384 4194304"}})
+		netns.sysctl(std::string("net.ipv4.") + key, value);
 }
 
 unsigned first_cpu()
@@ -77,11 +91,9 @@ Lab::Lab(std::uint64_t big_bytes) : big_file(std::string(kLabDir) + "/big")
 			fabric.sysctl(key, "0");
 	add_router();
 	for (const int i : {1, 2})
-		edges.push_back(std::make_unique<Node>("edge" + std::to_string(i),
-						       "10.1.0." + std::to_string(i + 1)));
+		edges.push_back(std::make_unique<Node>("edge" + std::to_string(i), i + 1));
 	for (const int i : {1, 2, 3})
-		backends.push_back(std::make_unique<Node>("b" + std::to_string(i),
-							  "10.1.0." + std::to_string(i + 10)));
+		backends.push_back(std::make_unique<Node>("b" + std::to_string(i), i + 10));
 	for (const auto *group : {&edges, &backends})
 		for (const auto &node : *group)
 			add_node(*node);
@@ -93,9 +105,17 @@ void Lab::add_router()
 	connect_veth(outside, wan, 1500);
 	connect_veth(router_lan(), port, kSegmentMtu);
 	fabric.ip("link set router master br0");
-	client.ip("addr add 203.0.113.10/24 dev eth0\nroute add default via 203.0.113.1");
-	router.ip("addr add 203.0.113.1/24 dev wan0\naddr add 10.1.0.1/24 dev lan0");
+	client.ip("addr add 203.0.113.10/24 dev eth0\n"
+		  "route add default via 203.0.113.1\n"
+		  "addr add 2001:db8:203::10/64 dev eth0 nodad\n"
+		  "route add ::/0 via 2001:db8:203::1");
+	router.ip("addr add 203.0.113.1/24 dev wan0\n"
+		  "addr add 10.1.0.1/24 dev lan0\n"
+		  "addr add 2001:db8:203::1/64 dev wan0 nodad\n"
+		  "addr add 2001:db8:1::1/64 dev lan0 nodad");
+	settle_tcp(client);
 	router.sysctl("net.ipv4.ip_forward", "1");
+	router.sysctl("net.ipv6.conf.all.forwarding", "1");
 	router.sysctl("net.ipv4.fib_multipath_hash_policy", "1");
 	programs.forget_hash(outside);
 	programs.attach_dropper(router_lan());
@@ -111,13 +131,17 @@ void Lab::add_node(Node &node)
 	programs.pass_xdp(port);
 	receive_on_cpu(port, first_cpu());
 	node.netns.ip("addr add " + node.address + "/24 dev eth0\nroute add default via " +
-		      kRouterAddress);
-	node.netns.sysctl("net.ipv4.ip_forward",
-			  "1"); // bpf_fib_lookup answers forwarding nodes only
+		      kRouterAddress + "\naddr add " + node.address6 +
+		      "/64 dev eth0 nodad\nroute add ::/0 via " + kRouterAddress6);
+	settle_tcp(node.netns);
+	// bpf_fib_lookup answers forwarding nodes only.
+	node.netns.sysctl("net.ipv4.ip_forward", "1");
+	node.netns.sysctl("net.ipv6.conf.all.forwarding", "1");
 	node.netns.sysctl("net.ipv4.conf.all.arp_ignore", "1");
 	node.netns.sysctl("net.ipv4.conf.all.arp_announce", "2");
 	add_dummy(node.netns, "anycast0");
-	node.netns.ip(std::string("addr add ") + kVip + "/32 dev anycast0");
+	node.netns.ip(std::string("addr add ") + kVip + "/32 dev anycast0\naddr add " + kVip6 +
+		      "/128 dev anycast0 nodad");
 }
 
 void Lab::start_edge_bird(std::size_t edge)
@@ -144,6 +168,7 @@ void Lab::stop_edge(std::size_t edge, bool withdraw)
 	if (withdraw)
 		node.bird->stop();
 	fabric.ip(unplug);
+	node.bird->kill_now();
 	node.bird.reset();
 }
 
@@ -184,15 +209,27 @@ bool Lab::await_next_hops(std::size_t number, milliseconds limit) const
 	return wait_until(limit, [&] { return next_hops() == number; });
 }
 
-void Lab::start_servers()
+void Lab::route_to(const Node &node) const
 {
-	for (const auto &backend : backends) {
-		backend->http = serve_http(backend->netns, kWww, big_file);
-		backend->sink = serve_sink(backend->netns, kSink);
-	}
+	router.ip(std::string("route replace ") + kVip + " via " + node.address +
+		  "\nroute replace " + kVip6 + " via " + node.address6);
 }
 
-void Lab::resolve_neighbours()
+void Lab::start_servers()
+{
+	for (const auto &backend : backends)
+		start_servers(*backend);
+}
+
+void Lab::start_servers(Node &node) const
+{
+	for (const Endpoint &endpoint : {kWww, kWww6})
+		node.servers.push_back(serve_http(node.netns, endpoint, big_file));
+	for (const Endpoint &endpoint : {kSink, kSink6})
+		node.servers.push_back(serve_sink(node.netns, endpoint));
+}
+
+void Lab::resolve_neighbours() const
 {
 	for (const auto &edge : edges)
 		resolve_neighbours(*edge);
@@ -200,10 +237,13 @@ void Lab::resolve_neighbours()
 
 void Lab::resolve_neighbours(const Node &edge) const
 {
-	for (const auto &backend : backends)
-		if (run(edge.netns, {"busybox", "ping", "-c1", "-W2", backend->address}).status !=
-		    0)
-			throw LabError(edge.netns.name() + " cannot reach " + backend->address);
+	for (const auto *group : {&edges, &backends})
+		for (const auto &node : *group)
+			for (const std::string &address : {node->address, node->address6})
+				if (run(edge.netns, {"busybox", "ping", "-c1", "-W2", address})
+					    .status != 0)
+					throw LabError(edge.netns.name() + " cannot reach " +
+						       address);
 }
 
 } // namespace anycast::test

@@ -7,7 +7,8 @@
 //
 // Router and edges run BIRD: eBGP with BFD and TTL security; each edge announces the VIP, and the
 // router spreads flows over both by addresses and ports. Backends hold the VIP too, and answer the
-// client directly through the router.
+// client directly through the router. IPv6 has the same picture under 2001:db8::/32, with static
+// routes. Congestion control and buffers are the lab's own, not the machine's.
 #pragma once
 
 #include <memory>
@@ -26,18 +27,21 @@ namespace anycast::test {
 inline constexpr const char *kVip = "198.51.100.80";
 inline constexpr const char *kClientAddress = "203.0.113.10";
 inline constexpr const char *kRouterAddress = "10.1.0.1";
-inline const Endpoint kWww{kVip, 80};
-inline const Endpoint kSink{kVip, 9000};
+inline constexpr const char *kVip6 = "2001:db8:51::80";
+inline constexpr const char *kRouterAddress6 = "2001:db8:1::1";
+inline const Endpoint kWww{kVip, 80}, kWww6{kVip6, 80};
+inline const Endpoint kSink{kVip, 9000}, kSink6{kVip6, 9000};
 
 // An edge or a backend: one namespace, one NIC called eth0, the VIP on anycast0.
 struct Node {
 	Netns netns;
-	std::string address;
+	std::string address, address6;
 	std::optional<Bird> bird;
-	Process http, sink;
+	std::vector<Process> servers;
 
-	Node(std::string name, std::string node_address)
-	    : netns(std::move(name)), address(std::move(node_address))
+	Node(std::string name, int host)
+		: netns(std::move(name)), address("10.1.0." + std::to_string(host)),
+		  address6("2001:db8:1::" + std::to_string(host))
 	{
 	}
 	[[nodiscard]] LinkEnd nic() const { return {netns, "eth0"}; }
@@ -51,14 +55,17 @@ public:
 	// BIRD on router and edges; returns when both sessions and both BFD sessions are up and the
 	// router has both next hops.
 	void start_routing();
+	// Instead of BIRD: the router sends what is for the VIPs to this node. Atomic.
+	void route_to(const Node &node) const;
+	// HTTP and sink on the VIPs, on all backends or on one node.
 	void start_servers();
-	// Pulls the edge's cable; with `withdraw` BIRD says goodbye first, else it dies with the
-	// cable.
+	void start_servers(Node &node) const;
+	// Pulls the edge's cable; with `withdraw` BIRD says goodbye first, else it is killed.
 	void stop_edge(std::size_t edge, bool withdraw);
-	void
-	start_edge(std::size_t edge); // plugs it in again; returns when the router has its route
-	// Neighbour entries of every edge for every backend: XDP can use them, but not make them.
-	void resolve_neighbours();
+	// Plugs it in again; returns when the router has its route.
+	void start_edge(std::size_t edge);
+	// Neighbour entries of every edge for every node: XDP can use them, but not make them.
+	void resolve_neighbours() const;
 
 	// How many next hops the router's kernel has for the VIP.
 	[[nodiscard]] std::size_t next_hops() const;

@@ -15,6 +15,10 @@
 
 namespace anycast::test {
 
+// By how much things take longer here than on a machine of one's own: 10 in a guest of tests/vm
+// (AX_VM=1). Every limit below is for such a machine, and is multiplied by this.
+int slowness();
+
 using Argv = std::vector<std::string>;
 using std::chrono::milliseconds;
 

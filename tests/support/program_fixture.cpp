@@ -209,18 +209,24 @@ void ProgramTest::SetUp()
 void ProgramTest::TearDown()
 {
 	std::uint64_t sum = 0;
-	for (const ReasonCount &count : *dataplane().reasons())
+	const std::vector<ReasonCount> final_counts = must(dataplane().reasons());
+	for (const ReasonCount &count : final_counts)
 		sum += count.packets;
 	EXPECT_EQ(sum, sent_) << "each packet is counted under exactly one reason";
 	expect_counted(AX_R_INTERNAL, 0);
 }
 
+void ProgramTest::reset_flows()
+{
+	for (const char *name : {"ax_flow4_idx", "ax_flow4", "ax_flow6_idx", "ax_flow6",
+				 "ax_anomaly", "ax_syn", "ax_cpu"})
+		zero(dataplane().map(name));
+}
+
 void ProgramTest::reset()
 {
 	Dataplane &maps = dataplane();
-	for (const char *name : {"ax_flow4_idx", "ax_flow4", "ax_flow6_idx", "ax_flow6",
-				 "ax_anomaly", "ax_syn", "ax_cpu"})
-		zero(maps.map(name));
+	reset_flows();
 	for (const char *name : {"ax_reason", "ax_note"})
 		for (const ReasonInfo &reason : reasons())
 			must(maps.map(name).clear(static_cast<std::uint32_t>(reason.number)));
@@ -252,9 +258,10 @@ Outcome ProgramTest::send(std::span<const std::uint8_t> frame)
 	TestRun run = must(program_->run(frame));
 	const ax_trace trace = must(dataplane().trace());
 	++sent_;
-	Outcome outcome{.verdict = run.verdict,
-			.reason = static_cast<ax_reason>(trace.reason),
-			.frame = Raw{std::move(run.frame)}};
+	Outcome outcome;
+	outcome.verdict = run.verdict;
+	outcome.reason = static_cast<ax_reason>(trace.reason);
+	outcome.frame = Raw{std::move(run.frame)};
 	if (trace.vip != 0)
 		outcome.vip = image_.ids.vips.at(trace.vip - 1).name;
 	if (trace.backend != 0)
@@ -278,8 +285,9 @@ Outcome ProgramTest::expect(ax_reason reason, const Packet &packet,
 	EXPECT_EQ(outcome.verdict, verdict_of(reason, *info)) << packet;
 	EXPECT_EQ(after[0] - before[0], 1U) << reason_label(reason);
 	EXPECT_EQ(after[1] - before[1], packet.size()) << reason_label(reason);
-	if (outcome.verdict == XDP_PASS && reason != AX_R_DECAPSULATED)
+	if (outcome.verdict == XDP_PASS && reason != AX_R_DECAPSULATED) {
 		EXPECT_EQ(outcome.frame, packet) << "passed, but changed";
+	}
 	return outcome;
 }
 
@@ -299,7 +307,8 @@ void ProgramTest::expect_counted(ax_reason reason, std::uint64_t packets,
 std::map<ax_reason, std::uint64_t> ProgramTest::all_notes()
 {
 	std::map<ax_reason, std::uint64_t> found;
-	for (const ReasonCount &count : must(dataplane().notes()))
+	const std::vector<ReasonCount> counts = must(dataplane().notes());
+	for (const ReasonCount &count : counts)
 		if (count.packets != 0)
 			found[static_cast<ax_reason>(count.reason)] = count.packets;
 	return found;

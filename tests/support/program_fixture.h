@@ -84,6 +84,7 @@ protected:
 	void advance_us(std::uint64_t us) { clock_ns_ += us * 1000; }
 	void set_table_seed(std::uint64_t first, std::uint64_t second);
 	std::vector<FlowRecord> flows();
+	void reset_flows(); // forgets them all
 	FlowRecord only_flow(const std::source_location &where = std::source_location::current());
 
 	[[nodiscard]] const Image &image() const { return image_; }

@@ -87,16 +87,19 @@ void LabPrograms::drop(std::uint64_t seed, unsigned per_10000, const std::string
 	lab_dropper dropper{};
 	dropper.seed = seed;
 	dropper.port = htons(port);
-	if (inet_pton(AF_INET, address.c_str(), &dropper.address) != 1)
-		throw LabError("not an IPv4 address: " + address);
+	dropper.per_10000 = per_10000;
+	dropper.address[2] = htonl(0xffff);
+	if (inet_pton(AF_INET, address.c_str(), &dropper.address[3]) != 1 &&
+	    inet_pton(AF_INET6, address.c_str(), dropper.address) != 1)
+		throw LabError("not an address: " + address);
 	skeleton_->bss->dropper = dropper;
 	std::atomic_thread_fence(std::memory_order_seq_cst);
-	skeleton_->bss->dropper.per_10000 = per_10000;
+	skeleton_->bss->dropper.active = 1;
 }
 
 void LabPrograms::stop_dropping()
 {
-	skeleton_->bss->dropper.per_10000 = 0;
+	skeleton_->bss->dropper.active = 0;
 }
 
 DropperCounts LabPrograms::dropped() const

@@ -33,8 +33,9 @@ public:
 
 	// Packets that leave here pass the dropper. It starts switched off.
 	void attach_dropper(const LinkEnd &end);
-	// Drops `per_10000` of the TCP data segments to that address and port (0: any). The same
-	// seed drops the same positions of the sequence of segments. Counters start from 0.
+	// Counts the TCP data segments to that address (IPv4 or IPv6) and port (0: any), and drops
+	// `per_10000` of them. The same seed drops the same positions of the sequence of segments.
+	// Counters start from 0.
 	void drop(std::uint64_t seed, unsigned per_10000, const std::string &address,
 		  std::uint16_t port);
 	void stop_dropping();

@@ -52,6 +52,34 @@ void add_backends(const Config &config, render::InterfaceStatus &status)
 				fmt::format("pool {} has no active backend", pool.name));
 }
 
+// Packets for a VIP that found nobody to go to, where they are more than one in a hundred.
+void judge_steering(const render::InterfaceStats &stats, render::InterfaceStatus &status)
+{
+	std::uint64_t sent = status.totals["steer"].packets, failed = 0;
+	std::string which;
+	for (const render::ReasonRow &row : stats.finals)
+		switch (row.info->number) {
+		case AX_R_NO_BACKEND:
+		case AX_R_NO_ROUTE:
+		case AX_R_NO_NEIGHBOUR:
+		case AX_R_ENCAP_FAILED:
+			failed += row.packets;
+			if (row.packets != 0)
+				which += fmt::format("{}{} {}", which.empty() ? "" : ", ",
+						     row.info->label, row.packets);
+			break;
+		case AX_R_LOCAL:
+			sent += row.packets;
+			break;
+		default:
+			break;
+		}
+	if (failed * 100 > sent + failed)
+		status.problems.push_back(
+			fmt::format("{} of {} packets for VIPs found no way to a backend ({})",
+				    failed, sent + failed, which));
+}
+
 Status add_totals(const Instance &instance, render::InterfaceStatus &status)
 {
 	render::InterfaceStats stats;
@@ -74,6 +102,7 @@ Status add_totals(const Instance &instance, render::InterfaceStatus &status)
 	}
 	for (const render::ReasonRow &row : stats.notes)
 		add("noted", row);
+	judge_steering(stats, status);
 	return {};
 }
 

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "bench/contest.h"
+
+#include <sched.h>
+
+#include <fmt/format.h>
+
+namespace anycast::bench {
+
+namespace {
+
+// Others on this machine wait while a run lasts; afterwards it is theirs again.
+class Urgent {
+public:
+	Urgent() { set(SCHED_FIFO, 1); }
+	~Urgent() { set(SCHED_OTHER, 0); }
+	Urgent(const Urgent &) = delete;
+	Urgent &operator=(const Urgent &) = delete;
+
+private:
+	static void set(int policy, int priority)
+	{
+		const sched_param param{.sched_priority = priority};
+		::sched_setscheduler(0, policy, &param); // without it there is more noise
+	}
+};
+
+Result<double> one_run(Contender &contender, const Rounds &rounds)
+{
+	const Urgent urgent;
+
+	if (rounds.warm != 0)
+		if (auto warmed = contender.wrapped.run(rounds.warm); !warmed)
+			return tl::unexpected(warmed.error());
+	const auto timing = contender.wrapped.run(rounds.repeat);
+	if (!timing)
+		return tl::unexpected(timing.error());
+	if (timing->verdict != contender.verdict)
+		return fail(Exit::kFailed,
+			    fmt::format("{}: verdict {} instead of {}", contender.name,
+					timing->verdict, contender.verdict),
+			    "what was measured is not what the case is about");
+	return timing->ns;
+}
+
+} // namespace
+
+Result<std::vector<Series>> contest(std::vector<Contender> &contenders, const Rounds &rounds)
+{
+	std::vector<Series> series;
+
+	for (const Contender &contender : contenders)
+		series.push_back({contender.name, {}});
+	for (std::uint32_t round = 0; round < rounds.rounds; ++round) {
+		for (std::size_t i = 0; i < contenders.size(); ++i) {
+			const std::size_t who = (i + round) % contenders.size();
+			const auto ns = one_run(contenders[who], rounds);
+			if (!ns)
+				return tl::unexpected(ns.error());
+			series[who].ns.push_back(*ns);
+		}
+	}
+	for (Contender &contender : contenders)
+		if (contender.check)
+			AX_TRY(contender.check());
+	return series;
+}
+
+} // namespace anycast::bench
