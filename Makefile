@@ -108,6 +108,15 @@ test-root: all $(BUILD)/prog_test $(BUILD)/net_test ## the program under BPF_PRO
 test-vm: all $(BUILD)/prog_test ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
 	$(Q)tests/vm/run --kernels "$(or $(KERNELS),ci)" -- $(BUILD)/prog_test
 
+$(BUILD)/reasons_doc: $(BUILD)/tools/reasons_doc.o $(BUILD)/libanycast.a
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ -lfmt
+
+.PHONY: docs
+docs: $(BUILD)/reasons_doc ## regenerate docs/reasons.md and docs/malformed.md from the reason table
+	$(Q)$(BUILD)/reasons_doc reasons > docs/reasons.md
+	$(Q)$(BUILD)/reasons_doc malformed > docs/malformed.md
+
 .PHONY: install
 install: $(BUILD)/anycast-xdp ## copy the binary to $(DESTDIR)/usr/sbin
 	install -D -m 0755 $(BUILD)/anycast-xdp $(DESTDIR)/usr/sbin/anycast-xdp

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Map keys and values: the one definition, included by bpf/ and user/.
  *
- * Byte order: __be16/__be32 and the bytes of struct ax_addr are in wire order, everything else is in
- * host order. Padding is named and zero.
+ * Byte order: __be16/__be32 and the bytes of struct ax_addr are in wire order, everything else is
+ * in host order. Padding is named and zero.
  *
- * Halves. Everything that comes from the configuration exists twice. `ax_ctl.generation & 1` selects
- * the half that the data path reads; user space writes the other one and then raises the generation
- * once, which switches all of it together: settings, VIPs, pools, slots, backends, peers, edges. Hash
- * keys carry the half as a byte, arrays are twice as long and are indexed by `half * size + id`.
+ * Halves. Everything that comes from the configuration exists twice. `ax_ctl.generation & 1`
+ * selects the half that the data path reads; user space writes the other one and then raises the
+ * generation once, which switches all of it together: settings, VIPs, pools, slots, backends,
+ * peers, edges. Hash keys carry the half as a byte, arrays are twice as long and are indexed by
+ * `half * size + id`.
  */
 #ifndef ANYCAST_XDP_ABI_H
 #define ANYCAST_XDP_ABI_H
@@ -37,8 +38,8 @@ AX_ASSERT_SIZE(struct ax_addr, 16);
 /* ---- control ------------------------------------------------------------------------------- */
 
 enum ax_role { /* bits of the read-only switch `ax_role` */
-	AX_ROLE_EDGE = 1,
-	AX_ROLE_BACKEND = 2,
+	       AX_ROLE_EDGE = 1,
+	       AX_ROLE_BACKEND = 2,
 };
 
 /* One half of the configuration's scalars. */
@@ -49,13 +50,14 @@ struct ax_settings {
 	__u32 vips;		/* how many VIP ids are in use */
 	__u32 flags;		/* AX_SETTINGS_* */
 	__u8 pad[8];
-	__u8 action[AX_REASON_LIMIT];		  /* enum ax_action by reason number */
-	__u64 vip_filter[AX_VIP_FILTER_BITS / 64]; /* bit ax_filter_bit(address) is set for each VIP */
+	__u8 action[AX_REASON_LIMIT]; /* enum ax_action by reason number */
+	__u64 vip_filter[AX_VIP_FILTER_BITS /
+			 64]; /* bit ax_filter_bit(address) is set for each VIP */
 };
 AX_ASSERT_SIZE(struct ax_settings, 64 + AX_REASON_LIMIT + AX_VIP_FILTER_BITS / 8);
 
 enum ax_settings_flags {
-	AX_SETTINGS_VALID = 1,	   /* the half was written; without it packets pass as UNCONFIGURED */
+	AX_SETTINGS_VALID = 1, /* the half was written; without it packets pass as UNCONFIGURED */
 	AX_SETTINGS_ANY_PORT = 2,  /* some VIP serves any port of a protocol */
 	AX_SETTINGS_ANY_PROTO = 4, /* some VIP serves any protocol */
 	AX_SETTINGS_GTSM = 8,	   /* ax_gtsm_local is not empty */
@@ -88,9 +90,10 @@ AX_ASSERT_SIZE(struct ax_ctl, 56 + 2 * (64 + AX_REASON_LIMIT + AX_VIP_FILTER_BIT
 /* ax_vip: HASH key -> VIP id (__u32). Looked up with the packet's port and protocol, then port 0
  * (any port), then protocol 0 as well (any protocol). Two kinds of key besides: */
 enum ax_vip_proto {
-	AX_VIP_ADDRESS = 255,  /* port 0: the address has some VIP (the one with the lowest id) */
-	AX_VIP_FRAGMENT = 128, /* or'ed to a protocol, port 0: whose pool gets this address's fragments
-				* (any port's VIP if there is one, else the lowest port's) */
+	AX_VIP_ADDRESS = 255, /* port 0: the address has some VIP (the one with the lowest id) */
+	AX_VIP_FRAGMENT =
+		128, /* or'ed to a protocol, port 0: whose pool gets this address's fragments
+		      * (any port's VIP if there is one, else the lowest port's) */
 };
 struct ax_vip_key {
 	struct ax_addr addr;
@@ -110,8 +113,8 @@ enum ax_forward {
 
 /* ax_vip_info: ARRAY[2 * vips]. */
 struct ax_vip {
-	__u16 gen;	/* ids are reused; an entry of the flow table names id and gen */
-	__u8 forward;	/* enum ax_forward: L2DSR or IPIP */
+	__u16 gen;    /* ids are reused; an entry of the flow table names id and gen */
+	__u8 forward; /* enum ax_forward: L2DSR or IPIP */
 	__u8 pad;
 	__u32 pool;
 };
@@ -121,9 +124,9 @@ enum ax_all_down { AX_ALL_DOWN_DROP = 0, AX_ALL_DOWN_PASS, AX_ALL_DOWN_LAST_KNOW
 
 /* ax_pool: ARRAY[2 * pools]. */
 struct ax_pool {
-	__u32 first;	/* index of its first slot in its half of ax_slot */
-	__u32 size;	/* slots, a prime; 0 = nobody is up */
-	__u8 all_down;	/* enum ax_all_down */
+	__u32 first;   /* index of its first slot in its half of ax_slot */
+	__u32 size;    /* slots, a prime; 0 = nobody is up */
+	__u8 all_down; /* enum ax_all_down */
 	__u8 pad[7];
 };
 AX_ASSERT_SIZE(struct ax_pool, 16);
@@ -154,10 +157,10 @@ struct ax_backend {
 	__u16 gen;
 	__u8 state;
 	__u8 flags;
-	__u32 csum4;	/* outer IPv4 header: sum of its constant 16-bit words, not folded;
-			 * TOS, total length and protocol are added per packet */
-	__u32 ifindex;	/* next hop, if RESOLVED */
-	__u16 mtu;	/* of that link: largest IP datagram */
+	__u32 csum4;   /* outer IPv4 header: sum of its constant 16-bit words, not folded;
+			* TOS, total length and protocol are added per packet */
+	__u32 ifindex; /* next hop, if RESOLVED */
+	__u16 mtu;     /* of that link: largest IP datagram */
 	__u8 smac[6];
 	__u8 dmac[6];
 	__u8 pad[6];
@@ -178,7 +181,7 @@ AX_ASSERT_SIZE(struct ax_addr_key, 24);
 struct ax_gtsm_peer {
 	__u8 min_ttl; /* 256 - hops; 0 = exempt */
 	__u8 pad;
-	__u16 id;     /* index of ax_peer_ctr */
+	__u16 id; /* index of ax_peer_ctr */
 };
 AX_ASSERT_SIZE(struct ax_gtsm_peer, 4);
 
@@ -219,9 +222,9 @@ struct ax_bucket {
 AX_ASSERT_SIZE(struct ax_bucket, 64);
 
 enum ax_flow_flags {
-	AX_FLOW_SYNCED = 1,	/* `nxt` is valid */
-	AX_FLOW_TS = 2,		/* the flow carries TCP timestamps; `max_ts` is valid */
-	AX_FLOW_FIN = 4,	/* the client's FIN was seen */
+	AX_FLOW_SYNCED = 1, /* `nxt` is valid */
+	AX_FLOW_TS = 2,	    /* the flow carries TCP timestamps; `max_ts` is valid */
+	AX_FLOW_FIN = 4,    /* the client's FIN was seen */
 	AX_FLOW_RST = 8,
 	AX_FLOW_IPID = 16,	/* IPv4 ids have been mostly sequential; `ip_id` is valid */
 	AX_FLOW_LOSS_LOST = 32, /* its anomaly state was stolen: loss is unknown */
@@ -243,17 +246,17 @@ struct ax_flow {
 	__u32 generation; /* of the configuration this entry was last held against */
 	__u16 backend, backend_gen;
 	__u16 vip, vip_gen;
-	__u32 packets;	  /* wraps */
-	__u64 bytes;	  /* of frames as they arrived */
-	__u32 nxt;	  /* next expected sequence number */
-	__u32 max_ts;	  /* highest TSval, serial order */
-	__u32 segments;	  /* unique segments that carried data, SYN or FIN */
-	__u16 rtt;	  /* unit 64 us, saturating; handshake SYN -> ACK */
-	__u16 mss;	  /* largest payload seen, or the SYN's option; 0 = unknown */
-	__u32 anomaly;	  /* index + 1 within its CPU's share of ax_anomaly; 0 = in order so far */
-	__u16 ip_id;	  /* last IPv4 identification, host order */
-	__u8 syn_rtx;	  /* repeats of the SYN, saturating */
-	__u8 ipid_score;  /* 0..15: how sequential the ids have been */
+	__u32 packets;	 /* wraps */
+	__u64 bytes;	 /* of frames as they arrived */
+	__u32 nxt;	 /* next expected sequence number */
+	__u32 max_ts;	 /* highest TSval, serial order */
+	__u32 segments;	 /* unique segments that carried data, SYN or FIN */
+	__u16 rtt;	 /* unit 64 us, saturating; handshake SYN -> ACK */
+	__u16 mss;	 /* largest payload seen, or the SYN's option; 0 = unknown */
+	__u32 anomaly;	 /* index + 1 within its CPU's share of ax_anomaly; 0 = in order so far */
+	__u16 ip_id;	 /* last IPv4 identification, host order */
+	__u8 syn_rtx;	 /* repeats of the SYN, saturating */
+	__u8 ipid_score; /* 0..15: how sequential the ids have been */
 };
 AX_ASSERT_SIZE(struct ax_flow, 56);
 
@@ -280,28 +283,29 @@ struct ax_hole {
 AX_ASSERT_SIZE(struct ax_hole, 16);
 
 struct ax_undo {
-	__u32 start, end; /* a segment called lost; if its original turns up after all, it was not */
-	__u32 ts;	  /* TSval of the retransmission that filled the hole */
+	__u32 start,
+		end; /* a segment called lost; if its original turns up after all, it was not */
+	__u32 ts;    /* TSval of the retransmission that filled the hole */
 };
 AX_ASSERT_SIZE(struct ax_undo, 12);
 
 /* ax_anomaly: ARRAY[cpus * anomalies], memory-mapped: what a flow needs once something was out of
  * order. Definitions: docs/loss.md. */
 struct ax_anomaly {
-	__u32 owner;	     /* slot of the flow entry; 0 = free */
-	__u8 owner_version;  /* its ax_flow.version */
-	__u8 family;	     /* 4 or 6 */
-	__u8 undo_next;	     /* ring position */
-	__u8 victim;	     /* which hole was overwritten last */
-	__u32 lost;	     /* segments: first transmissions lost before this node */
-	__u32 undone;	     /* of these, taken back */
-	__u32 reordered;     /* late originals */
-	__u32 rtx_seen;	     /* segments seen before, retransmitted */
-	__u32 duplicated;    /* segments seen before, copied by the network */
-	__u32 evicted;	     /* holes forgotten for lack of room */
-	__u32 resync;	     /* jumps beyond AX_RESYNC_BYTES */
+	__u32 owner;	    /* slot of the flow entry; 0 = free */
+	__u8 owner_version; /* its ax_flow.version */
+	__u8 family;	    /* 4 or 6 */
+	__u8 undo_next;	    /* ring position */
+	__u8 victim;	    /* which hole was overwritten last */
+	__u32 lost;	    /* segments: first transmissions lost before this node */
+	__u32 undone;	    /* of these, taken back */
+	__u32 reordered;    /* late originals */
+	__u32 rtx_seen;	    /* segments seen before, retransmitted */
+	__u32 duplicated;   /* segments seen before, copied by the network */
+	__u32 evicted;	    /* holes forgotten for lack of room */
+	__u32 resync;	    /* jumps beyond AX_RESYNC_BYTES */
 	__u32 keepalives;
-	__u32 last_us;	     /* last use, for stealing */
+	__u32 last_us; /* last use, for stealing */
 	__u32 rtx_bytes;
 	struct ax_hole hole[AX_HOLES];
 	struct ax_undo undo[AX_UNDO];

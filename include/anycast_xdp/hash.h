@@ -4,8 +4,8 @@
  * AX_ABI_VERSION and a note in the CHANGELOG.
  *
  * Inputs are in host order (the caller converts), so that the result is the same on every machine.
- * The mixer is the finaliser of MurmurHash3 with Stafford's constants (mix 13), keyed by the fleet's
- * seed before and between the words. */
+ * The mixer is the finaliser of MurmurHash3 with Stafford's constants (mix 13), keyed by the
+ * fleet's seed before and between the words. */
 #ifndef ANYCAST_XDP_HASH_H
 #define ANYCAST_XDP_HASH_H
 
@@ -22,9 +22,10 @@ static inline __attribute__((always_inline)) __u64 ax_mix(__u64 x)
 
 /* addresses: high and low half of the 16-byte form (IPv4 as ::ffff:a.b.c.d), host order;
  * ports: source << 16 | destination, 0 where the packet has none (fragments, other protocols). */
-static inline __attribute__((always_inline)) __u32
-ax_steer_hash(__u64 seed0, __u64 seed1, __u64 src_hi, __u64 src_lo, __u64 dst_hi, __u64 dst_lo,
-	      __u32 ports, __u8 proto)
+static inline __attribute__((always_inline)) __u32 ax_steer_hash(__u64 seed0, __u64 seed1,
+								 __u64 src_hi, __u64 src_lo,
+								 __u64 dst_hi, __u64 dst_lo,
+								 __u32 ports, __u8 proto)
 {
 	__u64 h = ax_mix(seed0 ^ src_lo ^ (src_hi * 0x9e3779b97f4a7c15ULL));
 

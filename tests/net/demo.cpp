@@ -205,9 +205,10 @@ void Demo::gtsm()
 			      edge->netns.name(), sent, dropped);
 	}
 	// The lines carry the time of the last change.
-	report_.check(lab_.sessions_established() &&
-			      lab_.router_bird->ask("show protocols") == before,
-		      "both sessions stayed Established");
+	const std::string after = lab_.router_bird->ask("show protocols");
+	report_.check(lab_.sessions_established() && after == before,
+		      "both sessions stayed Established{}",
+		      after == before ? "" : "\n" + before + after);
 }
 
 void Demo::malformed()

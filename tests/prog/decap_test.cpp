@@ -80,19 +80,21 @@ TEST_F(Decap, AllFourCombinations)
 
 TEST_F(Decap, VlanTagsStay)
 {
+	const Vlan first{.id = 5, .priority = 3, .tpid = 0x88a8};
 	for (const Packet &inner : {web4(), web6()}) {
-		const std::uint8_t proto = inner == web4() ? kIpIp : kIp6InIp;
-		const Packet one = Eth{} / Vlan{5} / Ip4{.src = kEdge4, .dst = kHere4,
-							  .protocol = proto} / inner.slice(14);
-		const std::uint16_t type = proto == kIpIp ? 0x0800 : 0x86dd;
-		EXPECT_EQ(inner_of(one), Eth{} / Vlan{.id = 5, .ethertype = type} / inner.slice(14));
-		const Vlan first{.id = 5, .priority = 3, .tpid = 0x88a8};
-		const Packet two = Eth{} / first / Vlan{.id = 6, .dei = true} /
-				   Ip4{.src = kEdge4, .dst = kHere4, .protocol = proto} /
-				   inner.slice(14);
-		EXPECT_EQ(inner_of(two), Eth{} / first /
-						 Vlan{.id = 6, .dei = true, .ethertype = type} /
-						 inner.slice(14));
+		const bool v4 = inner == web4();
+		const std::uint16_t type = v4 ? 0x0800 : 0x86dd;
+		const Vlan last{.id = 6, .dei = true, .ethertype = type};
+		const Ip4 outer{.src = kEdge4,
+				.dst = kHere4,
+				.protocol = v4 ? kIpIp : kIp6InIp};
+		const Packet one = Eth{} / Vlan{.id = 6, .dei = true} / outer / inner.slice(14);
+		const Packet without_one = Eth{} / last / inner.slice(14);
+		EXPECT_EQ(inner_of(one), without_one);
+		const Packet two =
+			Eth{} / first / Vlan{.id = 6, .dei = true} / outer / inner.slice(14);
+		const Packet without_two = Eth{} / first / last / inner.slice(14);
+		EXPECT_EQ(inner_of(two), without_two);
 	}
 }
 
@@ -243,9 +245,10 @@ TEST_P(Rfc6040, MergesTheEcnFields)
 	}
 }
 
+constexpr const char *kEcnNames[] = {"NotEct", "Ect1", "Ect0", "Ce"};
+
 INSTANTIATE_TEST_SUITE_P(Figure4, Rfc6040, testing::ValuesIn(kFigure4), [](const auto &row) {
-	static constexpr const char *kNames[] = {"NotEct", "Ect1", "Ect0", "Ce"};
-	return std::string(kNames[row.param.inner]) + "In" + kNames[row.param.outer];
+	return std::string(kEcnNames[row.param.inner]) + "In" + kEcnNames[row.param.outer];
 });
 
 TEST_F(Decap, ChecksumsStayRightForEveryTos)

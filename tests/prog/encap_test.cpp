@@ -21,6 +21,7 @@ protected:
 			vip.forward = forward;
 		}
 		apply(config, {}, mtu);
+		reset_flows(); // which would keep their backends
 	}
 };
 

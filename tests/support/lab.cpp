@@ -99,12 +99,20 @@ Lab::Lab(std::uint64_t big_bytes) : big_file(std::string(kLabDir) + "/big")
 			add_node(*node);
 }
 
+// A veth end hands XDP every frame, whereas a NIC looks at the destination address first. Without
+// flooding nobody gets the frames of a node that has vanished.
+void Lab::plug_in(const LinkEnd &port) const
+{
+	fabric.ip("link set " + port.name + " master br0\nlink set " + port.name +
+		  " type bridge_slave flood off");
+}
+
 void Lab::add_router()
 {
 	const LinkEnd wan{router, "wan0"}, outside{client, "eth0"}, port{fabric, "router"};
 	connect_veth(outside, wan, 1500);
 	connect_veth(router_lan(), port, kSegmentMtu);
-	fabric.ip("link set router master br0");
+	plug_in(port);
 	client.ip("addr add 203.0.113.10/24 dev eth0\n"
 		  "route add default via 203.0.113.1\n"
 		  "addr add 2001:db8:203::10/64 dev eth0 nodad\n"
@@ -127,7 +135,7 @@ void Lab::add_node(Node &node)
 {
 	const LinkEnd port{fabric, node.netns.name()};
 	connect_veth(node.nic(), port, kSegmentMtu);
-	fabric.ip("link set " + port.name + " master br0");
+	plug_in(port);
 	programs.pass_xdp(port);
 	receive_on_cpu(port, first_cpu());
 	node.netns.ip("addr add " + node.address + "/24 dev eth0\nroute add default via " +

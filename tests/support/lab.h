@@ -83,6 +83,7 @@ public:
 private:
 	void start_edge_bird(std::size_t edge);
 	void resolve_neighbours(const Node &edge) const;
+	void plug_in(const LinkEnd &port) const;
 	void add_router();
 	void add_node(Node &node);
 };

@@ -281,7 +281,11 @@ Outcome ProgramTest::expect(ax_reason reason, const Packet &packet,
 	const auto after = must(dataplane().map("ax_reason").sum(index));
 	const ReasonInfo *info = find_reason(static_cast<int>(reason));
 
-	EXPECT_EQ(reason_label(outcome.reason), reason_label(reason)) << packet;
+	if (outcome.reason != reason) {
+		ADD_FAILURE() << outcome << " instead of " << reason_label(reason) << ": "
+			      << packet.hex();
+		return outcome;
+	}
 	EXPECT_EQ(outcome.verdict, verdict_of(reason, *info)) << packet;
 	EXPECT_EQ(after[0] - before[0], 1U) << reason_label(reason);
 	EXPECT_EQ(after[1] - before[1], packet.size()) << reason_label(reason);

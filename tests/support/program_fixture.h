@@ -78,10 +78,11 @@ protected:
 	[[nodiscard]] std::uint64_t counted(ax_reason reason); // final reasons, or notes
 	// The rules and notes that were counted since the last call, each with how often.
 	std::map<ax_reason, std::uint64_t> notes();
-	[[nodiscard]] std::uint64_t sent() const { return sent_; }
+	void count_sent() { ++sent_; } // by a test that runs the program itself
 
 	void set_clock_us(std::uint64_t us) { clock_ns_ = us * 1000; }
 	void advance_us(std::uint64_t us) { clock_ns_ += us * 1000; }
+	[[nodiscard]] std::uint64_t clock_us() const { return clock_ns_ / 1000; }
 	void set_table_seed(std::uint64_t first, std::uint64_t second);
 	std::vector<FlowRecord> flows();
 	void reset_flows(); // forgets them all

@@ -48,7 +48,7 @@ struct GtsmPeer {
 	bool operator==(const GtsmPeer &) const = default;
 };
 
-struct Limits { // sizes of the maps: fixed at load, `apply` refuses others
+struct Limits {				 // sizes of the maps: fixed at load, `apply` refuses others
 	std::uint32_t flows_v4 = 524288; // entries over all CPUs; twice the expected peak
 	std::uint32_t flows_v6 = 131072;
 	std::uint32_t vips = 4096;
@@ -74,9 +74,10 @@ struct Config {
 	Limits limits;
 
 	// [tunnel]
-	std::optional<Address> source_v4, source_v6; // outer source; default: the interface's address
-	std::vector<Address> edges;		     // who may encapsulate to us (backend role)
-	std::vector<Address> tunnel_addresses;	     // where tunnels end; default: the interface's
+	std::optional<Address> source_v4,
+		source_v6;		       // outer source; default: the interface's address
+	std::vector<Address> edges;	       // who may encapsulate to us (backend role)
+	std::vector<Address> tunnel_addresses; // where tunnels end; default: the interface's
 
 	// [gtsm]
 	std::vector<Address> gtsm_local; // default: the interface's addresses

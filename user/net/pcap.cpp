@@ -160,8 +160,8 @@ void CaptureReader::Close::operator()(pcap *handle) const
 }
 
 CaptureReader::CaptureReader(std::unique_ptr<pcap, Close> handle, std::string path)
-    : handle_(std::move(handle)), path_(std::move(path)), link_(pcap_datalink(handle_.get())),
-      link_type_(name_of_link(link_))
+	: handle_(std::move(handle)), path_(std::move(path)), link_(pcap_datalink(handle_.get())),
+	  link_type_(name_of_link(link_))
 {
 }
 
@@ -226,7 +226,7 @@ void CaptureWriter::Close::operator()(pcap_dumper *dumper) const
 
 CaptureWriter::CaptureWriter(std::unique_ptr<pcap, Close> handle,
 			     std::unique_ptr<pcap_dumper, Close> dumper, std::string path)
-    : handle_(std::move(handle)), dumper_(std::move(dumper)), path_(std::move(path))
+	: handle_(std::move(handle)), dumper_(std::move(dumper)), path_(std::move(path))
 {
 }
 

@@ -16,16 +16,16 @@ namespace anycast {
 // The documented exit codes (docs/operations.md).
 enum class Exit : int {
 	kOk = 0,
-	kFailed = 1,	      // the system refused
-	kUsage = 2,	      // command line or configuration
-	kNotAttached = 3,     // nothing of ours on that interface
-	kUnsupported = 4,     // kernel or driver lacks a feature
+	kFailed = 1,	  // the system refused
+	kUsage = 2,	  // command line or configuration
+	kNotAttached = 3, // nothing of ours on that interface
+	kUnsupported = 4, // kernel or driver lacks a feature
 };
 
 struct Error {
 	Exit kind = Exit::kFailed;
-	std::string what;  // "attach to eth0: native XDP refused: Operation not supported"
-	std::string hint;  // "try --mode generic"; may be empty
+	std::string what; // "attach to eth0: native XDP refused: Operation not supported"
+	std::string hint; // "try --mode generic"; may be empty
 
 	[[nodiscard]] std::string message() const
 	{

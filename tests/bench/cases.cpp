@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "bench/cases.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace anycast::bench {
+
+namespace {
+
+using test::Arp, test::Eth, test::Icmp4, test::Ip4, test::Ip6, test::Packet, test::Payload,
+	test::Tcp, test::Udp, test::Vlan;
+
+constexpr std::uint32_t k1K = 1 << 10, k16K = 1 << 14, k131K = 1 << 17, k1M = 1 << 20,
+			k4M = 1 << 22;
+
+Tcp segment(std::uint8_t flags = test::kAck)
+{
+	return {.dport = 80,
+		.flags = flags,
+		.options = test::join({test::nop(), test::nop(), test::timestamps(1, 1)})};
+}
+
+// The wrapper rotates sources from here on.
+Ip4 to_vip4(const char *address = kVip4)
+{
+	return {.src = "104.1.0.1", .dst = address};
+}
+
+Packet tcp4(Packet link = Eth{}, std::uint8_t flags = test::kAck)
+{
+	return link / Packet(to_vip4()) / Packet(segment(flags));
+}
+
+Packet tcp6(Packet link = Eth{}, std::uint8_t flags = test::kAck)
+{
+	return link / Packet(Ip6{.dst = kVip6}) / Packet(segment(flags));
+}
+
+Packet tagged()
+{
+	return Eth{} / Vlan{100};
+}
+
+// Enough rounds for the verdict; in each enough packets to see every flow, but where the flows are
+// so many that none would be in a cache anyway.
+Rounds rounds_for(std::uint32_t flows)
+{
+	if (flows <= k1K)
+		return {40, 30000, 2048};
+	if (flows <= k16K)
+		return {30, 2 * k16K, k16K};
+	if (flows <= k131K)
+		return {16, k131K, k131K};
+	return {24, k131K, 0};
+}
+
+Case known(const std::string &name, const std::string &about, Packet packet, std::uint32_t flows)
+{
+	const bool vlan = packet[12] == 0x81, v6 = packet[vlan ? 16 : 12] == 0x86;
+	Case c;
+
+	c.name = name;
+	c.about = about;
+	c.traffic.packet = std::move(packet);
+	c.traffic.rotation = v6 ? BENCH_FLOWS6 : BENCH_FLOWS4;
+	c.traffic.flows = flows;
+	c.flows = Flows::kKnown;
+	(v6 ? c.node.flows6 : c.node.flows4) = std::max(flows, k1K);
+	c.proxy = !vlan; // Katran passes tagged frames on
+	c.rounds = rounds_for(flows);
+	return c;
+}
+
+// Each packet another flow, up to four million of them.
+Case endless(const std::string &name, const std::string &about, Packet packet, Flows flows)
+{
+	Case c = known(name, about, std::move(packet), k4M);
+	NodeOptions &node = c.node;
+
+	node.flows4 = node.flows4 > k1K ? 1 << 19 : k1K; // tables of a million entries
+	node.flows6 = node.flows6 > k1K ? 1 << 18 : k1K;
+	c.flows = flows;
+	c.rounds = {40, node.flows6 > k1K ? 10000U : 20000U, 0};
+	return c;
+}
+
+Case stateless(const std::string &name, const std::string &about, Packet packet, int reason,
+	       bool proxy = false)
+{
+	Case c;
+
+	c.name = name;
+	c.about = about;
+	c.traffic.packet = std::move(packet);
+	c.reason = reason;
+	c.proxy = proxy;
+	c.rounds = rounds_for(1);
+	return c;
+}
+
+Case with(Case c, const Requirement &required)
+{
+	c.required = required;
+	return c;
+}
+
+// What guard and loss report cost.
+Case with_switches(Case c)
+{
+	c.variants = {{"guard off", c.node}, {"loss off", c.node}, {"both off", c.node}};
+	c.variants[0].node.guard = c.variants[2].node.guard = false;
+	c.variants[1].node.loss = c.variants[2].node.loss = false;
+	return c;
+}
+
+Case loss_anomaly()
+{
+	Case c = known("loss-anomaly", "TCP data, every second segment late",
+		       tcp4() / Packet(Payload(BENCH_PAYLOAD)), 1);
+
+	c.traffic.rotation = BENCH_SEQUENCE;
+	c.traffic.flows = k4M;
+	c.proxy = false;
+	return c;
+}
+
+Case many_vips(std::uint32_t vips)
+{
+	Case c = known(fmt::format("vips-{}", vips), fmt::format("16k flows to {} VIPs", vips),
+		       Eth{} / to_vip4("198.51.64.0") / segment(), k16K);
+
+	c.node.vips = c.traffic.vips = vips;
+	c.proxy = false;
+	return c;
+}
+
+Case many_backends(std::uint32_t backends)
+{
+	Case c = known(fmt::format("backends-{}", backends),
+		       fmt::format("16k flows, {} backends", backends), tcp4(), k16K);
+
+	c.node.backends = backends;
+	return c;
+}
+
+Case syn(Case c)
+{
+	c.node.inserts_per_second = 50000;
+	return c;
+}
+
+Case decapsulation()
+{
+	Case c = stateless("decap", "tunnel packet from an edge, role backend",
+			   Eth{} / Ip4{.src = kEdge, .dst = kTunnel} / Packet(Ip4{.dst = kVip4}) /
+				   Packet(segment()),
+			   AX_R_DECAPSULATED);
+
+	c.node.roles = AX_ROLE_BACKEND;
+	return c;
+}
+
+Packet icmp_error()
+{
+	const Packet quoted = Ip4{.src = kVip4, .dst = "203.0.113.5"} / Tcp{.sport = 80};
+
+	return Eth{} / Ip4{.src = "203.0.113.1", .dst = kVip4} /
+	       Packet(Icmp4{.type = 3, .code = 4, .seq = 1400}) / Packet(quoted.slice(0, 28));
+}
+
+std::vector<Case> required_cases()
+{
+	const Packet udp4 = Eth{} / to_vip4() / Udp{} / Packet(Payload(64));
+
+	return {
+		with(with_switches(known("tcp4-1", "IPv4 TCP ACK, 1 known flow", tcp4(), 1)),
+		     {1.8, 95, 134}),
+		with(known("tcp4-1k", "1k flows", tcp4(), k1K), {2.0, 106, 128}),
+		with(with_switches(known("tcp4-16k", "16k flows", tcp4(), k16K)), {2.4, 173, 209}),
+		with(known("tcp4-131k", "131k flows", tcp4(), k131K), {2.0, 298, 371}),
+		with(known("tcp4-1m", "1M flows", tcp4(), k1M), {1.6, 357, 489}),
+		with(known("udp4", "IPv4 UDP, 1 known flow", udp4, 1), {1.8, 129, 184}),
+		with(known("tcp6", "IPv6 TCP ACK, 1 known flow", tcp6(), 1), {1.5, 88, 132}),
+		with(endless("new-filling", "new flow, table filling", tcp4(), Flows::kFilling),
+		     {2.5, 553, 775}),
+		with(endless("new-full", "new flow, table full", tcp4(), Flows::kFull),
+		     {2.8, 991, 1137}),
+		with(syn(endless("syn", "SYN, every packet a new flow", tcp4(Eth{}, test::kSyn),
+				 Flows::kForgotten)),
+		     {1.2, 117, 167}),
+		with(stateless("not-vip", "traffic that is not for a VIP",
+			       Eth{} / Ip4{.dst = kNoVip4} / segment(), AX_R_NOT_VIP, true),
+		     {1.0, 36, 63}),
+		with(stateless("arp", "ARP", Eth{} / Arp{}, AX_R_NOT_IP, true), {1.0, 11, 20}),
+	};
+}
+
+std::vector<Case> other_cases()
+{
+	return {
+		known("tcp4-4m", "4M flows", tcp4(), k4M),
+		known("udp4-16k", "IPv4 UDP, 16k flows",
+		      Eth{} / to_vip4() / Udp{} / Packet(Payload(64)), k16K),
+		known("tcp6-16k", "IPv6 TCP ACK, 16k flows", tcp6(), k16K),
+		known("tcp6-131k", "IPv6 TCP ACK, 131k flows", tcp6(), k131K),
+		known("tcp4-vlan", "tagged, IPv4 TCP ACK, 1 flow", tcp4(tagged()), 1),
+		known("tcp4-vlan-16k", "tagged, IPv4 TCP ACK, 16k flows", tcp4(tagged()), k16K),
+		endless("new6-filling", "IPv6, new flow, table filling", tcp6(), Flows::kFilling),
+		syn(endless("syn6", "IPv6 SYN, every packet a new flow", tcp6(Eth{}, test::kSyn),
+			    Flows::kForgotten)),
+		stateless("not-vip-vlan", "tagged, not for a VIP",
+			  tagged() / Packet(Ip4{.dst = kNoVip4}) / Packet(segment()), AX_R_NOT_VIP),
+		stateless("not-vip6", "IPv6, not for a VIP",
+			  Eth{} / Ip6{.dst = kNoVip6} / segment(), AX_R_NOT_VIP, true),
+		stateless("malformed", "SYN and FIN: dropped",
+			  tcp4(Eth{}, test::kSyn | test::kFin), AX_R_TCP_SYN_FIN),
+		stateless("gtsm-drop", "BGP with TTL 64: dropped",
+			  Eth{} / Ip4{.src = kPeer, .dst = kSession} / Tcp{.dport = 179},
+			  AX_R_GTSM_TTL),
+		stateless("fragment", "first fragment to a VIP",
+			  Eth{} / Ip4{.dst = kVip4, .mf = true} / Udp{} / Packet(Payload(64)),
+			  AX_R_STEERED_FRAGMENT),
+		stateless("icmp-error", "ICMP error that quotes a VIP's flow", icmp_error(),
+			  AX_R_STEERED_ICMP),
+		decapsulation(),
+		loss_anomaly(),
+		many_vips(1),
+		many_vips(4096),
+		many_backends(3),
+		many_backends(4096),
+	};
+}
+
+} // namespace
+
+std::vector<Case> all_cases()
+{
+	std::vector<Case> cases = required_cases();
+
+	for (Case &other : other_cases())
+		cases.push_back(std::move(other));
+	return cases;
+}
+
+} // namespace anycast::bench

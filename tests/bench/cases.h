@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What is measured: one row each. Rows with a requirement are those of the performance issue.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/contest.h"
+#include "bench/node.h"
+#include "bench/wrapped.h"
+
+namespace anycast::bench {
+
+// Katran's own figures, ns with the harness's floor of 17/24, and how much faster we must be.
+struct Requirement {
+	double ratio;
+	double katran_best, katran_median;
+};
+
+enum class Flows {
+	kStateless, // nothing to remember
+	kKnown,	    // all of them were seen before
+	kFilling,   // each packet another one, with room for it
+	kFull,	    // each packet another one, which replaces an older one
+	kForgotten, // each packet another one, and none is to be remembered
+};
+
+// Programs of ours to be measured beside the one that the case is about.
+struct Variant {
+	std::string name;
+	NodeOptions node;
+};
+
+struct Case {
+	std::string name;  // "tcp4-16k"
+	std::string about; // "IPv4 TCP ACK, 16k known flows"
+	Traffic traffic;
+	Flows flows = Flows::kStateless;
+	NodeOptions node;
+	int reason = AX_R_STEERED;
+	std::optional<Requirement> required;
+	bool proxy = false; // is there anything in Katran to compare with?
+	std::vector<Variant> variants;
+	Rounds rounds;
+};
+
+std::vector<Case> all_cases();
+
+struct Outcome {
+	const Case *what;
+	std::vector<Series> series; // floor, [proxy], ours, variants
+};
+
+inline constexpr const char *kFloor = "floor", *kProxy = "Katran proxy", *kOurs = "anycast-xdp";
+
+Result<Outcome> run_case(const Case &what, int extra_program, bool quick);
+
+} // namespace anycast::bench

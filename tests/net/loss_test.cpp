@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What `loss` says beside what a dropper before the edge has really dropped.
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "support/cli.h"
+#include "support/in_lab.h"
+
+namespace anycast::test {
+
+namespace {
+
+struct Measured {
+	DropperCounts truth;
+	LossTotals reported;
+	[[nodiscard]] double error() const // relative
+	{
+		return static_cast<double>(reported.lost) / static_cast<double>(truth.first_lost) -
+		       1;
+	}
+};
+
+// A client on an ordinary line: what it has in flight is bounded.
+constexpr int kSendBuffer = 128 << 10;
+
+Measured lose(unsigned per_10000, const Endpoint &to, const std::string &vip, int uploads,
+	      std::uint64_t bytes)
+{
+	Lab lab(1 << 20);
+	const Cli cli;
+	lab.start_servers();
+	cli.attach_all(lab, {.six = true});
+	lab.route_to(*lab.edges[0]);
+	lab.programs.drop(20260101, per_10000, to.address, to.port);
+	for (int i = 0; i < uploads; i++) {
+		const Upload sent =
+			upload(lab.client, to, bytes,
+			       {.limit = milliseconds(30000), .send_buffer = kSendBuffer});
+		EXPECT_TRUE(sent.ok) << sent.error;
+	}
+	lab.programs.stop_dropping();
+	const Measured measured{lab.programs.dropped(), cli.loss(lab.edges[0]->netns, vip)};
+	const LossTotals &reported = measured.reported;
+	std::printf("%llu of %llu lost, reported %llu (%+.1f %%) of %llu; reordered %llu, "
+		    "retransmissions %llu, evicted %llu, unrepaired %llu\n",
+		    static_cast<unsigned long long>(measured.truth.first_lost),
+		    static_cast<unsigned long long>(measured.truth.segments),
+		    static_cast<unsigned long long>(reported.lost), 100 * measured.error(),
+		    static_cast<unsigned long long>(reported.of),
+		    static_cast<unsigned long long>(reported.reordered),
+		    static_cast<unsigned long long>(reported.rtx_seen),
+		    static_cast<unsigned long long>(reported.evicted),
+		    static_cast<unsigned long long>(reported.unrepaired));
+	EXPECT_EQ(reported.flows, static_cast<std::size_t>(uploads));
+	EXPECT_EQ(reported.unmeasured, 0U);
+	EXPECT_EQ(reported.resync, 0U);
+	return measured;
+}
+
+} // namespace
+
+TEST(Loss, NothingLostNothingReported)
+{
+	in_lab([] {
+		const Measured measured = lose(0, kSink, "sink", 2, 16 << 20);
+		EXPECT_GT(measured.truth.segments, 20000U);
+		EXPECT_EQ(measured.reported.lost, 0U);
+		EXPECT_EQ(measured.reported.unrepaired, 0U);
+	});
+}
+
+TEST(Loss, OnePercent)
+{
+	in_lab([] {
+		const Measured measured = lose(100, kSink, "sink", 4, 24 << 20);
+		EXPECT_GT(measured.truth.first_lost, 500U);
+		EXPECT_LE(std::abs(measured.error()), 0.02);
+	});
+}
+
+TEST(Loss, FivePercent)
+{
+	in_lab([] {
+		const Measured measured = lose(500, kSink, "sink", 4, 8 << 20);
+		EXPECT_GT(measured.truth.first_lost, 1000U);
+		EXPECT_LE(std::abs(measured.error()), 0.07);
+	});
+}
+
+TEST(Loss, OnePercentOfIp6)
+{
+	in_lab([] {
+		const Measured measured = lose(100, kSink6, "sink6", 4, 24 << 20);
+		EXPECT_GT(measured.truth.first_lost, 500U);
+		EXPECT_LE(std::abs(measured.error()), 0.02);
+	});
+}
+
+} // namespace anycast::test
