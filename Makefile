@@ -67,13 +67,30 @@ $(BUILD)/%.o: %.cpp | $(SKELS) $(SUPPORT_SKELS)
 
 # A suite is its *_test.cpp and the test support; the demo is a program of its own.
 define SUITE
-$(BUILD)/$(1)_test: $(call test_obj,$(1)) $(SUPPORT_OBJ) $(BUILD)/libanycast.a
+$(BUILD)/$(1)_test: $(call test_obj,$(1)) $(BUILD)/tests/support/gtest_main.o $(BUILD)/libsupport.a \
+		$(BUILD)/libanycast.a
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) $$(TEST_LIBS)
 endef
 $(foreach suite,$(TEST_SUITES),$(eval $(call SUITE,$(suite))))
 
-$(BUILD)/demo: $(BUILD)/tests/net/demo.o $(filter-out %/gtest_main.o,$(SUPPORT_OBJ)) $(BUILD)/libanycast.a
+$(BUILD)/libsupport.a: $(filter-out %/gtest_main.o,$(SUPPORT_OBJ))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/demo: $(BUILD)/tests/net/demo.o $(BUILD)/libsupport.a $(BUILD)/libanycast.a
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+BENCH_SKELS := $(patsubst tests/bench/%.bpf.c,$(BUILD)/skel/%.skel.h,$(wildcard tests/bench/*.bpf.c))
+$(BUILD)/bpf/%.bpf.o: tests/bench/%.bpf.c
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -Itests -MMD -MP -MF $(@:.o=.d) -MT $@ -c $< -o $@
+
+BENCH_OBJ := $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/bench/*.cpp))
+$(BENCH_OBJ): | $(BENCH_SKELS)
+$(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libsupport.a $(BUILD)/libanycast.a
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -106,7 +123,7 @@ test-root: all $(BUILD)/prog_test $(BUILD)/net_test ## the program under BPF_PRO
 
 .PHONY: test-vm
 test-vm: all $(BUILD)/prog_test ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
-	$(Q)tests/vm/run --kernels "$(or $(KERNELS),ci)" -- $(BUILD)/prog_test
+	$(Q)tests/vm/run --kernels "$(or $(KERNELS),ci)" -- $(BUILD)/prog_test $(SUITES)
 
 $(BUILD)/reasons_doc: $(BUILD)/tools/reasons_doc.o $(BUILD)/libanycast.a
 	$(call say,LINK,$@)
@@ -116,6 +133,10 @@ $(BUILD)/reasons_doc: $(BUILD)/tools/reasons_doc.o $(BUILD)/libanycast.a
 docs: $(BUILD)/reasons_doc ## regenerate docs/reasons.md and docs/malformed.md from the reason table
 	$(Q)$(BUILD)/reasons_doc reasons > docs/reasons.md
 	$(Q)$(BUILD)/reasons_doc malformed > docs/malformed.md
+
+.PHONY: bench
+bench: all $(BUILD)/bench ## ns per packet beside a floor and a model of Katran, in interleaved rounds (root)
+	$(Q)$(SUDO) $(BUILD)/bench $(BENCH)
 
 .PHONY: install
 install: $(BUILD)/anycast-xdp ## copy the binary to $(DESTDIR)/usr/sbin

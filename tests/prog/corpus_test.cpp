@@ -33,9 +33,9 @@ std::vector<fs::path> files_in(const fs::path &folder)
 
 GuardRules without_addresses(GuardRules rules)
 {
-	for (const ax_reason rule : {AX_R_IP4_SRC_MARTIAN, AX_R_IP4_DST_MARTIAN, AX_R_IP4_LAND,
-				     AX_R_IP4_SRC_SPECIAL, AX_R_IP6_SRC_MARTIAN,
-				     AX_R_IP6_DST_MARTIAN, AX_R_IP6_LAND, AX_R_IP4_CHECKSUM_PASSED})
+	for (const ax_reason rule :
+	     {AX_R_IP4_SRC_MARTIAN, AX_R_IP4_DST_MARTIAN, AX_R_IP4_LAND, AX_R_IP4_SRC_SPECIAL,
+	      AX_R_IP6_SRC_MARTIAN, AX_R_IP6_DST_MARTIAN, AX_R_IP6_LAND, AX_R_IP4_CHECKSUM_PASSED})
 		rules = rules.with(rule, AX_ACTION_OFF);
 	return rules;
 }
@@ -87,8 +87,9 @@ TEST_F(Corpus, NoCleanFrameIsDropped)
 		});
 	}
 	std::cout << frames_ << " frames, " << dropped << " dropped; left out: " << cut
-		  << " cut when captured, " << left_out_ << " too long or too short for a test run, "
-		  << unreadable_ << " files partly unreadable\n";
+		  << " cut when captured, " << left_out_
+		  << " too long or too short for a test run, " << unreadable_
+		  << " files partly unreadable\n";
 	EXPECT_GT(frames_, 50000U);
 }
 

@@ -85,9 +85,7 @@ TEST_F(Decap, VlanTagsStay)
 		const bool v4 = inner == web4();
 		const std::uint16_t type = v4 ? 0x0800 : 0x86dd;
 		const Vlan last{.id = 6, .dei = true, .ethertype = type};
-		const Ip4 outer{.src = kEdge4,
-				.dst = kHere4,
-				.protocol = v4 ? kIpIp : kIp6InIp};
+		const Ip4 outer{.src = kEdge4, .dst = kHere4, .protocol = v4 ? kIpIp : kIp6InIp};
 		const Packet one = Eth{} / Vlan{.id = 6, .dei = true} / outer / inner.slice(14);
 		const Packet without_one = Eth{} / last / inner.slice(14);
 		EXPECT_EQ(inner_of(one), without_one);
@@ -134,10 +132,12 @@ TEST_F(Decap, FragmentsOfATunnelAreRefused)
 {
 	Ip4 first = outer4();
 	first.mf = true;
-	expect(AX_R_TUNNEL_MALFORMED, Eth{} / Ip4{.src = kEdge4, .dst = kHere4, .mf = true,
-						  .protocol = kIpIp} / Payload(80));
-	expect(AX_R_TUNNEL_MALFORMED, Eth{} / Ip4{.src = kEdge4, .dst = kHere4, .offset = 3,
-						  .protocol = kIpIp} / Payload(80));
+	expect(AX_R_TUNNEL_MALFORMED,
+	       Eth{} / Ip4{.src = kEdge4, .dst = kHere4, .mf = true, .protocol = kIpIp} /
+		       Payload(80));
+	expect(AX_R_TUNNEL_MALFORMED,
+	       Eth{} / Ip4{.src = kEdge4, .dst = kHere4, .offset = 3, .protocol = kIpIp} /
+		       Payload(80));
 	expect(AX_R_TUNNEL_MALFORMED,
 	       Eth{} / outer6() / Ip6Frag{.mf = true, .next_header = kIp6InIp} / Payload(80));
 }
@@ -176,12 +176,11 @@ TEST_F(Decap, WhatIsTooShortToBeAPacket)
 TEST_F(Decap, TheInnerPacketIsGuarded)
 {
 	expect(AX_R_TCP_SYN_FIN, tunnelled(outer4(), Eth{} / Ip4{} / Tcp{.flags = kSyn | kFin}));
-	expect(AX_R_IP4_LAND, tunnelled(outer4(), Eth{} / Ip4{.src = "9.9.9.9", .dst = "9.9.9.9"} /
-							  Tcp{}));
+	expect(AX_R_IP4_LAND,
+	       tunnelled(outer4(), Eth{} / Ip4{.src = "9.9.9.9", .dst = "9.9.9.9"} / Tcp{}));
 	expect(AX_R_IP4_SOURCE_ROUTE,
 	       tunnelled(outer4(), Eth{} / Ip4{.options = option(131, {4, 0, 0, 0, 0})} / Tcp{}));
-	expect(AX_R_UDP6_NO_CHECKSUM,
-	       tunnelled(outer6(), Eth{} / Ip6{} / Udp{.checksum = 0}));
+	expect(AX_R_UDP6_NO_CHECKSUM, tunnelled(outer6(), Eth{} / Ip6{} / Udp{.checksum = 0}));
 	// The protocol says one family, the packet is of the other.
 	expect(AX_R_IP6_VERSION, tunnelled(outer4(), web4(), kIp6InIp));
 	expect(AX_R_IP4_VERSION, tunnelled(outer4(), web6(), kIpIp));
@@ -209,12 +208,14 @@ struct Ecn {
 };
 constexpr std::uint8_t kNotEct = 0, kEct1 = 1, kEct0 = 2, kCe = 3;
 constexpr Ecn kFigure4[] = {
-	{kNotEct, kNotEct, kNotEct}, {kNotEct, kEct0, kNotEct}, {kNotEct, kEct1, kNotEct},
-	{kNotEct, kCe, -1},	     {kEct0, kNotEct, kEct0},	{kEct0, kEct0, kEct0},
-	{kEct0, kEct1, kEct1},	     {kEct0, kCe, kCe},		{kEct1, kNotEct, kEct1},
-	{kEct1, kEct0, kEct1},	     {kEct1, kEct1, kEct1},	{kEct1, kCe, kCe},
-	{kCe, kNotEct, kCe},	     {kCe, kEct0, kCe},		{kCe, kEct1, kCe},
-	{kCe, kCe, kCe},
+	{kNotEct, kNotEct, kNotEct}, {kNotEct, kEct0, kNotEct},
+	{kNotEct, kEct1, kNotEct},   {kNotEct, kCe, -1},
+	{kEct0, kNotEct, kEct0},     {kEct0, kEct0, kEct0},
+	{kEct0, kEct1, kEct1},	     {kEct0, kCe, kCe},
+	{kEct1, kNotEct, kEct1},     {kEct1, kEct0, kEct1},
+	{kEct1, kEct1, kEct1},	     {kEct1, kCe, kCe},
+	{kCe, kNotEct, kCe},	     {kCe, kEct0, kCe},
+	{kCe, kEct1, kCe},	     {kCe, kCe, kCe},
 };
 
 class Rfc6040 : public Decap, public testing::WithParamInterface<Ecn> {};
@@ -226,9 +227,8 @@ TEST_P(Rfc6040, MergesTheEcnFields)
 	const auto in = static_cast<std::uint8_t>(dscp | inner);
 	for (const bool v6_outer : {false, true}) {
 		for (const bool v6_inner : {false, true}) {
-			const Packet packet = v6_inner
-						      ? Eth{} / Ip6{.traffic_class = in} / Tcp{}
-						      : Eth{} / Ip4{.tos = in} / Tcp{};
+			const Packet packet = v6_inner ? Eth{} / Ip6{.traffic_class = in} / Tcp{}
+						       : Eth{} / Ip4{.tos = in} / Tcp{};
 			const std::uint8_t proto = v6_inner ? kIp6InIp : kIpIp;
 			const Packet tunnel = v6_outer ? tunnelled(outer6(outer), packet, proto)
 						       : tunnelled(outer4(outer), packet, proto);

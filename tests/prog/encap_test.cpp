@@ -49,7 +49,7 @@ void expect_outer4(const Outcome &outcome, std::uint8_t tos, std::uint8_t proto,
 	EXPECT_EQ(out[kEth], 0x45);
 	EXPECT_EQ(out[kEth + 1], tos);
 	EXPECT_EQ(word_at(out, kEth + 2), datagram + kOuter4);
-	EXPECT_EQ(word_at(out, kEth + 4), 0); // id
+	EXPECT_EQ(word_at(out, kEth + 4), 0);	   // id
 	EXPECT_EQ(word_at(out, kEth + 6), 0x4000); // DF, no fragment
 	EXPECT_EQ(out[kEth + 8], AX_OUTER_TTL);
 	EXPECT_EQ(out[kEth + 9], proto);
@@ -108,8 +108,8 @@ TEST_F(Encap, Ip4InIp6)
 TEST_F(Encap, Ip6InIp4)
 {
 	tunnel_to("web");
-	const Packet in = Eth{} / Ip6{.traffic_class = 0xb9, .flow_label = 0xfffff} / Udp{} /
-			  Payload(30);
+	const Packet in =
+		Eth{} / Ip6{.traffic_class = 0xb9, .flow_label = 0xfffff} / Udp{} / Payload(30);
 	expect_outer4(expect(AX_R_STEERED, in), 0xb9, kIp6InIp, in.size() - kEth,
 		      bytes_from(in, kEth));
 }
@@ -129,8 +129,7 @@ TEST_F(Encap, FlowLabelsTellFlowsApartAndStay)
 {
 	tunnel_to("web6");
 	const auto label = [&](std::uint16_t port, std::uint8_t flags) {
-		const Packet &out =
-			send(Eth{} / Ip6{} / Tcp{.sport = port, .flags = flags}).frame;
+		const Packet &out = send(Eth{} / Ip6{} / Tcp{.sport = port, .flags = flags}).frame;
 		return (out[15] & 15U) << 16 | word_at(out, 16);
 	};
 	std::set<unsigned> labels;
@@ -221,8 +220,8 @@ TEST_F(Encap, WhatIsDroppedLeavesTheCountersOfVipAndBackendAlone)
 TEST_F(Encap, FragmentsKeepTheirFieldsInside)
 {
 	tunnel_to("web");
-	const Packet in = Eth{} / Ip4{.id = 777, .mf = true, .offset = 9, .protocol = kUdp} /
-			  Payload(64);
+	const Packet in =
+		Eth{} / Ip4{.id = 777, .mf = true, .offset = 9, .protocol = kUdp} / Payload(64);
 	expect_outer4(expect(AX_R_STEERED_FRAGMENT, in), 0, kIpIp, in.size() - kEth,
 		      bytes_from(in, kEth));
 }

@@ -200,8 +200,8 @@ struct Place {
 Place place_of(std::uint32_t source, std::uint16_t port, std::uint32_t buckets)
 {
 	const std::uint64_t k0 = kSeed0 | 1, k1 = kSeed1 | 1;
-	const std::uint64_t pair =
-		htonl(source) | std::uint64_t{htonl(0xc6336450)} << 32; // 198.51.100.80
+	const std::uint64_t pair = htonl(source) | std::uint64_t{htonl(0xc6336450)}
+							   << 32; // 198.51.100.80
 	const std::uint32_t ports = htons(port) | std::uint32_t{htons(80)} << 16;
 	std::uint64_t h = (pair ^ k1) * k0;
 	h ^= h >> 32;

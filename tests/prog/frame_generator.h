@@ -49,7 +49,7 @@ public:
 	{
 		Random random(ax_mix(seed_) ^ (n * 0x2545f4914f6cdd1d));
 		const std::uint64_t kind = random.below(16);
-		Bytes frame = kind == 0   ? noise(random)
+		Bytes frame = kind == 0	  ? noise(random)
 			      : kind <= 4 ? grammar(random).bytes()
 					  : known_[random.below(known_.size())];
 		for (std::uint64_t i = kind <= 4 ? random.below(2) : 1 + random.below(4); i > 0;
@@ -67,8 +67,8 @@ private:
 			const bool v4 = random.one_in(2);
 			frame[12] = v4 ? 0x08 : 0x86;
 			frame[13] = v4 ? 0x00 : 0xdd;
-			frame[14] = static_cast<std::uint8_t>((v4 ? 0x40 : 0x60) |
-							      (frame[14] & 15));
+			frame[14] =
+				static_cast<std::uint8_t>((v4 ? 0x40 : 0x60) | (frame[14] & 15));
 		}
 		return frame;
 	}
@@ -123,9 +123,11 @@ private:
 	{
 		Packet packet = Eth{};
 		for (std::uint64_t tags = random.one_in(4) ? random.below(4) : 0; tags > 0; --tags)
-			packet = packet / Vlan{.id = static_cast<std::uint16_t>(random.below(4096)),
-					       .tpid = random.pick<std::uint16_t>({0x8100, 0x88a8})};
-		packet = random.one_in(2) ? packet / ip4(random) : chain(packet / ip6(random), random);
+			packet =
+				packet / Vlan{.id = static_cast<std::uint16_t>(random.below(4096)),
+					      .tpid = random.pick<std::uint16_t>({0x8100, 0x88a8})};
+		packet = random.one_in(2) ? packet / ip4(random)
+					  : chain(packet / ip6(random), random);
 		packet = upper(packet, random);
 		if (random.one_in(3))
 			packet = packet.pad(60);
@@ -135,21 +137,23 @@ private:
 	static Ip4 ip4(Random &random)
 	{
 		Ip4 ip;
-		ip.src = random.pick<std::string>({"203.0.113.5", "0.0.0.0", "127.0.0.1", "10.1.2.3",
-						   "9.9.9.9", "224.0.0.1", "255.255.255.255"});
+		ip.src =
+			random.pick<std::string>({"203.0.113.5", "0.0.0.0", "127.0.0.1", "10.1.2.3",
+						  "9.9.9.9", "224.0.0.1", "255.255.255.255"});
 		ip.dst = random.pick<std::string>({"198.51.100.80", "198.51.100.80", "9.9.9.9",
 						   "255.255.255.255", "224.0.0.22", "0.0.0.1"});
 		ip.ttl = random.pick<std::uint8_t>({0, 1, 64, 254, 255});
 		ip.evil = random.one_in(20);
 		ip.df = random.one_in(2);
 		ip.mf = random.one_in(5);
-		ip.offset = random.one_in(5) ? random.pick<std::uint16_t>({1, 2, 3, 8000, 8191}) : 0;
+		ip.offset =
+			random.one_in(5) ? random.pick<std::uint16_t>({1, 2, 3, 8000, 8191}) : 0;
 		for (std::uint64_t i = random.one_in(3) ? random.below(5) : 0; i > 0; --i) {
 			const auto type =
 				random.pick<std::uint8_t>({0, 1, 7, 68, 131, 137, 148, 130, 9});
-			ip.options = join({ip.options, type < 2 ? Bytes{type}
-								: option(type, random.bytes(
-										       random.below(9)))});
+			ip.options = join({ip.options,
+					   type < 2 ? Bytes{type}
+						    : option(type, random.bytes(random.below(9)))});
 		}
 		ip.options.resize(std::min<std::size_t>(ip.options.size(), 40));
 		return ip;
@@ -158,10 +162,11 @@ private:
 	static Ip6 ip6(Random &random)
 	{
 		Ip6 ip;
-		ip.src = random.pick<std::string>({"2001:db8::5", "::", "::1", "ff02::1", "fe80::1",
+		ip.src = random.pick<std::string>({"2001:db8::5", "2001:db8::6", "2001:db8::7",
+						   "::", "::1", "ff02::1", "fe80::1",
 						   "::ffff:9.9.9.9", "2001:db8::80"});
-		ip.dst = random.pick<std::string>({"2001:db8::80", "2001:db8::80", "::", "::1",
-						   "ff02::1", "::ffff:9.9.9.9"});
+		ip.dst = random.pick<std::string>(
+			{"2001:db8::80", "2001:db8::80", "::", "::1", "ff02::1", "::ffff:9.9.9.9"});
 		ip.hop_limit = random.pick<std::uint8_t>({0, 1, 64, 254, 255});
 		return ip;
 	}
@@ -170,17 +175,15 @@ private:
 	{
 		for (std::uint64_t i = random.one_in(2) ? random.below(11) : 0; i > 0; --i) {
 			if (random.one_in(4)) {
-				packet = packet /
-					 Ip6Frag{.offset = random.pick<std::uint16_t>({0, 0, 1, 7,
-										       8191}),
-						 .mf = random.one_in(3)};
+				packet = packet / Ip6Frag{.offset = random.pick<std::uint16_t>(
+								  {0, 0, 1, 7, 8191}),
+							  .mf = random.one_in(3)};
 				continue;
 			}
 			packet = packet /
-				 Ip6Ext{.kind = random.pick<std::uint8_t>({0, 43, 51, 60, 60, 60, 135,
-									   139, 140}),
-					.routing_type =
-						static_cast<std::uint8_t>(random.below(5)),
+				 Ip6Ext{.kind = random.pick<std::uint8_t>(
+						{0, 43, 51, 60, 60, 60, 135, 139, 140}),
+					.routing_type = static_cast<std::uint8_t>(random.below(5)),
 					.body = Bytes(random.below(30))};
 		}
 		return packet;
@@ -203,8 +206,8 @@ private:
 			       payload;
 		case 2:
 			return packet /
-			       Icmp6{.type = random.pick<std::uint8_t>({1, 2, 3, 4, 128, 133, 134,
-									135, 136, 137, 143})} /
+			       Icmp6{.type = random.pick<std::uint8_t>(
+					     {1, 2, 3, 4, 128, 133, 134, 135, 136, 137, 143})} /
 			       payload;
 		case 3:
 			return packet / payload;
@@ -212,9 +215,10 @@ private:
 			return packet /
 			       Tcp{.sport = port,
 				   .dport = random.pick<std::uint16_t>({80, 179, 0}),
-				   .flags = random.byte(),
+				   .flags = random.one_in(2) ? kAck : random.byte(),
 				   .options = random.one_in(2)
-						      ? join({mss(1460), random.bytes(random.below(9))})
+						      ? join({mss(1460),
+							      random.bytes(random.below(9))})
 						      : Bytes{}} /
 			       payload;
 		}

@@ -135,7 +135,8 @@ TEST_F(Gtsm, FirstFragmentsAreBoundLaterOnesCannotBe)
 {
 	const Ip4 first{.src = kPeer4, .dst = kLocal4, .mf = true, .ttl = 254};
 	expect(AX_R_GTSM_TTL, Eth{} / first / Tcp{.dport = 179} / Payload(4));
-	expect(AX_R_NOT_VIP, Eth{} / Ip4{.src = kPeer4,
+	expect(AX_R_NOT_VIP, Eth{} /
+				     Ip4{.src = kPeer4,
 					 .dst = kLocal4,
 					 .offset = 3,
 					 .ttl = 254,
@@ -143,8 +144,7 @@ TEST_F(Gtsm, FirstFragmentsAreBoundLaterOnesCannotBe)
 				     Payload(20));
 	const Ip6 ip6{.src = kPeer6, .dst = kLocal6, .hop_limit = 254};
 	expect(AX_R_GTSM_TTL, Eth{} / ip6 / Ip6Frag{.mf = true} / Tcp{.dport = 179} / Payload(4));
-	expect(AX_R_NOT_VIP,
-	       Eth{} / ip6 / Ip6Frag{.offset = 3, .next_header = kTcp} / Payload(20));
+	expect(AX_R_NOT_VIP, Eth{} / ip6 / Ip6Frag{.offset = 3, .next_header = kTcp} / Payload(20));
 }
 
 TEST_F(Gtsm, TransitAndOtherPortsAreNotOurs)
@@ -215,13 +215,23 @@ TEST_F(Gtsm, Icmp6ErrorsToo)
 	expect(AX_R_NOT_VIP, error(64, 128)); // an echo request quotes nothing
 }
 
+TEST_F(Gtsm, ExtensionHeadersInTheQuoteAreNoWayRound)
+{
+	// Linux skips them (icmpv6_notify) and gives the error to the session.
+	const Packet ours =
+		Eth{} / Ip6{.src = kLocal6, .dst = kPeer6} / Ip6Ext{} / Tcp{.dport = 179};
+	expect(AX_R_GTSM_ICMP, Eth{} / Ip6{.src = "2001:db8::7", .dst = kLocal6, .hop_limit = 64} /
+				       Icmp6{.type = 2, .mtu = 1280} / ours.slice(14));
+}
+
 TEST_F(Gtsm, AFragmentedIcmpErrorIsNoWayRound)
 {
-	// The kernel reassembles it and lowers the session's path MTU.
+	// The kernel reassembles it and lowers the session's path MTU. No honest error needs
+	// fragments (RFC 1812 section 4.3.2.3, RFC 4443 section 2.4).
 	const Packet ours = Eth{} / Ip4{.src = kLocal4, .dst = kPeer4} / Tcp{.dport = 179};
 	const Ip4 ip{.src = "203.0.113.9", .dst = kLocal4, .mf = true, .ttl = 64};
-	const Packet first = Eth{} / ip / Icmp4{.type = 3, .code = 4, .seq = 600} /
-			     ours.slice(14, 32);
+	const Packet first =
+		Eth{} / ip / Icmp4{.type = 3, .code = 4, .seq = 600} / ours.slice(14, 32);
 	expect(AX_R_GTSM_ICMP, first);
 }
 

@@ -88,8 +88,7 @@ protected:
 		LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
 			    .data_out = out_.data(),
 			    .data_size_in = static_cast<std::uint32_t>(frame.size()),
-			    .data_size_out = static_cast<std::uint32_t>(out_.size()),
-			    .repeat = 1);
+			    .data_size_out = static_cast<std::uint32_t>(out_.size()), .repeat = 1);
 		if (bpf_prog_test_run_opts(program().fd(), &options) != 0)
 			return false;
 		count_sent();
@@ -143,6 +142,16 @@ protected:
 		       verdict == (expected.reason >= 48 ? XDP_DROP : XDP_PASS);
 	}
 	bool same_notes() { return noted_ == read_notes(); }
+	// Rules that were counted more often than expected since same_reason() began to count.
+	std::set<ax_reason> counted_too_often()
+	{
+		std::set<ax_reason> rules;
+		const auto now = read_notes();
+		for (const std::uint32_t rule : rule_numbers())
+			if (now[rule] > noted_[rule])
+				rules.insert(static_cast<ax_reason>(rule));
+		return rules;
+	}
 
 	// Shorter and plainer, as long as the difference stays.
 	Bytes minimised(Bytes frame)

@@ -50,7 +50,8 @@ TEST_F(Icmp, ErrorsGoToTheBackendOfTheFlowTheyQuote)
 		const std::string flow =
 			expect(AX_R_STEERED, Eth{} / Ip4{} / Tcp{.sport = port}).backend;
 		for (const std::uint8_t type : {3, 11, 12}) {
-			const Outcome error = expect(AX_R_STEERED_ICMP, error4(quoted4(port), type));
+			const Outcome error =
+				expect(AX_R_STEERED_ICMP, error4(quoted4(port), type));
 			EXPECT_EQ(error.backend, flow);
 			EXPECT_EQ(error.vip, "www");
 		}
@@ -67,7 +68,8 @@ TEST_F(Icmp, ErrorsGoToTheBackendOfTheFlowTheyQuote)
 
 TEST_F(Icmp, TheyFollowAFlowThatKeptItsBackend)
 {
-	// Half of the flows change their slot's owner; the flow table keeps them, and so must errors.
+	// Half of the flows change their slot's owner; the flow table keeps them, and so must
+	// errors.
 	std::map<std::uint16_t, std::string> held;
 	for (std::uint16_t port = 2000; port < 2040; ++port)
 		held[port] = expect(AX_R_STEERED, Eth{} / Ip4{} / Tcp{.sport = port}).backend;
@@ -76,7 +78,8 @@ TEST_F(Icmp, TheyFollowAFlowThatKeptItsBackend)
 	apply(config);
 	std::size_t astray = 0;
 	for (const auto &[port, backend] : held) {
-		EXPECT_EQ(expect(AX_R_STEERED, Eth{} / Ip4{} / Tcp{.sport = port}).backend, backend);
+		EXPECT_EQ(expect(AX_R_STEERED, Eth{} / Ip4{} / Tcp{.sport = port}).backend,
+			  backend);
 		astray += expect(AX_R_STEERED_ICMP, error4(quoted4(port))).backend != backend;
 	}
 	EXPECT_EQ(astray, 0U) << "of " << held.size() << " errors went to another backend";
@@ -93,13 +96,26 @@ TEST_F(Icmp, OptionsAndHeadersInTheQuoteAreSkipped)
 	EXPECT_EQ(expect(AX_R_STEERED_ICMP, error6(atomic.slice(14))).backend, flow6);
 }
 
-TEST_F(Icmp, AQuotedFragmentGoesWhereFragmentsGo)
+TEST_F(Icmp, AQuotedFirstFragmentNamesItsFlow)
+{
+	// The answer is fragmented, the client's packets are not: they go by their ports.
+	const Ip4 first{.mf = true};
+	std::size_t astray = 0;
+	for (std::uint16_t port = 2000; port < 2020; ++port) {
+		const Outcome flow = expect(AX_R_STEERED, Eth{} / Ip4{} / Tcp{.sport = port});
+		astray += expect(AX_R_STEERED_ICMP, error4(quoted4(port, first))).backend !=
+			  flow.backend;
+	}
+	EXPECT_EQ(astray, 0U) << "of 20 errors went to another backend";
+}
+
+TEST_F(Icmp, AQuotedLaterFragmentGoesWhereFragmentsGo)
 {
 	const Outcome fragment = expect(AX_R_STEERED_FRAGMENT,
 					Eth{} / Ip4{.offset = 5, .protocol = kTcp} / Payload(8));
-	for (const Ip4 &ip : {Ip4{.offset = 5, .protocol = kTcp}, Ip4{.mf = true}})
-		EXPECT_EQ(expect(AX_R_STEERED_ICMP, error4(quoted4(3000, ip))).backend,
-			  fragment.backend);
+	const Ip4 later{.offset = 5, .protocol = kTcp};
+	EXPECT_EQ(expect(AX_R_STEERED_ICMP, error4(quoted4(3000, later))).backend,
+		  fragment.backend);
 }
 
 TEST_F(Icmp, EightBytesOfTheTransportAreEnoughAndLessIsNot)
@@ -114,8 +130,9 @@ TEST_F(Icmp, EightBytesOfTheTransportAreEnoughAndLessIsNot)
 
 TEST_F(Icmp, TheQuoteEndsWithTheDatagramNotThePadding)
 {
-	// The ports would be read from the padding.
-	expect(AX_R_VIP_ICMP, error4(quoted4(3000), 3, 20).pad(100));
+	// The ports lie behind the datagram's end.
+	const Ip4 ip{.src = "203.0.113.200", .total_length = 20 + 8 + 20};
+	expect(AX_R_VIP_ICMP, Eth{} / ip / Icmp4{.type = 3} / quoted4(3000).slice(14, 28));
 }
 
 TEST_F(Icmp, EchoAndOthersAreTheStacks)
@@ -125,8 +142,8 @@ TEST_F(Icmp, EchoAndOthersAreTheStacks)
 	for (const std::uint8_t type : {128, 129, 130, 143})
 		expect(AX_R_VIP_ICMP, Eth{} / Ip6{} / Icmp6{.type = type} / Payload(40));
 	expect(AX_R_NOT_VIP, Eth{} / Ip4{.dst = "198.51.100.81"} / Icmp4{});
-	expect(AX_R_NOT_VIP, Eth{} / Ip4{.dst = "198.51.100.81"} / Icmp4{.type = 3} /
-				     quoted4(3000).slice(14));
+	expect(AX_R_NOT_VIP,
+	       Eth{} / Ip4{.dst = "198.51.100.81"} / Icmp4{.type = 3} / quoted4(3000).slice(14));
 	EXPECT_TRUE(flows().empty());
 }
 

@@ -41,8 +41,7 @@ TEST_F(Ip4Stage, AnOptionIsFoundAtEveryPlace)
 		const Bytes options = join({Bytes(before, 1), option(131, {4})});
 		expect(AX_R_IP4_SOURCE_ROUTE, Eth{} / Ip4{.options = options} / Tcp{});
 	}
-	expect(AX_R_IP4_OPTION_LENGTH,
-	       Eth{} / Ip4{.options = join({Bytes(39, 1), {131}})} / Tcp{});
+	expect(AX_R_IP4_OPTION_LENGTH, Eth{} / Ip4{.options = join({Bytes(39, 1), {131}})} / Tcp{});
 	// Behind the end of the list nothing is an option.
 	expect(AX_R_STEERED, Eth{} / Ip4{.options = join({{0}, option(131, {4})})} / Tcp{});
 }
@@ -98,8 +97,8 @@ TEST_F(Ip4Stage, WhatRealTrafficDoesPasses)
 	expect(AX_R_STEERED, Eth{} / Ip4{} / Udp{.sport = 0, .checksum = 0});
 	expect(AX_R_NOT_VIP,
 	       Eth{} / Ip4{.src = "0.0.0.0", .dst = "255.255.255.255"} / Udp{.dport = 67});
-	expect(AX_R_NOT_VIP, Eth{} / Ip4{.src = "0.0.0.0", .dst = "224.0.0.1", .protocol = 2} /
-				     Payload(8));
+	expect(AX_R_NOT_VIP,
+	       Eth{} / Ip4{.src = "0.0.0.0", .dst = "224.0.0.1", .protocol = 2} / Payload(8));
 	const auto noted = notes();
 	for (const auto &[reason, count] : noted)
 		EXPECT_TRUE(reason == AX_R_FLOW_INSERTED) << reason_label(reason);
@@ -114,9 +113,9 @@ TEST_F(Ip4Stage, FragmentsAtTheirBounds)
 	expect(AX_R_IP4_FRAG_LENGTH, fragment(1, true, 9));
 	expect(AX_R_IP4_FRAG_LENGTH, fragment(1, true, 7));
 	expect(AX_R_IP4_FRAG_LENGTH, fragment(1, true, 0));
-	expect(AX_R_STEERED_FRAGMENT, fragment(1, false, 9)); // the last one may have any length
-	expect(AX_R_STEERED_FRAGMENT, fragment(8189, false, 3));  // ends at 65535
-	expect(AX_R_IP4_FRAG_BEYOND, fragment(8189, false, 4));	  // and at 65536
+	expect(AX_R_STEERED_FRAGMENT, fragment(1, false, 9));	 // the last one may have any length
+	expect(AX_R_STEERED_FRAGMENT, fragment(8189, false, 3)); // ends at 65535
+	expect(AX_R_IP4_FRAG_BEYOND, fragment(8189, false, 4));	 // and at 65536
 	expect(AX_R_IP4_FRAG_BEYOND, fragment(8191, false, 1000));
 }
 

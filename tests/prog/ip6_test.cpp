@@ -36,11 +36,12 @@ TEST_F(Ip6Stage, ChainsUpToTheBound)
 TEST_F(Ip6Stage, LongHeadersAreWalked)
 {
 	// The frame of a test run takes 3.4 KB: one header of 2 KB, the longest there is.
+	apply(two_families(), {}, 9000);
 	expect(AX_R_STEERED, chain(1, 2046) / Tcp{});
 	expect(AX_R_STEERED, chain(8, 342) / Tcp{});
-	expect(AX_R_IP6_EXT_TRUNCATED, (Eth{} / Ip6{.payload_length = 2047} /
-					Ip6Ext{.length = 255, .body = Bytes(2046)})
-					       .truncate(14 + 40 + 2047));
+	expect(AX_R_IP6_EXT_TRUNCATED,
+	       (Eth{} / Ip6{.payload_length = 2047} / Ip6Ext{.length = 255, .body = Bytes(2046)})
+		       .truncate(14 + 40 + 2047));
 }
 
 TEST_F(Ip6Stage, EveryKindOfExtensionHeader)
@@ -96,8 +97,7 @@ TEST_F(Ip6Stage, PayloadLengthAtBothBounds)
 TEST_F(Ip6Stage, AChainMustEndWithinThePayloadNotThePadding)
 {
 	expect(AX_R_IP6_EXT_TRUNCATED, (Eth{} / Ip6{} / Ip6Ext{.length = 1}).pad(100));
-	expect(AX_R_TCP_TRUNCATED,
-	       (Eth{} / Ip6{.next_header = kTcp} / Payload(19)).pad(200));
+	expect(AX_R_TCP_TRUNCATED, (Eth{} / Ip6{.next_header = kTcp} / Payload(19)).pad(200));
 }
 
 TEST_F(Ip6Stage, HopByHopStandsFirstOrNowhere)
@@ -119,7 +119,10 @@ TEST_F(Ip6Stage, FragmentsAtTheirBounds)
 	expect(AX_R_STEERED_FRAGMENT, fragment(2, false, 1));
 	expect(AX_R_STEERED_FRAGMENT, fragment(8191, false, 7));
 	expect(AX_R_IP6_FRAG_BEYOND, fragment(8191, false, 8));
-	expect(AX_R_IP6_FRAG_NO_UPPER, fragment(0, true, 0).pad(70)); // no upper header at all
+	// The first one must hold the upper header.
+	expect(AX_R_STEERED_FRAGMENT, fragment(0, true, 8));
+	expect(AX_R_IP6_FRAG_NO_UPPER,
+	       Eth{} / Ip6{} / Ip6Frag{.mf = true, .next_header = kTcp} / Payload(16));
 }
 
 TEST_F(Ip6Stage, AtomicFragmentsAreWholePackets)
@@ -133,7 +136,8 @@ TEST_F(Ip6Stage, AtomicFragmentsAreWholePackets)
 
 TEST_F(Ip6Stage, LaterFragmentsEndTheChain)
 {
-	// What stands behind a later fragment's header is payload, even where it looks like headers.
+	// What stands behind a later fragment's header is payload, even where it looks like
+	// headers.
 	expect(AX_R_STEERED_FRAGMENT,
 	       Eth{} / Ip6{} / Ip6Frag{.offset = 5, .next_header = kUdp} / Payload(3));
 	expect(AX_R_VIP_NO_SERVICE, Eth{} / Ip6{} /

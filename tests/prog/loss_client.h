@@ -72,10 +72,7 @@ protected:
 				  .ip_id = ++id_},
 				 kAck);
 		}
-		void fin()
-		{
-			transmit({.seq = next_++, .ts = ts(), .ip_id = ++id_}, kFin | kAck);
-		}
+		void fin() { transmit({.seq = next_++, .ts = ts(), .ip_id = ++id_}, kFin | kAck); }
 		void reset(std::uint32_t ahead)
 		{
 			transmit({.seq = next_ + ahead, .ts = ts(), .ip_id = ++id_}, kRst);
@@ -105,10 +102,10 @@ protected:
 						    timestamps(segment.ts, 1)});
 			const Payload data(segment.length);
 			const Outcome outcome =
-				options_.v6 ? test_.send(Eth{} / Ip6{} / tcp / data)
-					    : test_.send(Eth{} / Ip4{.id = segment.ip_id,
-								     .df = true} /
-							 tcp / data);
+				options_.v6
+					? test_.send(Eth{} / Ip6{} / tcp / data)
+					: test_.send(Eth{} / Ip4{.id = segment.ip_id, .df = true} /
+						     tcp / data);
 			EXPECT_EQ(outcome.verdict, static_cast<std::uint32_t>(XDP_TX)) << outcome;
 		}
 

@@ -168,25 +168,23 @@ TEST_F(Steer, FragmentsOfOneDatagramMeet)
 {
 	for (unsigned n = 0; n < 40; ++n) {
 		const std::string from = client4(n * 3);
-		const Outcome first =
-			expect(AX_R_STEERED_FRAGMENT, Eth{} / Ip4{.src = from, .mf = true} /
-							      Udp{.sport = static_cast<std::uint16_t>(
-									  n + 1)} /
-							      Payload(24));
-		const Outcome later = expect(AX_R_STEERED_FRAGMENT,
-					     Eth{} / Ip4{.src = from, .offset = 4, .protocol = kUdp} /
-						     Payload(24));
+		const Outcome first = expect(
+			AX_R_STEERED_FRAGMENT,
+			Eth{} / Ip4{.src = from, .mf = true} /
+				Udp{.sport = static_cast<std::uint16_t>(n + 1)} / Payload(24));
+		const Outcome later = expect(
+			AX_R_STEERED_FRAGMENT,
+			Eth{} / Ip4{.src = from, .offset = 4, .protocol = kUdp} / Payload(24));
 		EXPECT_EQ(first.backend, later.backend);
 		EXPECT_EQ(first.slot, slot_of(from, "198.51.100.80", 0, kUdp, 0));
 		const std::string from6 = "2001:db8:f::" + std::to_string(n);
-		const Outcome first6 = expect(AX_R_STEERED_FRAGMENT,
-					      Eth{} / Ip6{.src = from6} / Ip6Frag{.mf = true} /
-						      Tcp{} / Payload(12));
+		const Outcome first6 = expect(AX_R_STEERED_FRAGMENT, Eth{} / Ip6{.src = from6} /
+									     Ip6Frag{.mf = true} /
+									     Tcp{} / Payload(12));
 		const Outcome later6 =
-			expect(AX_R_STEERED_FRAGMENT, Eth{} / Ip6{.src = from6} /
-							      Ip6Frag{.offset = 4,
-								      .next_header = kTcp} /
-							      Payload(24));
+			expect(AX_R_STEERED_FRAGMENT,
+			       Eth{} / Ip6{.src = from6} /
+				       Ip6Frag{.offset = 4, .next_header = kTcp} / Payload(24));
 		EXPECT_EQ(first6.backend, later6.backend);
 		EXPECT_EQ(first6.vip, "www6");
 	}
@@ -201,9 +199,9 @@ TEST_F(Steer, FragmentsToAVipOfAnyProtocol)
 	for (const std::uint8_t proto : {kTcp, kUdp, std::uint8_t{132}, std::uint8_t{47}, kIcmp}) {
 		const Outcome whole =
 			send(Eth{} / Ip4{.protocol = proto} / Payload(40)); // as far as it is right
-		const Outcome later = expect(
-			AX_R_STEERED_FRAGMENT,
-			Eth{} / Ip4{.offset = 4, .protocol = proto} / Payload(24));
+		const Outcome later =
+			expect(AX_R_STEERED_FRAGMENT,
+			       Eth{} / Ip4{.offset = 4, .protocol = proto} / Payload(24));
 		EXPECT_EQ(later.vip, "all") << int{proto} << whole;
 	}
 }
@@ -282,9 +280,9 @@ TEST_F(Steer, RulesOfSteeredPacketsCanBeCounted)
 	notes();
 	expect(AX_R_STEERED, Eth{} / Ip4{.ttl = 0, .checksum = 1} / Tcp{.flags = kSyn});
 	expect(AX_R_STEERED, Eth{} / Ip6{.hop_limit = 0} / Tcp{.flags = kSyn});
-	EXPECT_EQ(notes(), (std::map<ax_reason, std::uint64_t>{{AX_R_IP4_CHECKSUM, 1},
-							       {AX_R_IP4_TTL_ZERO, 1},
-							       {AX_R_IP6_HOP_ZERO, 1}}));
+	EXPECT_EQ(notes(),
+		  (std::map<ax_reason, std::uint64_t>{
+			  {AX_R_IP4_CHECKSUM, 1}, {AX_R_IP4_TTL_ZERO, 1}, {AX_R_IP6_HOP_ZERO, 1}}));
 }
 
 TEST_F(Steer, HealthMovesNobodyElse)

@@ -140,6 +140,21 @@ void receive_on_cpu(const LinkEnd &end, unsigned cpu)
 		   mask.str());
 }
 
+void shape(const LinkEnd &end, unsigned mbit)
+{
+	const std::string rate = std::to_string(mbit) + "mbit";
+	const Argv add{"tc", "qdisc", "replace", "dev", end.name, "root"};
+	Output output;
+	for (Argv how : {Argv{"tbf", "rate", rate, "burst", "8k", "limit", "1m"},
+			 Argv{"netem", "rate", rate, "limit", "700"}}) {
+		how.insert(how.begin(), add.begin(), add.end());
+		output = run(end.netns, how);
+		if (output.status == 0)
+			return;
+	}
+	throw LabError("tc on " + end.netns.name() + " " + end.name + ": " + output.err);
+}
+
 void add_dummy(const Netns &netns, const std::string &name)
 {
 	const Output dummy = run(netns, {"ip", "link", "add", name, "type", "dummy"});

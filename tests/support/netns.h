@@ -62,6 +62,10 @@ void disable_offloads(const LinkEnd &end);
 // it. Per-CPU flow tables see a flow on one CPU only if all its packets take the same one.
 void receive_on_cpu(const LinkEnd &end, unsigned cpu);
 
+// A line of that many Mbit/s instead of an endless one: packets queue where they leave `end`, and a
+// loaded line's round trips take milliseconds.
+void shape(const LinkEnd &end, unsigned mbit);
+
 // An interface that carries addresses and no traffic: dummy, or a bridge without ports where the
 // kernel has no dummy.
 void add_dummy(const Netns &netns, const std::string &name);

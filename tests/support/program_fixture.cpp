@@ -42,8 +42,8 @@ void zero(Map &map)
 {
 	const std::vector<std::byte> nothing(std::size_t{(map.value_size() + 7U) & ~7U} *
 					     map.max_entries());
-	must(map.write(0, std::span(nothing).first(std::size_t{map.value_size()} *
-						   map.max_entries())));
+	must(map.write(
+		0, std::span(nothing).first(std::size_t{map.value_size()} * map.max_entries())));
 }
 
 std::uint32_t verdict_of(ax_reason reason, const ReasonInfo &info)

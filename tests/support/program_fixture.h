@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// The real program under BPF_PROG_TEST_RUN, in a private replay instance: its own maps, a clock that
-// the test sets, and a trace of what each packet came to. No interface, no pins.
+// The real program under BPF_PROG_TEST_RUN, in a private replay instance: its own maps, a clock
+// that the test sets, and a trace of what each packet came to. No interface, no pins.
 #pragma once
 
 #include <sched.h>
@@ -27,9 +27,9 @@ namespace anycast::test {
 struct Outcome {
 	std::uint32_t verdict = 0; // XDP_*
 	ax_reason reason = AX_CONTINUE;
-	std::string vip, backend;	    // name and address; "" if nobody asked
-	std::optional<std::uint32_t> slot;  // Maglev slot; none if the flow table answered
-	Packet frame;			    // as it left the program
+	std::string vip, backend;	   // name and address; "" if nobody asked
+	std::optional<std::uint32_t> slot; // Maglev slot; none if the flow table answered
+	Packet frame;			   // as it left the program
 };
 std::ostream &operator<<(std::ostream &out, const Outcome &outcome);
 
@@ -47,7 +47,7 @@ Config guard_only();
 // Every rule of the guard set to `action`.
 std::map<std::string, ax_action> every_rule(ax_action action);
 
-bool in_vm();		// AX_VM=1: a guest of tests/vm, ten times slower
+bool in_vm(); // AX_VM=1: a guest of tests/vm, ten times slower
 std::uint64_t setting(const char *name, std::uint64_t otherwise); // a number of the environment
 
 inline constexpr std::uint8_t kTcp = 6, kUdp = 17, kIcmp = 1, kIcmp6 = 58, kIpIp = 4, kIp6InIp = 41;

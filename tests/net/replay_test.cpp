@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// `anycast-xdp replay`: its JSON lines, and that others can read what it writes.
+#include <fstream>
+#include <sstream>
+
+#include <gmock/gmock.h>
+
+#include "net/pcap.h"
+#include "support/cli.h"
+#include "support/in_lab.h"
+#include "support/packet.h"
+
+namespace anycast::test {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr const char *kIn = "/run/lab/in.pcap", *kOut = "/run/lab/out.pcap";
+
+constexpr const char *kConfig = R"([node]
+name = "edge"
+hash_seed = "6a09e667f3bcc908bb67ae8584caa73b"
+interfaces = ["eth0"]
+roles = ["edge"]
+
+[gtsm]
+local = ["10.1.0.2"]
+[[gtsm.peers]]
+address = "10.1.0.1"
+
+[[pools]]
+name = "web"
+[[pools.backends]]
+address = "10.1.0.11"
+
+[[pools]]
+name = "web6"
+[[pools.backends]]
+address = "2001:db8:1::11"
+
+[[vips]]
+name = "www"
+address = "198.51.100.80"
+port = 80
+pool = "web"
+forward = "ipip"
+
+[[vips]]
+name = "www6"
+address = "2001:db8::80"
+port = 80
+pool = "web6"
+forward = "ipip"
+
+[[vips]]
+name = "far"
+address = "198.51.100.81"
+port = 80
+pool = "web6"
+forward = "ipip"
+)";
+
+struct Expected {
+	Packet frame;
+	const char *verdict, *reason, *vip, *backend;
+	int grows; // bytes; a dropped packet has no length
+};
+
+std::vector<Expected> cases()
+{
+	const Tcp syn{.dport = 80, .flags = kSyn, .options = mss(1460)};
+	const Tcp bgp{.sport = 40179, .dport = 179, .flags = kSyn};
+	const char *four = "10.1.0.11", *six = "2001:db8:1::11";
+	return {
+		{Eth{} / Ip4{} / syn, "tx", "steered", "www", four, 20},
+		{Eth{} / Vlan{100} / Ip4{} / syn, "tx", "steered", "www", four, 16},
+		{Eth{} / Ip4{} / Tcp{.dport = 80} / Payload(1000), "tx", "steered", "www", four,
+		 20},
+		{Eth{} / Ip6{} / syn, "tx", "steered", "www6", six, 40},
+		{Eth{} / Ip4{.dst = "198.51.100.81"} / syn, "tx", "steered", "far", six, 40},
+		{Eth{} / Ip4{.dst = "192.0.2.9"} / syn, "pass", "not_vip", "", "", 0},
+		{Eth{} / Ip4{} / Tcp{.dport = 81, .flags = kSyn}, "pass", "vip_no_service", "", "",
+		 0},
+		{Eth{} / Arp{}, "pass", "not_ip", "", "", 0},
+		{Eth{} / Ip4{.src = "198.51.100.80"} / syn, "drop", "ip4_land", "", "", 0},
+		{Eth{} / Ip4{} / Tcp{.dport = 80, .flags = 0}, "drop", "tcp_no_flags", "", "", 0},
+		{Eth{} / Ip4{.src = "10.1.0.1", .dst = "10.1.0.2", .ttl = 254} / bgp, "drop",
+		 "gtsm_ttl", "", "", 0},
+		{Eth{} / Ip4{.src = "10.1.0.1", .dst = "10.1.0.2", .ttl = 255} / bgp, "pass",
+		 "gtsm_accepted", "", "", 0},
+	};
+}
+
+void write_capture()
+{
+	auto writer = CaptureWriter::create(kIn);
+	if (!writer)
+		throw LabError(writer.error().message());
+	std::uint64_t time_ns = 1'760'000'000'000'000'000;
+	for (const Expected &expected : cases())
+		if (!writer->write(expected.frame, time_ns += 1'000'000))
+			throw LabError("write the capture");
+	if (!writer->close())
+		throw LabError("close the capture");
+}
+
+std::vector<json> replayed(const Cli &cli, const Netns &netns)
+{
+	std::ofstream("/run/lab/replay.toml") << kConfig;
+	write_capture();
+	const Output output = cli.expect(netns, {"replay", "--config", "/run/lab/replay.toml",
+						 "--pcap", kIn, "--out", kOut, "--json"});
+	std::vector<json> lines;
+	std::istringstream stream(output.out);
+	for (std::string line; std::getline(stream, line);)
+		lines.push_back(json::parse(line));
+	return lines;
+}
+
+json or_null(const char *text)
+{
+	return *text ? json(text) : json();
+}
+
+} // namespace
+
+TEST(Replay, SaysVerdictAndReasonOfEachPacket)
+{
+	in_lab([] {
+		const Netns netns("replay");
+		const Cli cli;
+		const auto lines = replayed(cli, netns);
+		const auto expected = cases();
+		ASSERT_EQ(lines.size(), expected.size() + 1);
+
+		std::map<std::string, int> verdicts, reasons;
+		for (std::size_t i = 0; i < expected.size(); i++) {
+			const Expected &wanted = expected[i];
+			const auto size = wanted.frame.size();
+			const bool drops = wanted.verdict == std::string("drop");
+			EXPECT_EQ(lines[i],
+				  (json{{"packet", i + 1},
+					{"verdict", wanted.verdict},
+					{"reason", wanted.reason},
+					{"vip", or_null(wanted.vip)},
+					{"backend", or_null(wanted.backend)},
+					{"length_in", size},
+					{"length_out",
+					 drops ? 0 : static_cast<int>(size) + wanted.grows}}))
+				<< wanted.frame;
+			verdicts[wanted.verdict]++;
+			reasons[wanted.reason]++;
+		}
+		EXPECT_EQ(lines.back().at("summary"), (json{{"packets", expected.size()},
+							    {"verdicts", verdicts},
+							    {"reasons", reasons}}));
+	});
+}
+
+TEST(Replay, WritesWhatTsharkReads)
+{
+	in_lab([] {
+		const Netns netns("replay");
+		if (run(netns, {"tshark", "--version"}).status != 0)
+			GTEST_SKIP() << "tshark is not installed";
+		replayed(Cli(), netns);
+		const Output output =
+			run(netns, {"tshark", "-r", kOut, "-V", "-o", "ip.check_checksum:TRUE",
+				    "-o", "tcp.check_checksum:TRUE"});
+		EXPECT_EQ(output.status, 0) << output.err;
+		for (const char *complaint : {"Malformed", "[Expert Info (Error", "Status: Bad"})
+			EXPECT_THAT(output.out, testing::Not(testing::HasSubstr(complaint)));
+		// Outer and inner header of what was steered: three 4in4, one 6in6, one 4in6.
+		std::istringstream fields(run(netns, {"tshark", "-r", kOut, "-T", "fields", "-e",
+						      "ip.dst", "-e", "ipv6.dst"})
+						  .out);
+		std::map<std::string, int> headers;
+		for (std::string line; std::getline(fields, line);)
+			headers[line]++;
+		EXPECT_EQ(headers["10.1.0.11,198.51.100.80\t"], 3);
+		EXPECT_EQ(headers["\t2001:db8:1::11,2001:db8::80"], 1);
+		EXPECT_EQ(headers["198.51.100.81\t2001:db8:1::11"], 1);
+	});
+}
+
+} // namespace anycast::test
