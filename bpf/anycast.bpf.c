@@ -30,18 +30,10 @@ static __always_inline int ax_wants_icmp(struct xdp_md *ctx, const struct ax_pac
 {
 	int type;
 
-	if (likely(!ax_is_icmp(pkt)) || pkt->fragment)
+	if (likely(!ax_is_icmp(pkt)) || pkt->fragment == AX_FRAGMENT_LATER)
 		return 0;
 	type = ax_icmp_type(ctx, pkt);
 	return type >= 0 && ax_is_icmp_error(pkt, type);
-}
-
-/* What is not a reason yet needs another stage, which works on the saved packet. */
-static __always_inline int ax_hand_on(const struct ax_packet *pkt, int result)
-{
-	if (unlikely(result > AX_OPAQUE) && ax_save(pkt))
-		return AX_R_INTERNAL;
-	return ax_outcome(pkt, result);
 }
 
 static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
@@ -66,14 +58,6 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 	return ax_role & AX_ROLE_EDGE ? ax_steer(ctx, pkt) : AX_R_NOT_VIP;
 }
 
-/* What the kernel will find out itself is counted only. */
-static __always_inline int ax_check_passed(const struct ax_packet *pkt, int reason)
-{
-	if (unlikely(pkt->flags & AX_PACKET_BAD_CSUM) && reason > 0 && reason < AX_FIRST_STEER)
-		AX_RULE(1, IP4_CHECKSUM_PASSED);
-	return reason;
-}
-
 __noinline int ax_fast(struct xdp_md *ctx, __u32 bytes)
 {
 	struct ax_packet pkt = {.ctl = ax_control(), .bytes = bytes};
@@ -85,7 +69,7 @@ __noinline int ax_fast(struct xdp_md *ctx, __u32 bytes)
 	pkt.settings = &pkt.ctl->half[pkt.half];
 	if (!(pkt.settings->flags & AX_SETTINGS_VALID))
 		return AX_R_UNCONFIGURED;
-	return ax_hand_on(&pkt, ax_check_passed(&pkt, ax_process(ctx, &pkt)));
+	return ax_hand_on(&pkt, ax_process(ctx, &pkt));
 }
 
 /* A tunnel packet from an edge: the inner packet is guarded like any other and never steered. */
@@ -112,27 +96,46 @@ __noinline int ax_tunnel_stage(struct xdp_md *ctx)
 	return ax_hand_on(pkt, result);
 }
 
-__noinline int ax_icmp_stage(struct xdp_md *ctx)
+static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 {
-	struct ax_packet loaded = {}, *pkt = &loaded;
 	struct ax_quote quote = {};
-	int reason, quoted;
+	struct ax_vip_key own = {};
+	struct ax_addr source;
+	int reason = AX_CONTINUE;
+	int quoted = !pkt->fragment &&
+		     !ax_read_quote(ctx, pkt->l4_offset, pkt->l4_bytes, pkt->family, &quote);
 
-	if (ax_load(pkt))
-		return AX_R_INTERNAL;
-	quoted = !ax_read_quote(ctx, pkt->l4_offset, pkt->family, &quote);
-	if (quoted && (pkt->settings->flags & AX_SETTINGS_GTSM)) {
-		reason = ax_gtsm_icmp(pkt, &quote);
+	if (pkt->settings->flags & AX_SETTINGS_GTSM) {
+		if (quoted)
+			reason = ax_gtsm_icmp(pkt, &quote);
+		else if (pkt->fragment)
+			reason = ax_gtsm_icmp_fragment(ctx, pkt);
 		if (reason)
 			return reason;
 	}
 	if (pkt->flags & AX_PACKET_INNER)
 		return AX_R_DECAPSULATED;
-	if (!(ax_role & AX_ROLE_EDGE) || !ax_maybe_vip(ctx, pkt))
-		return ax_check_passed(pkt, AX_R_NOT_VIP);
-	if (!quoted)
-		return ax_check_passed(pkt, AX_R_VIP_ICMP);
-	return ax_outcome(pkt, ax_steer_icmp(ctx, pkt, &quote));
+	if (!(ax_role & AX_ROLE_EDGE))
+		return AX_R_NOT_VIP;
+	if (pkt->fragment)
+		return AX_NEXT_NEW;
+	if (ax_addresses(ctx, pkt, &source, &own.addr))
+		return AX_R_INTERNAL;
+	/* An error goes to the sender of what it quotes. */
+	if (quoted && own.addr.pair[0] == quote.saddr.pair[0] &&
+	    own.addr.pair[1] == quote.saddr.pair[1])
+		reason = ax_steer_icmp(ctx, pkt, &quote);
+	return reason ? reason : ax_unserved(pkt, &own);
+}
+
+__noinline int ax_icmp_stage(struct xdp_md *ctx)
+{
+	struct ax_packet pkt = {};
+
+	if (ax_load(&pkt))
+		return AX_R_INTERNAL;
+	/* AX_NEXT_NEW finds the packet saved as it was */
+	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_icmp(ctx, &pkt)));
 }
 
 SEC("xdp")
@@ -152,9 +155,9 @@ int anycast(struct xdp_md *ctx)
 			outcome = ax_tunnel_stage(ctx);
 		if (outcome == AX_NEXT_GTSM)
 			outcome = ax_gtsm_stage(ctx);
-		else if (outcome == AX_NEXT_ICMP)
+		if (outcome == AX_NEXT_ICMP)
 			outcome = ax_icmp_stage(ctx);
-		else if (outcome == AX_NEXT_NEW)
+		if (outcome == AX_NEXT_NEW)
 			outcome = ax_new_stage(ctx);
 	}
 	if (unlikely(outcome & AX_OUTCOME_ANOMALY))

@@ -5,9 +5,6 @@
 
 #include "packet.h"
 
-#define AX_FIRST_STEER 32
-#define AX_FIRST_DROP 48
-
 /* The classes are ranges of numbers, so that the action is a comparison. */
 #define AX_CHECK_RANGE(id, number, cls, action, label, source, help)                               \
 	_Static_assert((AX_CLASS_##cls == AX_CLASS_PASS) == ((number) < AX_FIRST_STEER), label);   \

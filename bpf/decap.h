@@ -31,31 +31,38 @@ static __always_inline int ax_accept_tunnel(struct xdp_md *ctx, struct ax_packet
 	return AX_NEXT_TUNNEL;
 }
 
-/* RFC 6040 section 4.2: what congestion the tunnel met is told to the inner packet. */
+/* RFC 6040 section 4.2, figure 4: the codepoint that leaves the tunnel; -1 where the packet must be
+ * dropped. 0 is not-ECT, 1 ECT(1), 2 ECT(0), 3 CE. */
+static __always_inline int ax_merged_ecn(__u8 inner, __u8 outer)
+{
+	if (outer == 3)
+		return inner ? 3 : -1;
+	return outer == 1 && inner == 2 ? 1 : inner;
+}
+
 static __always_inline int ax_merge_ecn4(struct iphdr *ip, __u8 outer)
 {
-	__u32 sum;
+	int merged = ax_merged_ecn(ip->tos & 3, outer & 3);
+	__u8 tos = (ip->tos & ~3) | merged;
 
-	if ((outer & 3) != 3 || (ip->tos & 3) == 3)
-		return AX_CONTINUE;
-	if (!(ip->tos & 3))
+	if (merged < 0)
 		return AX_R_ECN_ILLEGAL;
-	/* RFC 1624, equation 3: HC' = ~(~HC + ~m + m') */
-	sum = (__u16)~ip->check + (__u16)~bpf_htons(ip->tos) + bpf_htons(ip->tos | 3);
-	ip->check = ~ax_fold(sum);
-	ip->tos |= 3;
+	if (tos != ip->tos) {
+		/* RFC 1624, equation 3: HC' = ~(~HC + ~m + m') */
+		ip->check = ~ax_fold((__u32)(__u16)~ip->check + (__u16)~bpf_htons(ip->tos) +
+				     bpf_htons(tos));
+		ip->tos = tos;
+	}
 	return AX_CONTINUE;
 }
 
 static __always_inline int ax_merge_ecn6(struct ipv6hdr *ip, __u8 outer)
 {
-	__u8 inner = ip->flow_lbl[0] >> 4 & 3;
+	int merged = ax_merged_ecn(ip->flow_lbl[0] >> 4 & 3, outer & 3);
 
-	if ((outer & 3) != 3 || inner == 3)
-		return AX_CONTINUE;
-	if (!inner)
+	if (merged < 0)
 		return AX_R_ECN_ILLEGAL;
-	ip->flow_lbl[0] |= 0x30;
+	ip->flow_lbl[0] = (ip->flow_lbl[0] & ~0x30) | merged << 4;
 	return AX_CONTINUE;
 }
 
@@ -91,9 +98,10 @@ static __always_inline int ax_decap(struct xdp_md *ctx, struct ax_packet *pkt)
 		to[9] = header[9];
 		to[10] = type;
 	}
-	pkt->bytes -= outer;
+	pkt->bytes = l2 + pkt->l4_bytes; /* the frame may have padding behind the tunnel's end */
 	pkt->family = pkt->proto == IPPROTO_IPIP ? 4 : 6;
 	pkt->fragment = AX_FRAGMENT_NONE;
+	pkt->noted = 0;
 	pkt->flags = AX_PACKET_INNER;
 	return AX_CONTINUE;
 }

@@ -7,6 +7,7 @@
 #define AX_BPF_FLOW_H
 
 #include "address.h"
+#include "icmp.h"
 #include "loss.h"
 #include "transport.h"
 
@@ -23,13 +24,33 @@ struct ax_flow_key {
 #define AX_LANES 0x0001000100010001ULL
 #define AX_LANE_TOPS 0x8000800080008000ULL
 
-/* Keyed by ax_ctl.table_seed: multiplication by secret odd numbers; only high bits are used. */
+/* Tag, bucket and hash of a key whose other members are set. Keyed by ax_ctl.table_seed:
+ * multiplication by secret odd numbers; only high bits are used. */
+static __always_inline void ax_hash_key(const struct ax_ctl *ctl, struct ax_flow_key *key)
+{
+	__u64 k0 = ctl->table_seed[0] | 1, k1 = ctl->table_seed[1] | 1, h;
+	__u32 mask = key->family == 4 ? ax_buckets4 - 1 : ax_buckets6 - 1;
+
+	h = (key->pair[0] ^ k1) * k0;
+	if (key->family == 6) {
+		h = (h ^ h >> 32 ^ key->pair[1]) * k1;
+		h = (h ^ h >> 32 ^ key->pair[2]) * k0;
+		h = (h ^ h >> 32 ^ key->pair[3]) * k1;
+	}
+	h ^= h >> 32;
+	h = (h + ((__u64)key->ports << 8 | key->proto)) * k1;
+	h ^= h >> 32;
+	h *= k0;
+	key->hash = h >> 32;
+	key->tag = h >> 48;
+	if (!key->tag)
+		key->tag = 1;
+	key->bucket = bpf_get_smp_processor_id() * (mask + 1) + ((__u32)(h >> 20) & mask);
+}
+
 static __always_inline int ax_make_key(struct xdp_md *ctx, const struct ax_packet *pkt,
 				       struct ax_flow_key *key)
 {
-	__u64 k0 = pkt->ctl->table_seed[0] | 1, k1 = pkt->ctl->table_seed[1] | 1, h;
-	__u32 mask;
-
 	key->ports = (__u32)pkt->sport | (__u32)pkt->dport << 16;
 	key->proto = pkt->proto;
 	key->family = pkt->family;
@@ -39,8 +60,6 @@ static __always_inline int ax_make_key(struct xdp_md *ctx, const struct ax_packe
 		if (!ip)
 			return -1;
 		key->pair[0] = (__u64)ip->saddr | (__u64)ip->daddr << 32;
-		h = (key->pair[0] ^ k1) * k0;
-		mask = ax_buckets4 - 1;
 	} else {
 		struct ipv6hdr *ip = ax_ip6(ctx, pkt);
 		__u32 *word;
@@ -52,22 +71,27 @@ static __always_inline int ax_make_key(struct xdp_md *ctx, const struct ax_packe
 		key->pair[1] = (__u64)word[2] | (__u64)word[3] << 32;
 		key->pair[2] = (__u64)word[4] | (__u64)word[5] << 32;
 		key->pair[3] = (__u64)word[6] | (__u64)word[7] << 32;
-		h = (key->pair[0] ^ k1) * k0;
-		h = (h ^ h >> 32 ^ key->pair[1]) * k1;
-		h = (h ^ h >> 32 ^ key->pair[2]) * k0;
-		h = (h ^ h >> 32 ^ key->pair[3]) * k1;
-		mask = ax_buckets6 - 1;
 	}
-	h ^= h >> 32;
-	h = (h + ((__u64)key->ports << 8 | key->proto)) * k1;
-	h ^= h >> 32;
-	h *= k0;
-	key->hash = h >> 32;
-	key->tag = h >> 48;
-	if (!key->tag)
-		key->tag = 1;
-	key->bucket = bpf_get_smp_processor_id() * (mask + 1) + ((__u32)(h >> 20) & mask);
+	ax_hash_key(pkt->ctl, key);
 	return 0;
+}
+
+/* Of the flow whose answer is quoted: the quote with its ends swapped. */
+static __always_inline void ax_make_quote_key(const struct ax_ctl *ctl,
+					      const struct ax_quote *quote, struct ax_flow_key *key)
+{
+	key->ports = (__u32)quote->dport | (__u32)quote->sport << 16;
+	key->proto = quote->proto;
+	key->family = quote->family;
+	if (quote->family == 4) {
+		key->pair[0] = (__u64)quote->daddr.word[3] | (__u64)quote->saddr.word[3] << 32;
+	} else {
+		key->pair[0] = quote->daddr.pair[0];
+		key->pair[1] = quote->daddr.pair[1];
+		key->pair[2] = quote->saddr.pair[0];
+		key->pair[3] = quote->saddr.pair[1];
+	}
+	ax_hash_key(ctl, key);
 }
 
 static __always_inline struct ax_bucket *ax_bucket_of(const struct ax_flow_key *key)
@@ -264,7 +288,8 @@ static __always_inline void ax_note_syn(struct xdp_md *ctx, const struct ax_pack
 
 	if (!syn || (void *)(tcp + 1) > ax_data_end(ctx))
 		return;
-	isn = bpf_ntohl(tcp->seq);
+	/* Data on the SYN (RFC 7413) has been sent too. */
+	isn = bpf_ntohl(tcp->seq) + pkt->l4_bytes - tcp->doff * 4;
 	if (syn->hash == key->hash && syn->isn == isn) {
 		if (syn->repeats < 255)
 			syn->repeats++;

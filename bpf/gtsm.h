@@ -70,8 +70,12 @@ static __always_inline int ax_gtsm_icmp(const struct ax_packet *pkt, const struc
 	struct ax_gtsm_peer *peer;
 	__u8 min_ttl = 255;
 
-	if (quote->proto != IPPROTO_TCP || quote->fragment == AX_FRAGMENT_LATER ||
-	    !ax_is_bgp(quote->sport, quote->dport) || !ax_is_session_address(pkt, &quote->saddr))
+	/* A chain longer than we read may end in anything: it counts as a session's. */
+	if (!(quote->proto == IPPROTO_TCP && quote->fragment != AX_FRAGMENT_LATER &&
+	      ax_is_bgp(quote->sport, quote->dport)) &&
+	    !(quote->family == 6 && ax_is_ext(quote->proto)))
+		return AX_CONTINUE;
+	if (!ax_is_session_address(pkt, &quote->saddr))
 		return AX_CONTINUE;
 	peer = ax_peer(pkt, &quote->daddr);
 	if (peer)
@@ -81,6 +85,17 @@ static __always_inline int ax_gtsm_icmp(const struct ax_packet *pkt, const struc
 			ax_count_peer(peer, 0);
 		AX_RULE(1, GTSM_ICMP);
 	}
+	return AX_CONTINUE;
+}
+
+/* The kernel reassembles what we cannot: no honest error is fragmented. */
+static __always_inline int ax_gtsm_icmp_fragment(struct xdp_md *ctx, const struct ax_packet *pkt)
+{
+	struct ax_addr source, destination;
+
+	if (pkt->ttl != 255 && !ax_addresses(ctx, pkt, &source, &destination) &&
+	    ax_is_session_address(pkt, &destination))
+		AX_RULE(1, GTSM_ICMP);
 	return AX_CONTINUE;
 }
 
@@ -102,9 +117,9 @@ __noinline int ax_gtsm_stage(struct xdp_md *ctx)
 	if (!pkt || ax_addresses(ctx, pkt, &source, &destination))
 		return AX_R_INTERNAL;
 	if (pkt->proto == IPPROTO_TCP)
-		return ax_gtsm_session(pkt, &source);
+		return ax_check_passed(pkt, ax_gtsm_session(pkt, &source));
 	AX_RULE(pkt->ttl != 255, GTSM_BFD);
-	return AX_R_GTSM_ACCEPTED;
+	return ax_check_passed(pkt, AX_R_GTSM_ACCEPTED);
 }
 
 /* Everything that is not BGP or BFD leaves after a few comparisons. */

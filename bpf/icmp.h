@@ -15,7 +15,7 @@ struct ax_quote {
 	__be16 sport, dport;
 	__u8 proto;
 	__u8 family;
-	__u8 fragment; /* enum ax_fragment: no ports if LATER */
+	__u8 fragment; /* AX_FRAGMENT_LATER: no ports */
 	__u8 pad;
 };
 
@@ -26,57 +26,76 @@ static __always_inline int ax_is_icmp_error(const struct ax_packet *pkt, __u8 ty
 	return type >= 1 && type <= 4; /* unreachable, too big, time exceeded, parameter problem */
 }
 
-/* Reads what the message at `offset` quotes; 0 on success, -1 if it is too short or no IP packet.
- */
-static __noinline int ax_read_quote(struct xdp_md *ctx, __u32 offset, __u32 family,
+#define AX_QUOTE_EXT_DEPTH 3 /* extension headers looked behind in a quoted packet */
+
+static __always_inline int ax_quote4(struct xdp_md *ctx, __u32 offset, struct ax_quote *quote,
+				     __u32 *ports)
+{
+	struct iphdr *ip = ax_at(ctx, offset);
+	__u32 field;
+
+	if ((void *)(ip + 1) > ax_data_end(ctx) || ip->version != 4 || ip->ihl < 5)
+		return -1;
+	*ports = offset + ip->ihl * 4;
+	quote->proto = ip->protocol;
+	ax_map4(&quote->saddr, ip->saddr);
+	ax_map4(&quote->daddr, ip->daddr);
+	field = bpf_ntohs(ip->frag_off);
+	if (field & AX_IP4_OFFSET)
+		quote->fragment = AX_FRAGMENT_LATER;
+	return 0;
+}
+
+static __always_inline int ax_quote6(struct xdp_md *ctx, __u32 offset, struct ax_quote *quote,
+				     __u32 *ports)
+{
+	struct ipv6hdr *ip = ax_at(ctx, offset);
+
+	if ((void *)(ip + 1) > ax_data_end(ctx) || ip->version != 6)
+		return -1;
+	offset += sizeof(*ip);
+	quote->proto = ip->nexthdr;
+	ax_copy6(&quote->saddr, &ip->saddr);
+	ax_copy6(&quote->daddr, &ip->daddr);
+	for (int i = 0; i < AX_QUOTE_EXT_DEPTH && ax_is_ext(quote->proto); i++) {
+		struct ax_ip6_ext *ext = ax_at(ctx, offset);
+
+		if ((void *)(ext + 1) > ax_data_end(ctx))
+			break;
+		if (quote->proto == IPPROTO_FRAGMENT) {
+			if (ext->type << 8 & 0xff00 || ext->left & 0xf8) {
+				quote->fragment = AX_FRAGMENT_LATER;
+				i = AX_QUOTE_EXT_DEPTH;
+			}
+			offset += sizeof(struct ax_ip6_frag);
+		} else if (quote->proto == IPPROTO_AH) {
+			offset += (ext->length + 2) * 4;
+		} else {
+			offset += (ext->length + 1) * 8;
+		}
+		quote->proto = ext->next;
+	}
+	*ports = offset;
+	return 0;
+}
+
+/* Reads what the message at `offset` quotes, of which l4_bytes are there; 0 on success, -1 if it is
+ * too short or no IP packet. quote->proto is an extension header if there are more than we read. */
+static __noinline int ax_read_quote(struct xdp_md *ctx, __u32 offset, __u32 l4_bytes, __u32 family,
 				    struct ax_quote *quote)
 {
-	void *end = ax_data_end(ctx);
-	void *inner = ax_at(ctx, offset) + 8;
-	__u32 header;
+	__u32 at, end = offset + l4_bytes;
 	__be16 *ports;
 
 	quote->family = family;
-	if (family == 4) {
-		struct iphdr *ip = inner;
-		__u32 field;
-
-		if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
-			return -1;
-		header = ip->ihl * 4;
-		quote->proto = ip->protocol;
-		ax_map4(&quote->saddr, ip->saddr);
-		ax_map4(&quote->daddr, ip->daddr);
-		field = bpf_ntohs(ip->frag_off);
-		if (field & AX_IP4_OFFSET)
-			quote->fragment = AX_FRAGMENT_LATER;
-		else if (field & AX_IP4_MF)
-			quote->fragment = AX_FRAGMENT_FIRST;
-	} else {
-		struct ipv6hdr *ip = inner;
-
-		if ((void *)(ip + 1) > end || ip->version != 6)
-			return -1;
-		header = sizeof(*ip);
-		quote->proto = ip->nexthdr;
-		ax_copy6(&quote->saddr, &ip->saddr);
-		ax_copy6(&quote->daddr, &ip->daddr);
-		if (quote->proto == IPPROTO_FRAGMENT) {
-			struct ax_ip6_frag *frag = (void *)(ip + 1);
-
-			if ((void *)(frag + 1) > end)
-				return -1;
-			header += sizeof(*frag);
-			quote->proto = frag->next;
-			quote->fragment = bpf_ntohs(frag->offset) & 0xfff8 ? AX_FRAGMENT_LATER
-									   : AX_FRAGMENT_FIRST;
-		}
-	}
+	offset += 8;
+	if (family == 4 ? ax_quote4(ctx, offset, quote, &at) : ax_quote6(ctx, offset, quote, &at))
+		return -1;
 	if (quote->fragment == AX_FRAGMENT_LATER ||
 	    (quote->proto != IPPROTO_TCP && quote->proto != IPPROTO_UDP))
-		return 0;
-	ports = inner + (header & 63);
-	if ((void *)(ports + 2) > end)
+		return at > end ? -1 : 0;
+	ports = ax_at(ctx, at);
+	if (at + 4 > end || (void *)(ports + 2) > ax_data_end(ctx))
 		return -1;
 	quote->sport = ports[0];
 	quote->dport = ports[1];

@@ -60,6 +60,11 @@ static __always_inline int ax_option_rule(__u8 type)
 	return AX_CONTINUE;
 }
 
+_Static_assert((AX_R_IP4_SOURCE_ROUTE & 7) != (AX_R_IP4_RECORD_ROUTE & 7) &&
+		       (AX_R_IP4_SOURCE_ROUTE & 7) != (AX_R_IP4_TIMESTAMP & 7) &&
+		       (AX_R_IP4_RECORD_ROUTE & 7) != (AX_R_IP4_TIMESTAMP & 7),
+	       "each has a bit of its own in ax_packet.noted");
+
 /* RFC 791 section 3.1. Works on the saved packet; sets its flags. */
 __noinline int ax_ip4_options(struct xdp_md *ctx)
 {
@@ -104,8 +109,11 @@ __noinline int ax_ip4_options(struct xdp_md *ctx)
 			return AX_CONTINUE;
 		}
 		rule = ax_option_rule(*option);
-		if (rule && ax_broken(pkt->half, rule, pkt->bytes))
-			return rule;
+		if (rule && !(AX_UNSEEN(pkt->noted) & (1 << (rule & 7)))) {
+			pkt->noted |= (1 << (rule & 7));
+			if (ax_broken(pkt->half, rule, pkt->bytes))
+				return rule;
+		}
 		AX_UNSEEN(pkt->cursor) = at + option[1];
 	}
 	return AX_CONTINUE;

@@ -45,9 +45,9 @@ static __always_inline int ax_check_ip6_fragment(struct ax_packet *pkt,
 	if (!more && !offset) /* RFC 6946: an atomic fragment is no fragment */
 		return AX_CONTINUE;
 	pkt->fragment = offset ? AX_FRAGMENT_LATER : AX_FRAGMENT_FIRST;
-	AX_RULE(more && (payload % 8 || payload == 0), IP6_FRAG_LENGTH);
-	AX_RULE(offset + payload > 65535, IP6_FRAG_BEYOND);
-	AX_RULE(offset == 8 && frag->next == IPPROTO_TCP, IP6_FRAG_OFFSET1);
+	AX_RULE_ONCE(more && (payload % 8 || payload == 0), IP6_FRAG_LENGTH, 8);
+	AX_RULE_ONCE(offset + payload > 65535, IP6_FRAG_BEYOND, 16);
+	AX_RULE_ONCE(offset == 8 && frag->next == IPPROTO_TCP, IP6_FRAG_OFFSET1, 32);
 	return AX_CONTINUE;
 }
 
@@ -84,15 +84,16 @@ __noinline int ax_walk_chain(struct xdp_md *ctx)
 				    IP6_FRAG_NO_UPPER);
 			AX_RULE_END(1, IP6_EXT_TRUNCATED);
 		}
-		AX_RULE(proto == IPPROTO_HOPOPTS && i, IP6_HOPOPT_LATE);
+		AX_RULE_ONCE(proto == IPPROTO_HOPOPTS && i, IP6_HOPOPT_LATE, 1);
 		/* RFC 5095 (0), RFC 9288 section 3.5.2 (1: Nimrod, 3: RPL inside its domain) */
-		AX_RULE(proto == IPPROTO_ROUTING &&
-				(ext->type == 0 || ext->type == 1 || ext->type == 3),
-			IP6_ROUTING_TYPE);
+		AX_RULE_ONCE(proto == IPPROTO_ROUTING &&
+				     (ext->type == 0 || ext->type == 1 || ext->type == 3),
+			     IP6_ROUTING_TYPE, 2);
 		if (proto == IPPROTO_FRAGMENT) {
 			int reason;
 
-			AX_RULE(AX_UNSEEN(pkt->flags) & AX_PACKET_FRAG_HEADER, IP6_FRAG_NESTED);
+			AX_RULE_ONCE(AX_UNSEEN(pkt->flags) & AX_PACKET_FRAG_HEADER, IP6_FRAG_NESTED,
+				     4);
 			pkt->flags |= AX_PACKET_FRAG_HEADER;
 			reason = ax_check_ip6_fragment(pkt, (void *)ext);
 			if (reason)

@@ -286,6 +286,7 @@ static __always_inline int ax_out_of_order(const struct ax_ctl *ctl, const struc
 	struct ax_flow *flow = ref->flow;
 	__s32 ahead = ax_after(segment->seq, flow->nxt);
 	struct ax_anomaly *a;
+	int fresh;
 
 	if (ahead < 0 && segment->end == segment->seq) /* an old pure ACK carries nothing */
 		return 0;
@@ -308,18 +309,19 @@ static __always_inline int ax_out_of_order(const struct ax_ctl *ctl, const struc
 		flow->nxt = segment->end;
 		return 0;
 	}
-	if (ahead == -1 && segment->end - segment->seq <= 1) {
-		a->keepalives++; /* RFC 9293 section 3.8.4: one octet before the next, or none */
+	if (ahead == -1 && segment->end - segment->seq == 1) {
+		a->keepalives++; /* RFC 9293 section 3.8.4; those without an octet end above */
 		return 0;
 	}
-	if (ax_fill_holes(flow, a, segment, rest))
-		flow->segments++;
-	else if (ax_after(segment->end, flow->nxt) <= 0)
-		ax_seen_before(flow, a, segment);
+	fresh = ax_fill_holes(flow, a, segment, rest);
 	if (ax_after(segment->end, flow->nxt) > 0) {
-		flow->segments++;
 		flow->nxt = segment->end;
+		fresh = 1;
 	}
+	if (fresh)
+		flow->segments++;
+	else
+		ax_seen_before(flow, a, segment);
 	return 0;
 }
 

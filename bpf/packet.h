@@ -10,6 +10,10 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* Classes are ranges of reasons (conclude.h checks it): PASS, STEER, then DROP and RULE. */
+#define AX_FIRST_STEER 32
+#define AX_FIRST_DROP 48
+
 /* A stage's result: AX_CONTINUE, a reason, or one of these. */
 enum ax_next {
 	AX_OPAQUE = AX_REASON_LIMIT, /* nothing dropped it, but what follows cannot be read: pass */
@@ -54,6 +58,7 @@ struct ax_packet {
 	__u8 fragment;	 /* enum ax_fragment */
 	__u8 flags;	 /* enum ax_packet_flags */
 	__u8 tcp_flags;	 /* byte 13 of the TCP header */
+	__u8 noted;	 /* rules that a walk has met already, see AX_RULE_ONCE */
 	__u16 ip_id;	 /* host order; 0 for IPv6 */
 	/* transport layer; 0 where there is none */
 	__be16 sport, dport;
@@ -187,6 +192,15 @@ __noinline int ax_broken(__u32 half, __u32 reason, __u32 bytes)
 			return AX_R_##id;                                                          \
 	} while (0)
 
+/* The same in a walk that may meet it more than once: counted once a packet. */
+#define AX_RULE_ONCE(cond, id, bit)                                                                \
+	do {                                                                                       \
+		if (unlikely(cond) && !(AX_UNSEEN(pkt->noted) & (bit))) {                          \
+			pkt->noted |= (bit);                                                       \
+			AX_RULE(1, id);                                                            \
+		}                                                                                  \
+	} while (0)
+
 /* The same for a rule without which nothing behind it can be read. */
 #define AX_RULE_END(cond, id)                                                                      \
 	do {                                                                                       \
@@ -235,6 +249,22 @@ static __always_inline void *ax_network(const struct xdp_md *ctx, const struct a
 static __always_inline void *ax_at(const struct xdp_md *ctx, __u32 offset)
 {
 	return ax_data(ctx) + AX_BOUNDED(offset, AX_MAX_OFFSET);
+}
+
+/* The end of a stage. What passes with a bad header checksum is counted only, since the kernel will
+ * find out itself; what is not a reason yet goes on to another stage as the saved packet. */
+static __always_inline int ax_check_passed(const struct ax_packet *pkt, int result)
+{
+	if (unlikely(pkt->flags & AX_PACKET_BAD_CSUM) && result > 0 && result < AX_FIRST_STEER)
+		AX_RULE(1, IP4_CHECKSUM_PASSED);
+	return result;
+}
+
+static __always_inline int ax_hand_on(const struct ax_packet *pkt, int result)
+{
+	if (unlikely(result > AX_OPAQUE) && ax_save(pkt))
+		return AX_R_INTERNAL;
+	return ax_outcome(pkt, ax_check_passed(pkt, result));
 }
 
 #endif

@@ -283,33 +283,6 @@ static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pk
 	}
 }
 
-/* ICMP errors go where the flow they quote goes; the quoted packet came from the VIP. Looked up as
- * what the client sends to this flow: the quote with its ends swapped. */
-static __always_inline int ax_steer_icmp(struct xdp_md *ctx, struct ax_packet *pkt,
-					 const struct ax_quote *quote)
-{
-	struct ax_packet quoted = *pkt;
-	struct ax_vip_key key = {.addr = quote->saddr};
-	struct ax_choice choice = {};
-	int reason = ax_check_steered(pkt);
-	__u32 *id;
-
-	if (reason)
-		return reason;
-	quoted.proto = quote->proto;
-	quoted.fragment = quote->fragment;
-	quoted.sport = quote->dport;
-	quoted.dport = quote->sport;
-	id = ax_service(&quoted, &key);
-	if (!id)
-		return AX_R_NOT_VIP;
-	reason = ax_choose(&quoted, *id, &quote->daddr, &quote->saddr, &choice);
-	if (reason)
-		return reason;
-	return ax_send(ctx, pkt, choice.vip_id, choice.backend_id, choice.backend, choice.forward,
-		       0, AX_R_STEERED_ICMP);
-}
-
 /* Can the flow table hold it? Fragments are steered without it, since only first ones have ports.
  */
 static __always_inline int ax_has_flow(const struct ax_packet *pkt)
@@ -323,6 +296,59 @@ static __always_inline int ax_unserved(const struct ax_packet *pkt, struct ax_vi
 	if (!ax_find_vip(pkt, key, 0, AX_VIP_ADDRESS))
 		return AX_R_NOT_VIP;
 	return ax_is_icmp(pkt) ? AX_R_VIP_ICMP : AX_R_VIP_NO_SERVICE;
+}
+
+/* What the flow table says of the flow that is quoted; AX_CONTINUE: nothing. */
+static __always_inline int ax_choose_known(const struct ax_packet *pkt,
+					   const struct ax_packet *quoted,
+					   const struct ax_quote *quote, struct ax_choice *choice)
+{
+	struct ax_flow_key key = {};
+	struct ax_flow_ref ref = {};
+	struct ax_bucket *bucket;
+
+	if (!ax_has_flow(quoted))
+		return 0;
+	ax_make_quote_key(pkt->ctl, quote, &key);
+	bucket = ax_bucket_of(&key);
+	if (!bucket)
+		return 0;
+	ax_find(pkt, &key, bucket, &ref);
+	if (!ref.flow || (ref.flow->generation != pkt->generation && !ax_revalidate(pkt, ref.flow)))
+		return 0;
+	choice->backend_id = ref.flow->backend;
+	choice->backend = ax_backend_at(pkt, choice->backend_id);
+	choice->vip_id = ref.flow->vip;
+	choice->forward = ref.flow->forward;
+	return choice->backend != 0;
+}
+
+/* ICMP errors go where the flow they quote goes; the quoted packet came from the VIP. Looked up as
+ * what the client sends to this flow: the quote with its ends swapped. AX_CONTINUE: no flow of
+ * ours. */
+static __always_inline int ax_steer_icmp(struct xdp_md *ctx, struct ax_packet *pkt,
+					 const struct ax_quote *quote)
+{
+	struct ax_packet quoted = *pkt;
+	struct ax_vip_key key = {.addr = quote->saddr};
+	struct ax_choice choice = {};
+	int reason;
+	__u32 *id;
+
+	quoted.proto = quote->proto;
+	quoted.fragment = quote->fragment;
+	quoted.sport = quote->dport;
+	quoted.dport = quote->sport;
+	id = ax_service(&quoted, &key);
+	if (!id)
+		return AX_CONTINUE;
+	reason = ax_check_steered(pkt);
+	if (!reason && !ax_choose_known(pkt, &quoted, quote, &choice))
+		reason = ax_choose(&quoted, *id, &quote->daddr, &quote->saddr, &choice);
+	if (reason)
+		return reason;
+	return ax_send(ctx, pkt, choice.vip_id, choice.backend_id, choice.backend, choice.forward,
+		       0, AX_R_STEERED_ICMP);
 }
 
 static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pkt)
@@ -365,7 +391,7 @@ __noinline int ax_new_stage(struct xdp_md *ctx)
 
 	if (ax_load(&pkt))
 		return AX_R_INTERNAL;
-	return ax_outcome(&pkt, ax_steer_new(ctx, &pkt));
+	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_steer_new(ctx, &pkt)));
 }
 
 /* Known flows go out at once; everything else that may be for a VIP is AX_NEXT_NEW. */
