@@ -122,7 +122,8 @@ test-root: all $(BUILD)/prog_test $(BUILD)/net_test ## the program under BPF_PRO
 	$(Q)tools/run-suites $(BUILD)/prog_test $(BUILD)/net_test
 
 .PHONY: test-vm
-test-vm: all $(BUILD)/prog_test ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
+test-vm: deps ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/prog_test
 	$(Q)tests/vm/run --kernels "$(or $(KERNELS),ci)" -- $(BUILD)/prog_test $(SUITES)
 
 $(BUILD)/reasons_doc: $(BUILD)/tools/reasons_doc.o $(BUILD)/libanycast.a

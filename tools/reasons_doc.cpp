@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Writes docs/reasons.md and docs/malformed.md from the reason table: `reasons_doc reasons|malformed`.
+// Writes docs/reasons.md and docs/malformed.md from the reason table: `reasons_doc
+// reasons|malformed`.
 #include <cstdio>
 #include <string_view>
 
@@ -37,8 +38,10 @@ void print(std::string_view text)
 
 void reasons_table()
 {
-	print("# Reasons\n\nGenerated from `include/anycast_xdp/reasons.h` by `make docs`; do not edit.\n\n"
-	      "Every packet is counted under exactly one reason of class pass, steer, drop or rule. A "
+	print("# Reasons\n\nGenerated from `include/anycast_xdp/reasons.h` by `make docs`; do not "
+	      "edit.\n\n"
+	      "Every packet is counted under exactly one reason of class pass, steer, drop or "
+	      "rule. A "
 	      "rule that only counts, and notes, are counted besides.\n\n"
 	      "| number | reason | class | source | meaning |\n|---|---|---|---|---|\n");
 	for (const ReasonInfo &reason : reasons()) {
@@ -52,10 +55,14 @@ void reasons_table()
 
 void malformed_table()
 {
-	print("# Malformed packets\n\nGenerated from `include/anycast_xdp/reasons.h` by `make docs`; do "
-	      "not edit.\n\nEach rule is one row. `[guard.rules]` overrides its action by name (`drop`, "
-	      "`count`, `off`); `apply` switches it while packets flow. A rule that counts leaves the "
-	      "packet alone; where it makes the rest unreadable, the packet passes as `opaque` and is "
+	print("# Malformed packets\n\nGenerated from `include/anycast_xdp/reasons.h` by `make "
+	      "docs`; do "
+	      "not edit.\n\nEach rule is one row. `[guard.rules]` overrides its action by name "
+	      "(`drop`, "
+	      "`count`, `off`); `apply` switches it while packets flow. A rule that counts leaves "
+	      "the "
+	      "packet alone; where it makes the rest unreadable, the packet passes as `opaque` and "
+	      "is "
 	      "never steered.\n\n"
 	      "| rule | default | source | what breaks it |\n|---|---|---|---|\n");
 	for (const ReasonInfo &reason : reasons()) {

@@ -34,11 +34,7 @@ Pool pool_of(const std::string &name, const std::string &prefix, std::uint32_t b
 Vip vip_of(const std::string &name, const Address &address, std::uint16_t port,
 	   std::uint8_t protocol, const std::string &pool)
 {
-	return {.name = name,
-		.address = address,
-		.port = port,
-		.protocol = protocol,
-		.pool = pool};
+	return {.name = name, .address = address, .port = port, .protocol = protocol, .pool = pool};
 }
 
 template <typename Counts> std::uint64_t packets_of(const Counts &counts, int reason)
@@ -69,8 +65,7 @@ Config node_config(const NodeOptions &options)
 	config.gtsm_peers = {{*Address::parse(kPeer), 1}};
 	config.edges = {*Address::parse(kEdge)};
 	config.tunnel_addresses = {*Address::parse(kTunnel)};
-	config.pools = {pool_of("four", "", options.backends),
-			pool_of("six", "2001:db8:2::", 3)};
+	config.pools = {pool_of("four", "", options.backends), pool_of("six", "2001:db8:2::", 3)};
 	const Address vip4 = *Address::parse(kVip4), vip6 = *Address::parse(kVip6);
 	config.vips = {vip_of("www4", vip4, 80, IPPROTO_TCP, "four"),
 		       vip_of("dns4", vip4, 53, IPPROTO_UDP, "four"),
@@ -128,7 +123,8 @@ Result<Program> load_node(const NodeOptions &options)
 
 Status forget_flows(Dataplane &dataplane)
 {
-	for (const char *name : {"ax_flow4_idx", "ax_flow6_idx", "ax_flow4", "ax_flow6", "ax_cpu"}) {
+	for (const char *name :
+	     {"ax_flow4_idx", "ax_flow6_idx", "ax_flow4", "ax_flow6", "ax_cpu"}) {
 		const Map &map = dataplane.map(name);
 		if (!map.mapped())
 			return fail(Exit::kUnsupported,

@@ -19,13 +19,13 @@ struct NodeOptions {
 };
 
 // What packets of the cases are addressed to.
-inline constexpr const char *kVip4 = "198.51.100.80";	// TCP 80, UDP 53
-inline constexpr const char *kVip6 = "2001:db8::80";	// TCP 80, UDP 53
+inline constexpr const char *kVip4 = "198.51.100.80"; // TCP 80, UDP 53
+inline constexpr const char *kVip6 = "2001:db8::80";  // TCP 80, UDP 53
 inline constexpr const char *kNoVip4 = "192.0.2.77";
 inline constexpr const char *kNoVip6 = "2001:db8:1::77";
-inline constexpr const char *kSession = "192.0.2.1";	// GTSM-protected
+inline constexpr const char *kSession = "192.0.2.1"; // GTSM-protected
 inline constexpr const char *kPeer = "192.0.2.254";
-inline constexpr const char *kEdge = "10.2.0.1";	// may encapsulate to
+inline constexpr const char *kEdge = "10.2.0.1"; // may encapsulate to
 inline constexpr const char *kTunnel = "10.1.0.1";
 
 Config node_config(const NodeOptions &options);

@@ -138,11 +138,11 @@ Result<Outcome> run_case(const Case &what, int extra_program, bool quick)
 	auto floor = Wrapped::floor(sends ? Wrapped::Floor::kTx : Wrapped::Floor::kPass, c.traffic);
 	if (!floor)
 		return tl::unexpected(floor.error());
-	contenders.push_back({kFloor, std::move(*floor),
-			      static_cast<std::uint32_t>(sends ? XDP_TX : XDP_PASS)});
+	contenders.push_back(
+		{kFloor, std::move(*floor), static_cast<std::uint32_t>(sends ? XDP_TX : XDP_PASS)});
 	if (c.proxy) {
-		auto loaded = KatranProxy::load(c.node,
-						c.flows == Flows::kForgotten ? kFloodGuard : 0);
+		auto loaded =
+			KatranProxy::load(c.node, c.flows == Flows::kForgotten ? kFloodGuard : 0);
 		if (!loaded)
 			return tl::unexpected(loaded.error());
 		proxy = std::move(*loaded);

@@ -63,8 +63,8 @@ Result<Wrapped> Wrapped::load(const Traffic &traffic, std::uint32_t attach_type,
 	bpf_program *program;
 	bpf_object__for_each_program(program, wrapped.skeleton_->obj)
 	{
-		bpf_program__set_expected_attach_type(
-			program, static_cast<bpf_attach_type>(attach_type));
+		bpf_program__set_expected_attach_type(program,
+						      static_cast<bpf_attach_type>(attach_type));
 		if (fragments)
 			bpf_program__set_flags(program, BPF_F_XDP_HAS_FRAGS);
 	}

@@ -8,13 +8,12 @@
 
 #include "rotation.h"
 
-
 /* Set before load. */
 const volatile __u32 bench_rotation = BENCH_FIXED;
-const volatile __u32 bench_l3 = 14;   /* where the network header starts: 14, 18 or 22 */
-const volatile __u32 bench_l4 = 34;   /* ports */
-const volatile __u32 bench_mask = 0;  /* flows - 1 */
-const volatile __u32 bench_vips = 0;  /* destinations - 1 */
+const volatile __u32 bench_l3 = 14;  /* where the network header starts: 14, 18 or 22 */
+const volatile __u32 bench_l4 = 34;  /* ports */
+const volatile __u32 bench_mask = 0; /* flows - 1 */
+const volatile __u32 bench_vips = 0; /* destinations - 1 */
 const volatile __u8 bench_template[BENCH_RESTORED];
 
 /* Written by user space between two runs. */
@@ -72,8 +71,7 @@ static __always_inline void rotate(void *data)
 	__u32 port = BENCH_FIRST_PORT + flow % BENCH_PORTS, host = flow / BENCH_PORTS, vip = 0;
 
 	if (bench_rotation == BENCH_SEQUENCE) {
-		*(__be32 *)(data + bench_l4 + 4) =
-			bpf_htonl((flow ^ 1) * BENCH_PAYLOAD);
+		*(__be32 *)(data + bench_l4 + 4) = bpf_htonl((flow ^ 1) * BENCH_PAYLOAD);
 		return;
 	}
 	if (bench_vips) {

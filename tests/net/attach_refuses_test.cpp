@@ -102,7 +102,10 @@ TEST(AttachRefuses, SaysThatBpffsIsNotMounted)
 {
 	in_lab([] {
 		make_veth();
-		ASSERT_EQ(::umount("/sys/fs/bpf"), 0);
+		int mounts = 0; // the lab's own, and what the machine had there before
+		while (::umount("/sys/fs/bpf") == 0)
+			++mounts;
+		ASSERT_GE(mounts, 1);
 		EXPECT_THAT(refused().hint, HasSubstr("mount -t bpf"));
 		EXPECT_EQ(hook_of("dev0").program_id, 0U);
 		EXPECT_THAT(traces(), testing::IsEmpty());

@@ -366,8 +366,9 @@ int Demo::run()
 	loss();
 	machines();
 	failover();
-	return report_.conclude(
-		std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+	if (report_.failed())
+		fmt::print("\nwhat BIRD on the router said:\n{}", lab_.router_bird->log());
+	return report_.conclude(seconds(std::chrono::steady_clock::now() - start));
 }
 
 } // namespace

@@ -31,6 +31,7 @@ public:
 			failed_.push_back(text);
 		checks_++;
 	}
+	[[nodiscard]] bool failed() const { return !failed_.empty(); }
 	int conclude(double seconds) const
 	{
 		fmt::print("\n{} checks, {} failed, {:.1f} s\n", checks_, failed_.size(), seconds);

@@ -23,7 +23,7 @@ std::string bfd_config(const std::string &interface)
 std::string router_config()
 {
 	std::ostringstream out;
-	out << "log stderr all;\n"
+	out << "log stderr all;\ndebug protocols { states, events };\n"
 	       "router id 10.1.0.1;\n"
 	       "protocol device { scan time 1; }\n"
 	       "protocol kernel { merge paths on; scan time 2; ipv4 { import none; export all; }; "
@@ -42,7 +42,7 @@ std::string router_config()
 std::string edge_config(const std::string &address)
 {
 	std::ostringstream out;
-	out << "log stderr all;\n"
+	out << "log stderr all;\ndebug protocols { states, events };\n"
 	    << "router id " << address << ";\n"
 	    << "protocol device { scan time 1; }\n"
 	       "protocol direct { ipv4; interface \"anycast0\"; }\n"

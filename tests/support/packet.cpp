@@ -123,7 +123,7 @@ std::uint32_t pseudo_sum(const Layer *ip, std::uint8_t protocol, std::size_t len
 class Encoder {
 public:
 	Encoder(const Layer *next, const Layer *ip, const Bytes &rest)
-	    : next_(next), ip_(ip), rest_(rest)
+		: next_(next), ip_(ip), rest_(rest)
 	{
 	}
 

@@ -54,17 +54,6 @@ pid_t fork_in(const Netns &netns, std::array<int, 3> streams, const std::functio
 	_exit(code);
 }
 
-int exec(const Argv &argv)
-{
-	std::vector<char *> raw;
-	for (const std::string &argument : argv)
-		raw.push_back(const_cast<char *>(argument.c_str()));
-	raw.push_back(nullptr);
-	execvp(raw[0], raw.data());
-	std::fprintf(stderr, "%s: %m\n", raw[0]);
-	return 127;
-}
-
 struct Pipe {
 	Fd read, write;
 	Pipe()
@@ -78,6 +67,17 @@ struct Pipe {
 };
 
 } // namespace
+
+int exec(const Argv &argv)
+{
+	std::vector<char *> raw;
+	for (const std::string &argument : argv)
+		raw.push_back(const_cast<char *>(argument.c_str()));
+	raw.push_back(nullptr);
+	execvp(raw[0], raw.data());
+	std::fprintf(stderr, "%s: %m\n", raw[0]);
+	return 127;
+}
 
 int slowness()
 {

@@ -49,6 +49,8 @@ private:
 	int status_ = 0;
 };
 
+int exec(const Argv &argv); // becomes that program; returns 127 if it cannot
+
 struct Output {
 	int status = -1; // 128 + signal if it was killed
 	std::string out, err;

@@ -12,13 +12,11 @@
 #include <cstdlib>
 #include <string>
 
-namespace
-{
+namespace {
 
 std::string g_object;
 
-class Guest : public ::testing::Test
-{
+class Guest : public ::testing::Test {
 protected:
 	void SetUp() override
 	{
