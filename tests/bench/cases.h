@@ -48,12 +48,14 @@ struct Case {
 std::vector<Case> all_cases();
 
 struct Outcome {
-	const Case *what;
+	std::string name, about;
+	std::optional<Requirement> required;
 	std::vector<Series> series; // floor, [proxy], ours, variants
 };
 
 inline constexpr const char *kFloor = "floor", *kProxy = "Katran proxy", *kOurs = "anycast-xdp";
 
+// extra_program: another one to be measured, whatever it does; -1 = none
 Result<Outcome> run_case(const Case &what, int extra_program, bool quick);
 
 } // namespace anycast::bench

@@ -35,10 +35,10 @@ Result<double> one_run(Contender &contender, const Rounds &rounds)
 	const auto timing = contender.wrapped.run(rounds.repeat);
 	if (!timing)
 		return tl::unexpected(timing.error());
-	if (timing->verdict != contender.verdict)
+	if (contender.verdict && timing->verdict != *contender.verdict)
 		return fail(Exit::kFailed,
 			    fmt::format("{}: verdict {} instead of {}", contender.name,
-					timing->verdict, contender.verdict),
+					timing->verdict, *contender.verdict),
 			    "what was measured is not what the case is about");
 	return timing->ns;
 }

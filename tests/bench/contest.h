@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,7 @@ namespace anycast::bench {
 struct Contender {
 	std::string name;
 	Wrapped wrapped;
-	std::uint32_t verdict;			 // what the program must return
+	std::optional<std::uint32_t> verdict;	 // what the program must return, if that is known
 	std::function<Status()> check = nullptr; // afterwards: did it do what it was meant to?
 };
 

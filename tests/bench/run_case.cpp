@@ -158,12 +158,13 @@ Result<Outcome> run_case(const Case &what, int extra_program, bool quick)
 		auto next = contender(c, "--prog-id", extra_program);
 		if (!next)
 			return tl::unexpected(next.error());
+		next->verdict.reset();
 		contenders.push_back(std::move(*next));
 	}
 	auto series = contest(contenders, c.rounds);
 	if (!series)
 		return tl::unexpected(series.error());
-	return Outcome{&what, std::move(*series)};
+	return Outcome{c.name, c.about, c.required, std::move(*series)};
 }
 
 } // namespace anycast::bench

@@ -8,8 +8,6 @@ namespace anycast::bench {
 
 namespace {
 
-constexpr double kTooWide = 0.6; // of the middle half, relative to the median
-
 double quantile(const std::vector<double> &sorted, double share)
 {
 	const double at = share * static_cast<double>(sorted.size() - 1);

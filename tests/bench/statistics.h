@@ -6,6 +6,8 @@
 
 namespace anycast::bench {
 
+inline constexpr double kTooWide = 0.6; // spread: nothing can be said
+
 struct Summary {
 	double best = 0, lower = 0, median = 0, upper = 0; // lower, upper: quartiles
 	// Bounds between which the true median lies with 95 %: order statistics, no assumption

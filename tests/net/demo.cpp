@@ -121,6 +121,8 @@ void Demo::attach()
 	for (const auto &edge : lab_.edges)
 		report_.say("{}: {}", edge->netns.name(),
 			    first_line(cli_.attach_edge(lab_, *edge)));
+	if (const std::size_t flaps = lab_.await_calm())
+		report_.say("this machine is busy: BFD closed {} sessions meanwhile", flaps);
 	const Reply reply = http_get(lab_.client, kWww, "/");
 	report_.check(reply.ok, "first request over the VIP answered by {}{}",
 		      first_line(reply.body), reply.error);

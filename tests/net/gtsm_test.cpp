@@ -92,6 +92,7 @@ TEST(Gtsm, SpoofedSynsGetNoAnswer)
 		EXPECT_GT(peering.answered_syns(20000), 0) << "BIRD's listener takes any TTL";
 
 		peering.cli.attach_edge(peering.lab, peering.edge());
+		peering.lab.await_calm();
 		const std::string before = peering.session();
 		EXPECT_EQ(peering.answered_syns(30000), 0);
 		EXPECT_EQ(peering.dropped(), static_cast<std::uint64_t>(kSyns));
@@ -105,6 +106,7 @@ TEST(Gtsm, ForgedResetIsDropped)
 	in_lab([] {
 		Peering peering;
 		peering.cli.attach_edge(peering.lab, peering.edge());
+		peering.lab.await_calm();
 		const std::string before = peering.session();
 		const Segment last = peering.last_from_router();
 		const Tcp reset{.sport = last.sport,

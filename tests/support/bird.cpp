@@ -7,6 +7,7 @@
 
 #include <fstream>
 #include <sstream>
+#include <string_view>
 #include <vector>
 
 #include "support/isolation.h"
@@ -56,6 +57,16 @@ std::string Bird::log() const
 	std::ostringstream text;
 	text << std::ifstream(base_ + ".log").rdbuf();
 	return text.str();
+}
+
+std::size_t Bird::count_flaps() const
+{
+	const std::string text = log();
+	constexpr std::string_view change = "BGP session closed";
+	std::size_t number = 0;
+	for (std::size_t at = 0; (at = text.find(change, at)) != std::string::npos; at++)
+		number++;
+	return number;
 }
 
 std::string Bird::ask(const std::string &command) const

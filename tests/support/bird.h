@@ -21,7 +21,8 @@ public:
 	// Neighbour address -> BFD state, "Up" among them.
 	[[nodiscard]] std::map<std::string, std::string> bfd_sessions() const;
 
-	[[nodiscard]] std::string log() const; // all it has said
+	[[nodiscard]] std::string log() const;	       // all it has said
+	[[nodiscard]] std::size_t count_flaps() const; // BGP sessions that were closed
 
 	void stop() { process_.stop(); } // closes its sessions first
 	void kill_now() { process_.kill_now(); }

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <sstream>
+#include <thread>
 
 #include "support/isolation.h"
 
@@ -201,6 +202,19 @@ bool Lab::sessions_established() const
 			return false;
 	}
 	return true;
+}
+
+std::size_t Lab::await_calm() const
+{
+	const auto calm_now = [&] {
+		const std::size_t before = router_bird->count_flaps();
+		std::this_thread::sleep_for(milliseconds(1000));
+		return sessions_established() && next_hops() == edges.size() &&
+		       router_bird->count_flaps() == before;
+	};
+	if (!wait_until(milliseconds(30000), calm_now))
+		throw LabError("routing does not calm down:\n" + router_bird->log());
+	return router_bird->count_flaps();
 }
 
 std::size_t Lab::next_hops() const

@@ -71,6 +71,10 @@ public:
 	[[nodiscard]] std::size_t next_hops() const;
 	[[nodiscard]] bool await_next_hops(std::size_t number, milliseconds limit) const;
 	[[nodiscard]] bool sessions_established() const;
+	// Waits until all sessions have been up for a second, both next hops there. Returns how
+	// many sessions have been closed since the lab began: on an overloaded machine BFD raises
+	// false alarms.
+	std::size_t await_calm() const;
 
 	Netns client{"client"}, router{"router"}, fabric{"switch"};
 	std::vector<std::unique_ptr<Node>> edges, backends;

@@ -111,15 +111,14 @@ Status may_take(const AttachJob &job)
 	}
 	if (job.options.replace_foreign)
 		return {};
-	if (before.dispatcher && has_feature("dispatcher"))
-		return {};
+	// libxdp takes only programs into its dispatcher that it has loaded itself, as type ext;
+	// ours is loaded already. Found out on 7.3 with xdp-filter.
 	if (before.dispatcher)
-		return fail(Exit::kFailed,
+		return fail(Exit::kUnsupported,
 			    fmt::format("{}: libxdp's dispatcher, with {}", who,
 					fmt::join(before.chain, ", ")),
-			    "this kernel cannot add a program to it (`anycast-xdp features`); "
-			    "--replace "
-			    "evicts it");
+			    "this release cannot join it: take it off with `xdp-loader unload " +
+				    job.interface + " --all`, or evict it with --replace");
 	return fail(Exit::kFailed, who + ", attached by somebody else",
 		    "take it off, or evict it with --replace");
 }

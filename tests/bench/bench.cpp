@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// make bench: what a packet costs, beside a floor and a stand-in for Katran; and what user space
+// takes. docs/performance.md says what the figures mean.
+#include <fstream>
+#include <iostream>
+#include <optional>
+#include <regex>
+
+#include <CLI/CLI.hpp>
+#include <bpf/bpf.h>
+#include <fmt/format.h>
+
+#include "util/fd.h"
+
+#include "bench/cases.h"
+#include "bench/costs.h"
+#include "bench/machine.h"
+#include "bench/report.h"
+
+namespace anycast::bench {
+
+namespace {
+
+struct Options {
+	std::string only, json, against, docs;
+	std::uint32_t program = 0;
+	bool quick = false, list = false, no_costs = false;
+};
+
+Result<nlohmann::json> earlier_run(const std::string &path)
+{
+	std::ifstream file(path);
+	auto json = nlohmann::json::parse(file, nullptr, false);
+
+	if (json.is_discarded() || !json.is_object())
+		return fail(Exit::kUsage, path + " is not what an earlier --json wrote");
+	return json;
+}
+
+Status write_json(const Report &report, const std::string &path)
+{
+	std::ofstream file(path);
+
+	file << json_of(report).dump(2) << std::endl;
+	return file ? Status{} : fail(Exit::kFailed, "write " + path);
+}
+
+Result<Fd> other_program(std::uint32_t id)
+{
+	Fd program(id ? bpf_prog_get_fd_by_id(id) : -1);
+
+	if (id && !program.valid())
+		return fail_errno(fmt::format("open program {}", id), errno,
+				  "`bpftool prog` lists ids");
+	return program;
+}
+
+Status run(const Options &options)
+{
+	Report report;
+	std::optional<nlohmann::json> earlier;
+
+	AX_TRY(may_measure());
+	if (!options.against.empty()) {
+		auto read = earlier_run(options.against);
+		if (!read)
+			return tl::unexpected(read.error());
+		earlier = std::move(*read);
+	}
+	const auto other = other_program(options.program);
+	if (!other)
+		return tl::unexpected(other.error());
+	AX_TRY(stay_on_one_cpu());
+	report.machine = this_machine();
+
+	const std::regex only(options.only);
+	for (const Case &c : all_cases()) {
+		if (!std::regex_search(c.name, only))
+			continue;
+		const auto outcome = run_case(c, other->get(), options.quick);
+		if (!outcome)
+			return tl::unexpected(outcome.error());
+		report.rows.push_back(row_of(*outcome));
+		std::cout << text_of(report.rows.back()) << std::flush;
+	}
+	if (!options.no_costs) {
+		auto costs = user_space_costs(options.quick);
+		if (!costs)
+			return tl::unexpected(costs.error());
+		report.costs = std::move(*costs);
+	}
+	std::cout << summary_of(report);
+	if (earlier)
+		std::cout << compared(report, *earlier);
+	if (!options.json.empty())
+		AX_TRY(write_json(report, options.json));
+	if (!options.docs.empty())
+		AX_TRY(write_docs(report, options.docs));
+	return {};
+}
+
+} // namespace
+
+} // namespace anycast::bench
+
+int main(int argc, char **argv)
+{
+	using namespace anycast;
+	bench::Options options;
+	CLI::App app("Nanoseconds a packet, by BPF_PROG_TEST_RUN, all programs by turns.");
+
+	app.add_option("--case", options.only, "Only cases whose name matches")->type_name("REGEX");
+	app.add_option("--json", options.json, "Write everything there")->type_name("FILE");
+	app.add_option("--against", options.against, "Compare with an earlier --json")
+		->type_name("FILE");
+	app.add_option("--docs", options.docs, "Write the tables into docs/performance.md")
+		->type_name("FILE");
+	app.add_option("--prog-id", options.program, "Measure this loaded XDP program as well")
+		->type_name("N");
+	app.add_flag("--quick", options.quick, "Fewer rounds: to see that it works");
+	app.add_flag("--no-costs", options.no_costs, "Leave out the user-space costs");
+	app.add_flag("--list", options.list, "Name the cases");
+	CLI11_PARSE(app, argc, argv);
+	if (options.list) {
+		for (const bench::Case &c : bench::all_cases())
+			fmt::print("{:<15} {}\n", c.name, c.about);
+		return 0;
+	}
+	const auto status = bench::run(options);
+	if (status)
+		return 0;
+	std::cerr << "bench: " << status.error().message() << '\n';
+	return static_cast<int>(status.error().kind);
+}

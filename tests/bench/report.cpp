@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "bench/report.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+namespace anycast::bench {
+
+namespace {
+
+const std::vector<double> *rounds_of(const Outcome &outcome, const std::string &who)
+{
+	for (const Series &series : outcome.series)
+		if (series.name == who)
+			return &series.ns;
+	return nullptr;
+}
+
+// How far the proxy is from Katran's own figures: another machine, so both with their floors.
+std::string calibration(const Row &row)
+{
+	const Summary *proxy = row.find(kProxy);
+
+	if (!proxy || !row.required)
+		return "";
+	return fmt::format("proxy/Katran {:.2f} best, {:.2f} median",
+			   proxy->best / row.required->katran_best,
+			   proxy->median / row.required->katran_median);
+}
+
+std::string judgement(const Row &row)
+{
+	std::string text;
+
+	if (row.ratio)
+		text = fmt::format("{:.2f}x [{:.2f}..{:.2f}], bare {:.2f}x", row.ratio->median,
+				   row.ratio->low95, row.ratio->high95, row.bare->median);
+	if (row.required && row.ratio)
+		text += fmt::format(", required {:.1f}: {}", row.required->ratio,
+				    name_of(row.verdict));
+	return text;
+}
+
+} // namespace
+
+const Summary *Row::find(const std::string &who) const
+{
+	for (const auto &[label, summary] : series)
+		if (label == who)
+			return &summary;
+	return nullptr;
+}
+
+Row row_of(const Outcome &outcome)
+{
+	Row row{outcome.name, outcome.about, {}, outcome.required, {}, {}, Verdict::kNone};
+	const auto *floor = rounds_of(outcome, kFloor), *proxy = rounds_of(outcome, kProxy),
+		   *ours = rounds_of(outcome, kOurs);
+
+	for (const Series &series : outcome.series)
+		row.series.emplace_back(series.name, summarise(series.ns));
+	if (!proxy || !ours || !floor)
+		return row;
+	row.ratio = summarise(ratios(*proxy, *ours));
+	const auto bare = ratios(differences(*proxy, *floor), differences(*ours, *floor));
+	row.bare = summarise(bare.empty() ? std::vector<double>{0} : bare);
+	if (row.required)
+		row.verdict = judge(*row.ratio, row.required->ratio);
+	return row;
+}
+
+std::string text_of(const Row &row)
+{
+	std::string text = fmt::format("{:<15} {}\n", row.name, row.about);
+
+	for (const auto &[name, s] : row.series)
+		text += fmt::format("    {:<14} best {:>5.0f}  median {:>5.0f}  quartiles {:>5.0f} "
+				    "{:>5.0f} ns{}\n",
+				    name, s.best, s.median, s.lower, s.upper,
+				    s.spread() > kTooWide ? "  (too noisy to conclude)" : "");
+	if (const std::string verdict = judgement(row); !verdict.empty())
+		text += fmt::format("    {}\n", verdict);
+	if (const std::string off = calibration(row); !off.empty())
+		text += fmt::format("    {}\n", off);
+	return text;
+}
+
+std::string summary_of(const Report &report)
+{
+	std::string text =
+		fmt::format("\n{} ({} CPUs), kernel {}, returns: {}, load {:.1f}\n\n{:<15} {:>11} "
+			    "{:>13} {:>13} "
+			    "{:>13} {:>6} {:>6} {:>5}\n",
+			    report.machine.cpu, report.machine.cpus, report.machine.kernel,
+			    report.machine.returns, report.machine.load, "best/median ns", "floor",
+			    "proxy", "(Katran's)", "ours", "ratio", "needed", "bare");
+
+	for (const Row &row : report.rows) {
+		const Summary *floor = row.find(kFloor), *proxy = row.find(kProxy),
+			      *ours = row.find(kOurs);
+		const auto pair = [](const Summary *s) {
+			return s ? fmt::format("{:.0f}/{:.0f}", s->best, s->median)
+				 : std::string("-");
+		};
+		const auto &needed = row.required;
+		text += fmt::format("{:<15} {:>10} {:>13} {:>13} {:>13} {:>6} {:>6} {:>5} {}\n",
+				    row.name, pair(floor), pair(proxy),
+				    needed ? fmt::format("({:.0f}/{:.0f})", needed->katran_best,
+							 needed->katran_median)
+					   : "",
+				    pair(ours),
+				    row.ratio ? fmt::format("{:.2f}", row.ratio->median) : "-",
+				    needed ? fmt::format("{:.1f}", needed->ratio) : "-",
+				    row.bare ? fmt::format("{:.2f}", row.bare->median) : "-",
+				    name_of(row.verdict));
+	}
+	text += "gue             not implemented: the program has no GUE yet\n";
+	if (!report.costs.empty())
+		text += fmt::format("\n{:<22} {:<38} {:>9} {:>9}\n", "user space", "", "best ms",
+				    "median ms");
+	for (const Cost &cost : report.costs)
+		text += fmt::format("{:<22} {:<38} {:>9.1f} {:>9.1f}\n", cost.name, cost.about,
+				    cost.ms.best, cost.ms.median);
+	return text;
+}
+
+// Medians of ours less the floor of the same run; the machine's own speed cancels out as far as a
+// second run can make it.
+std::string compared(const Report &report, const nlohmann::json &earlier)
+{
+	std::string text =
+		fmt::format("\n{:<15} {:>8} {:>8} {:>8}   (ours less floor, median ns)\n",
+			    "against", "then", "now", "change");
+
+	for (const Row &row : report.rows) {
+		const Summary *ours = row.find(kOurs), *floor = row.find(kFloor);
+		for (const auto &then : earlier.value("cases", nlohmann::json::array())) {
+			const auto &series = then.value("series", nlohmann::json::object());
+			if (then.value("name", "") != row.name || !ours || !floor ||
+			    !series.contains(kOurs) || !series.contains(kFloor))
+				continue;
+			const double before = series[kOurs].value("median", 0.0) -
+					      series[kFloor].value("median", 0.0);
+			const double now = ours->median - floor->median;
+			const double noise = (ours->high95 - ours->low95) / 2 +
+					     (series[kOurs].value("high95", 0.0) -
+					      series[kOurs].value("low95", 0.0)) /
+						     2;
+			text += fmt::format("{:<15} {:>8.0f} {:>8.0f} {:>+8.0f}   {}\n", row.name,
+					    before, now, now - before,
+					    std::abs(now - before) <= noise ? "within the noise"
+					    : now < before		    ? "faster"
+									    : "SLOWER");
+		}
+	}
+	return text;
+}
+
+nlohmann::json json_of(const Report &report)
+{
+	const auto numbers = [](const Summary &s) {
+		return nlohmann::json{{"best", s.best},	  {"lower", s.lower}, {"median", s.median},
+				      {"upper", s.upper}, {"low95", s.low95}, {"high95", s.high95}};
+	};
+	nlohmann::json json{{"machine",
+			     {{"cpu", report.machine.cpu},
+			      {"kernel", report.machine.kernel},
+			      {"cpus", report.machine.cpus},
+			      {"returns", report.machine.returns},
+			      {"load", report.machine.load}}},
+			    {"unit", "ns"},
+			    {"cases", nlohmann::json::array()},
+			    {"costs", nlohmann::json::array()}};
+
+	for (const Row &row : report.rows) {
+		nlohmann::json out{{"name", row.name}, {"about", row.about}};
+		for (const auto &[name, summary] : row.series)
+			out["series"][name] = numbers(summary);
+		if (row.ratio) {
+			out["ratio"] = numbers(*row.ratio);
+			out["ratio_without_floor"] = numbers(*row.bare);
+		}
+		if (row.required) {
+			out["required"] = row.required->ratio;
+			out["katran"] = {{"best", row.required->katran_best},
+					 {"median", row.required->katran_median}};
+			out["verdict"] = name_of(row.verdict);
+		}
+		json["cases"].push_back(std::move(out));
+	}
+	for (const Cost &cost : report.costs) {
+		nlohmann::json out = numbers(cost.ms);
+		out["name"] = cost.name;
+		out["about"] = cost.about;
+		out["unit"] = "ms";
+		json["costs"].push_back(std::move(out));
+	}
+	return json;
+}
+
+} // namespace anycast::bench

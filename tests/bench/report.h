@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What a run found: for people, for programs, for docs/performance.md, and against an earlier run.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "bench/cases.h"
+#include "bench/costs.h"
+#include "bench/machine.h"
+#include "bench/statistics.h"
+
+namespace anycast::bench {
+
+struct Row {
+	std::string name, about;
+	std::vector<std::pair<std::string, Summary>> series;
+	std::optional<Requirement> required;
+	std::optional<Summary> ratio; // proxy / ours, with the harness in both
+	std::optional<Summary> bare;  // the same without it
+	Verdict verdict = Verdict::kNone;
+
+	[[nodiscard]] const Summary *find(const std::string &who) const;
+};
+
+Row row_of(const Outcome &outcome);
+
+struct Report {
+	Machine machine;
+	std::vector<Row> rows;
+	std::vector<Cost> costs;
+};
+
+std::string text_of(const Row &row); // as it comes; with what it was measured against
+std::string summary_of(const Report &report);
+std::string markdown_of(const Report &report); // between the markers of docs/performance.md
+nlohmann::json json_of(const Report &report);
+
+// Differences of ours beyond noise, both runs without their floors.
+std::string compared(const Report &report, const nlohmann::json &earlier);
+
+// Replaces what stands between the markers.
+Status write_docs(const Report &report, const std::string &path);
+
+} // namespace anycast::bench

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The part of docs/performance.md that a run writes: tables, and what they come to on paper.
+#include <cmath>
+#include <fstream>
+#include <sstream>
+
+#include <fmt/format.h>
+
+#include "bench/report.h"
+
+namespace anycast::bench {
+
+namespace {
+
+constexpr const char *kBegin = "<!-- written by build/bench --docs: begin -->\n";
+constexpr const char *kEnd = "<!-- written by build/bench --docs: end -->\n";
+
+std::string pair(const Summary *s)
+{
+	return s ? fmt::format("{:.0f} / {:.0f}", s->best, s->median) : "";
+}
+
+std::string cases_table(const Report &report)
+{
+	std::string text =
+		"| case | floor | proxy | Katran (issue) | ours | quartiles | proxy ÷ ours "
+		"| needed | without floor | |\n|---|---|---|---|---|---|---|---|---|---|\n";
+
+	for (const Row &row : report.rows) {
+		const Summary *ours = row.find(kOurs);
+		text += fmt::format(
+			"| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", row.about,
+			pair(row.find(kFloor)), pair(row.find(kProxy)),
+			row.required ? fmt::format("{:.0f} / {:.0f}", row.required->katran_best,
+						   row.required->katran_median)
+				     : "",
+			pair(ours),
+			ours ? fmt::format("{:.0f}–{:.0f}", ours->lower, ours->upper) : "",
+			row.ratio ? fmt::format("{:.2f}", row.ratio->median) : "",
+			row.required ? fmt::format("{:.1f}", row.required->ratio) : "",
+			row.bare ? fmt::format("{:.2f}", row.bare->median) : "",
+			name_of(row.verdict));
+	}
+	return text + "| GUE, known flow | | | 166 / 274 | not implemented | | | 2.5 | | |\n";
+}
+
+std::string variants_table(const Report &report)
+{
+	std::string text =
+		"| case | variant | best / median | ours, as it is |\n|---|---|---|---|\n";
+
+	for (const Row &row : report.rows)
+		for (const auto &[name, summary] : row.series)
+			if (name != kFloor && name != kProxy && name != kOurs)
+				text += fmt::format("| {} | {} | {} | {} |\n", row.about, name,
+						    pair(&summary), pair(row.find(kOurs)));
+	return text;
+}
+
+std::string costs_table(const Report &report)
+{
+	std::string text = "| what | with | best ms | median ms |\n|---|---|---|---|\n";
+
+	for (const Cost &cost : report.costs)
+		text += fmt::format("| {} | {} | {:.1f} | {:.1f} |\n", cost.name, cost.about,
+				    cost.ms.best, cost.ms.median);
+	return text;
+}
+
+const Summary *ours_in(const Report &report, const std::string &name)
+{
+	for (const Row &row : report.rows)
+		if (row.name == name)
+			return row.find(kOurs);
+	return nullptr;
+}
+
+// Of the program alone: less what a test run costs that does nothing.
+std::string scaling_table(const Report &report)
+{
+	constexpr double kLine = 100e9,
+			 kOverhead = 20; // preamble, gap and start of an Ethernet frame
+	const Summary *nothing = nullptr;
+	std::string text = "| load | ns a packet | Mpps a core | cores at 100 Gbit/s, 700-byte "
+			   "packets | 64-byte packets |\n|---|---|---|---|---|\n";
+
+	for (const Row &row : report.rows)
+		if (row.name == "arp")
+			nothing = row.find(kFloor);
+	if (!nothing)
+		return "No scaling table: the cases it needs were not run.\n";
+	const auto add = [&](const char *name, const char *about) {
+		const Summary *ours = ours_in(report, name);
+		if (!ours)
+			return;
+		const double ns = ours->median - nothing->median;
+		const auto cores = [&](double bytes) {
+			return kLine / 8 / (bytes + kOverhead) * ns / 1e9;
+		};
+		text += fmt::format("| {} | {:.0f} | {:.1f} | {:.1f} | {:.1f} |\n", about, ns,
+				    1e3 / ns, cores(700), cores(64));
+	};
+	add("tcp4-16k", "known flows, 16k a core");
+	add("tcp4-131k", "known flows, 131k a core");
+	add("tcp4-1m", "known flows, 1M a core (10M on 10 cores)");
+	add("new-full", "every packet a new flow, table full");
+	add("syn", "SYN flood");
+	add("malformed", "malformed, dropped");
+	add("not-vip", "not for a VIP");
+	return text;
+}
+
+} // namespace
+
+std::string markdown_of(const Report &report)
+{
+	return fmt::format(
+		"Taken on: {}, {} CPUs, kernel {}, hardening of returns: {}; load average {:.1f} "
+		"before the run.\n\n"
+		"### Nanoseconds a packet, best / median, harness included\n\n{}\n"
+		"### What parts cost\n\n{}\n"
+		"### User space\n\n{}\n"
+		"### On paper: one core, program only\n\n{}\n",
+		report.machine.cpu, report.machine.cpus, report.machine.kernel,
+		report.machine.returns, report.machine.load, cases_table(report),
+		variants_table(report), costs_table(report), scaling_table(report));
+}
+
+Status write_docs(const Report &report, const std::string &path)
+{
+	std::ifstream in(path);
+	std::stringstream buffer;
+
+	buffer << in.rdbuf();
+	std::string text = buffer.str();
+	const std::size_t begin = text.find(kBegin), end = text.find(kEnd);
+	if (!in || begin == std::string::npos || end == std::string::npos || end < begin)
+		return fail(Exit::kFailed, path + " has not the two markers between which to write",
+			    std::string("they are the lines ") + kBegin + "and " + kEnd);
+	const std::size_t from = begin + std::string(kBegin).size();
+	text.replace(from, end - from, markdown_of(report));
+	std::ofstream out(path, std::ios::trunc);
+	out << text << std::flush;
+	return out ? Status{} : fail(Exit::kFailed, "write " + path);
+}
+
+} // namespace anycast::bench
