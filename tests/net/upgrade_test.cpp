@@ -166,13 +166,14 @@ TEST(Upgrade, SurvivesKilledCommands)
 						 {"backend", "weight", "b1", "300"},
 						 {"backend", "drain", "b2"},
 						 {"backend", "undrain", "b2"}};
-		// Each is killed at another point of its way; the longest takes about 400 ms.
-		for (int i = 0; i < 40; i++) {
+		// Each is killed at another point of its way; the longest takes about 300 ms.
+		const int kills = rounds(40);
+		for (int i = 0; i < kills; i++) {
 			Argv argv = commands[static_cast<std::size_t>(i) % commands.size()];
 			argv.insert(argv.begin(), running.cli.binary());
 			Process command =
 				Process::spawn(running.edge().netns, argv, "/run/lab/killed.log");
-			std::this_thread::sleep_for(milliseconds(5 + 7 * i) * slowness());
+			std::this_thread::sleep_for(milliseconds(5 + 300 * i / kills) * slowness());
 			command.kill_now();
 		}
 		ASSERT_FALSE(running.flow_from(kDownloadPort).is_null());
