@@ -24,6 +24,9 @@ ALL_CXXFLAGS := -std=c++20 -Wall -Wextra -Wshadow -Werror -Wno-restrict $(CXXFLA
 LIBS := -lbpf -lxdp -lelf -lz -lfmt -lpcap -lmnl
 TEST_LIBS := -lgtest -lgmock -lpthread
 
+# Tests are compiled more often than they run for long.
+TEST_CXXFLAGS ?= -O1 -g1
+
 # ---- what is built from what: every folder's *.cpp, every bpf/*.bpf.c --------------------------
 USER_SRC := $(filter-out user/main.cpp,$(wildcard user/*/*.cpp))
 USER_OBJ := $(USER_SRC:%.cpp=$(BUILD)/%.o)
@@ -63,7 +66,7 @@ $(BUILD)/skel/%.skel.h: $(BUILD)/bpf/%.bpf.o
 $(BUILD)/%.o: %.cpp | $(SKELS) $(SUPPORT_SKELS)
 	$(call say,CXX,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CXX) $(ALL_CXXFLAGS) $(if $(filter tests/%,$<),-Itests) -c $< -o $@
+	$(Q)$(CXX) $(ALL_CXXFLAGS) $(if $(filter tests/%,$<),$(TEST_CXXFLAGS) -Itests) -c $< -o $@
 
 # A suite is its *_test.cpp and the test support; the demo is a program of its own.
 define SUITE

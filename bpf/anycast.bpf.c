@@ -11,6 +11,7 @@
 
 #include "conclude.h"
 #include "decap.h"
+#include "express.h"
 #include "frame.h"
 #include "gtsm.h"
 #include "ip4.h"
@@ -58,7 +59,7 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 	return ax_role & AX_ROLE_EDGE ? ax_steer(ctx, pkt) : AX_R_NOT_VIP;
 }
 
-__noinline int ax_fast(struct xdp_md *ctx, __u32 bytes)
+__noinline int ax_inspect_stage(struct xdp_md *ctx, __u32 bytes)
 {
 	struct ax_packet pkt = {.ctl = ax_control(), .bytes = bytes};
 
@@ -124,7 +125,7 @@ static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 	/* An error goes to the sender of what it quotes. */
 	if (quoted && own.addr.pair[0] == quote.saddr.pair[0] &&
 	    own.addr.pair[1] == quote.saddr.pair[1])
-		reason = ax_steer_icmp(ctx, pkt, &quote);
+		reason = ax_steer_icmp(pkt, &quote);
 	return reason ? reason : ax_unserved(pkt, &own);
 }
 
@@ -138,18 +139,37 @@ __noinline int ax_icmp_stage(struct xdp_md *ctx)
 	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_icmp(ctx, &pkt)));
 }
 
+/* Ordinary packets of known flows, and what is neither IP nor tagged. */
+static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes)
+{
+	__be16 *type = ax_data(ctx) + 2 * ETH_ALEN;
+
+	if ((void *)(type + 1) > ax_data_end(ctx))
+		return AX_UNUSUAL;
+	if (*type == bpf_htons(ETH_P_IP))
+		return ax_role & AX_ROLE_EDGE ? ax_express4(ctx, ctl, bytes) : AX_UNUSUAL;
+	if (*type == bpf_htons(ETH_P_IPV6))
+		return ax_role & AX_ROLE_EDGE ? ax_express6(ctx, ctl, bytes) : AX_UNUSUAL;
+	return ax_is_vlan(*type) || !(ctl->half[ctl->generation & 1].flags & AX_SETTINGS_VALID)
+		       ? AX_UNUSUAL
+		       : AX_R_NOT_IP;
+}
+
 SEC("xdp")
 int anycast(struct xdp_md *ctx)
 {
 	struct ax_ctl *ctl = ax_control();
 	__u32 bytes = ax_data_end(ctx) - ax_data(ctx);
-	int outcome;
+	int express, outcome;
 
 	if (!ctl || (ax_instance && ctl->active != ax_instance))
 		return XDP_PASS;
 	if (ax_replay)
 		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));
-	outcome = ax_fast(ctx, bytes);
+	express = ax_express(ctx, ctl, bytes);
+	if (likely(express >= 0))
+		return ax_conclude(ctl, bytes, express);
+	outcome = ax_inspect_stage(ctx, bytes);
 	if (unlikely((outcome & 0xffff) > AX_OPAQUE)) {
 		if ((ax_role & AX_ROLE_BACKEND) && outcome == AX_NEXT_TUNNEL)
 			outcome = ax_tunnel_stage(ctx);
@@ -157,8 +177,12 @@ int anycast(struct xdp_md *ctx)
 			outcome = ax_gtsm_stage(ctx);
 		if (outcome == AX_NEXT_ICMP)
 			outcome = ax_icmp_stage(ctx);
+		if (outcome == AX_NEXT_FLOW)
+			outcome = express == AX_STRANGER ? AX_NEXT_NEW : ax_flow_stage(ctx);
 		if (outcome == AX_NEXT_NEW)
 			outcome = ax_new_stage(ctx);
+		if ((outcome & 0xffff) == AX_NEXT_SEND)
+			outcome = ax_send_stage(ctx) | (outcome & AX_OUTCOME_ANOMALY);
 	}
 	if (unlikely(outcome & AX_OUTCOME_ANOMALY))
 		ax_loss_stage(bytes);

@@ -94,6 +94,44 @@ static __always_inline void ax_make_quote_key(const struct ax_ctl *ctl,
 	ax_hash_key(ctl, key);
 }
 
+/* 0, and what GTSM protects. */
+static __always_inline int ax_odd_port(__u32 port)
+{
+	return !port || port == bpf_htons(AX_PORT_BGP) || port == bpf_htons(AX_PORT_BFD);
+}
+
+/* As they lie in memory. */
+static __always_inline int ax_odd_ports(__u32 ports)
+{
+	return ax_odd_port(ports & 0xffff) || ax_odd_port(ports >> 16);
+}
+
+/* Would a rule about addresses or ports have anything to say, were it only to count? Then no packet
+ * of the flow may pass by the rules. Says yes more often than the rules, never less. */
+__noinline int ax_is_odd4(__u32 source, __u32 destination, __u32 ports)
+{
+	return source < 1 << 24 || source >> 24 == 127 || source >> 28 >= 14 ||
+	       ax_special_source(source) || destination < 1 << 24 || destination >> 24 == 127 ||
+	       source == destination || ax_odd_ports(ports);
+}
+
+__noinline int ax_is_odd6(__u64 source, __u64 source_low, __u64 destination, __u64 destination_low,
+			  __u32 ports)
+{
+	return (source & 0xff) == 0xff || !source || !destination ||
+	       (source == destination && source_low == destination_low) || ax_odd_ports(ports);
+}
+
+static __always_inline __u8 ax_long_way(const struct ax_flow_key *key)
+{
+	int odd = key->family == 4 ? ax_is_odd4(bpf_ntohl((__u32)key->pair[0]),
+						bpf_ntohl(key->pair[0] >> 32), key->ports)
+				   : ax_is_odd6(key->pair[0], key->pair[1], key->pair[2],
+						key->pair[3], key->ports);
+
+	return odd ? AX_FORWARD_LONG : 0;
+}
+
 static __always_inline struct ax_bucket *ax_bucket_of(const struct ax_flow_key *key)
 {
 	__u32 at = key->bucket;
@@ -279,15 +317,15 @@ static __always_inline __u16 ax_syn_mss(struct xdp_md *ctx, const struct ax_pack
 	return (__u16)option[2] << 8 | option[3];
 }
 
-static __always_inline void ax_note_syn(struct xdp_md *ctx, const struct ax_packet *pkt,
-					const struct ax_flow_key *key)
+static __always_inline struct ax_syn *ax_note_syn(struct xdp_md *ctx, const struct ax_packet *pkt,
+						  const struct ax_flow_key *key)
 {
 	struct tcphdr *tcp = ax_at(ctx, pkt->l4_offset);
 	struct ax_syn *syn = ax_syn_slot(key);
 	__u32 isn;
 
 	if (!syn || (void *)(tcp + 1) > ax_data_end(ctx))
-		return;
+		return 0;
 	/* Data on the SYN (RFC 7413) has been sent too. */
 	isn = bpf_ntohl(tcp->seq) + pkt->l4_bytes - tcp->doff * 4;
 	if (syn->hash == key->hash && syn->isn == isn) {
@@ -300,6 +338,7 @@ static __always_inline void ax_note_syn(struct xdp_md *ctx, const struct ax_pack
 		syn->mss = ax_syn_mss(ctx, pkt);
 	}
 	syn->at_us = ax_now_ns(pkt->ctl) / 1000;
+	return syn;
 }
 
 /* What the SYN told, moved into the entry that the flow's first later packet made. */

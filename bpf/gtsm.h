@@ -8,9 +8,6 @@
 #include "address.h"
 #include "icmp.h"
 
-#define AX_PORT_BGP 179
-#define AX_PORT_BFD 3784 /* single hop, RFC 5881 */
-
 static __always_inline int ax_is_bgp(__be16 sport, __be16 dport)
 {
 	return sport == bpf_htons(AX_PORT_BGP) || dport == bpf_htons(AX_PORT_BGP);

@@ -20,7 +20,9 @@ enum ax_next {
 	AX_NEXT_TUNNEL,		     /* from an edge, to be decapsulated here */
 	AX_NEXT_GTSM,		     /* to a session address: BGP or BFD */
 	AX_NEXT_ICMP, /* an ICMP error, which may quote a session or a steered flow */
+	AX_NEXT_FLOW, /* may be of a flow that the table knows */
 	AX_NEXT_NEW,  /* may be for a VIP; the flow table does not know it */
+	AX_NEXT_SEND, /* a backend was chosen: struct ax_sending */
 };
 
 /* The largest offset of a transport header: 22 + 40 + 8 extension headers of 2 KB and a bit. */
@@ -81,7 +83,17 @@ struct ax_segment {
 	__u8 tcp_flags;
 };
 
+/* To whom, and what it is then counted as. */
+struct ax_sending {
+	__u32 vip, backend; /* ids */
+	__u32 label;	    /* flow label of an IPv6 tunnel */
+	__u16 reason;
+	__u8 forward; /* enum ax_forward */
+	__u8 pad;
+};
+
 struct ax_scratch {
+	struct ax_sending sending;
 	struct ax_packet packet;
 	struct bpf_fib_lookup fib;
 	struct ax_segment

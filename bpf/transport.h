@@ -17,6 +17,9 @@
 #define AX_TCP_ACK 16
 #define AX_TCP_URG 32
 
+#define AX_PORT_BGP 179
+#define AX_PORT_BFD 3784 /* single hop, RFC 5881 */
+
 /* Tunnels may leave the checksum of UDP over IPv6 at 0 (RFC 6935): GUE, VXLAN, Geneve. */
 #define AX_PORT_GUE 6080
 #define AX_PORT_GUE_ALT 5555

@@ -109,6 +109,8 @@ enum ax_forward {
 	AX_FORWARD_LOCAL, /* the backend is this node */
 	AX_FORWARD_L2DSR, /* rewrite the MAC addresses */
 	AX_FORWARD_IPIP,  /* RFC 2003, 2473, 4213: all four family combinations */
+	/* or'ed to a flow entry's: some rule may count its packets, so none goes the express way */
+	AX_FORWARD_LONG = 128,
 };
 
 /* ax_vip_info: ARRAY[2 * vips]. */
@@ -149,23 +151,29 @@ enum ax_backend_state {
 enum ax_backend_flags {
 	AX_BACKEND_LOCAL = 1,	 /* the address is this node's own */
 	AX_BACKEND_RESOLVED = 2, /* ifindex, smac, dmac and mtu are valid: no look-up per packet */
+	AX_BACKEND_OUTER4 = 4,	 /* `outer` is valid, but for the MAC addresses: an IPv4 tunnel */
 };
 
-/* ax_backend: ARRAY[2 * backends]. */
+/* ax_backend: ARRAY[2 * backends]: a cache line each. */
 struct ax_backend {
 	struct ax_addr addr;
+	union {
+		struct {
+			__u8 dmac[6];
+			__u8 smac[6];
+		};
+		__u8 outer[34]; /* Ethernet and outer IPv4 header as they are sent, but for TOS,
+				 * total length and checksum, which are 0 */
+	};
+	__u16 mtu;     /* of the next hop's link: largest IP datagram */
+	__u32 ifindex; /* next hop, if RESOLVED */
+	__u32 csum4;   /* outer IPv4 header: sum of its constant 16-bit words, not folded;
+			* TOS, total length and protocol are added per packet */
 	__u16 gen;
 	__u8 state;
 	__u8 flags;
-	__u32 csum4;   /* outer IPv4 header: sum of its constant 16-bit words, not folded;
-			* TOS, total length and protocol are added per packet */
-	__u32 ifindex; /* next hop, if RESOLVED */
-	__u16 mtu;     /* of that link: largest IP datagram */
-	__u8 smac[6];
-	__u8 dmac[6];
-	__u8 pad[6];
 };
-AX_ASSERT_SIZE(struct ax_backend, 48);
+AX_ASSERT_SIZE(struct ax_backend, 64);
 
 /* ---- GTSM and tunnels ---------------------------------------------------------------------- */
 
@@ -240,7 +248,7 @@ enum ax_flow_flags {
 struct ax_flow {
 	__be16 sport, dport;
 	__u8 proto;
-	__u8 forward; /* enum ax_forward */
+	__u8 forward; /* enum ax_forward, AX_FORWARD_LONG too */
 	__u8 flags;   /* enum ax_flow_flags */
 	__u8 version;
 	__u32 generation; /* of the configuration this entry was last held against */
@@ -313,7 +321,8 @@ struct ax_anomaly {
 };
 AX_ASSERT_SIZE(struct ax_anomaly, 320);
 
-/* ax_syn: ARRAY[cpus * AX_SYN_SLOTS]. The last SYN that hashed to this slot. */
+/* ax_syn: ARRAY[cpus * AX_SYN_SLOTS]. The last SYN that hashed to this slot, and who got it: should
+ * the pool change before the flow's next packet, that one still goes there. */
 struct ax_syn {
 	__u32 hash; /* low half of the flow's table hash; 0 = empty */
 	__u32 isn;
@@ -321,8 +330,12 @@ struct ax_syn {
 	__u16 mss;
 	__u8 repeats;
 	__u8 pad;
+	__u32 generation; /* of the configuration that chose the backend */
+	__u16 vip, vip_gen;
+	__u16 backend, backend_gen;
+	__u8 tail[4];
 };
-AX_ASSERT_SIZE(struct ax_syn, 16);
+AX_ASSERT_SIZE(struct ax_syn, 32);
 
 /* ax_cpu: ARRAY[cpus], memory-mapped: each CPU's own cursors. */
 struct ax_cpu {

@@ -97,6 +97,45 @@ TEST_F(Flow, AHitKeepsItsBackendAcrossAPoolChange)
 	EXPECT_GT(elsewhere, 30U);
 }
 
+// Between the SYN and the next packet there is no entry, and the pool may change.
+TEST_F(Flow, AHandshakeOutlivesAPoolChange)
+{
+	const auto segment = [this](std::uint16_t port, std::uint8_t flags, std::uint32_t seq) {
+		return expect(AX_R_STEERED,
+			      Eth{} / Ip4{} / Tcp{.sport = port, .seq = seq, .flags = flags})
+			.backend;
+	};
+	std::map<std::uint16_t, std::string> given;
+	for (std::uint16_t port = 1000; port < 1200; ++port)
+		given[port] = segment(port, kSyn, port);
+	Config config = two_families();
+	for (int i = 20; i < 30; ++i)
+		config.pools[0].backends.push_back(backend_at("10.1.0." + std::to_string(i)));
+	config.pools[0].backends[0].state = AX_BACKEND_DRAINING;
+	config.pools[0].backends[1].state = AX_BACKEND_DOWN;
+	const std::string draining = config.pools[0].backends[0].name,
+			  down = config.pools[0].backends[1].name;
+	apply(config);
+
+	unsigned drained = 0, handshakes = 0, kept = 0, stayed = 0, strangers = 0;
+	for (const auto &[port, backend] : given) {
+		const bool knows = port % 2; // who does not know the number has no part in it
+		const std::string got = segment(port, kAck, knows ? port + 1 : 77);
+		if (backend == down) {
+			EXPECT_NE(got, down);
+		} else if (knows) {
+			handshakes++;
+			kept += got == backend;
+		} else {
+			(got == backend ? stayed : strangers)++;
+		}
+		drained += got == draining;
+	}
+	EXPECT_GE(kept, handshakes - 8) << "two SYNs may meet in one slot of 4096";
+	EXPECT_GT(drained, 10U) << "a draining backend keeps its handshakes";
+	EXPECT_GT(strangers, stayed) << "ten new backends have most slots";
+}
+
 TEST_F(Flow, DrainingKeepsDownAndMaintenanceMove)
 {
 	const std::uint16_t port = port_on("10.1.0.12");

@@ -94,7 +94,7 @@ FlowRecord record_of(const ax_flow &flow, std::uint8_t family)
 	record.protocol = flow.proto;
 	record.family = family;
 	record.flags = flow.flags;
-	record.forward = flow.forward;
+	record.forward = flow.forward & static_cast<__u8>(~AX_FORWARD_LONG);
 	record.vip = flow.vip;
 	record.vip_gen = flow.vip_gen;
 	record.backend = flow.backend;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "core/image.h"
 
+#include <netinet/in.h>
+
+#include <cstring>
+
 #include <algorithm>
 
 #include <anycast_xdp/hash.h>
@@ -15,6 +19,21 @@
 namespace anycast {
 
 namespace {
+
+// The outer header of IPv4 tunnels, as ax_backend.outer holds it: the MAC addresses come later.
+void write_outer(const Address &source, const Address &destination, ax_backend &entry)
+{
+	// type IPv4; version and IHL, TOS; length; id; DF; TTL, protocol; checksum
+	const std::uint8_t fixed[14] = {0x08, 0, 0x45, 0, 0, 0, 0, 0, 0x40, 0, AX_OUTER_TTL,
+					IPPROTO_IPIP, 0, 0};
+	const ax_addr from = source.raw(), to = destination.raw();
+
+	std::memcpy(entry.outer + 12, fixed, sizeof(fixed));
+	std::memcpy(entry.outer + 26, &from.word[3], 4);
+	std::memcpy(entry.outer + 30, &to.word[3], 4);
+	entry.csum4 = outer_checksum(source, destination);
+	entry.flags |= AX_BACKEND_OUTER4;
+}
 
 Status too_many(std::string_view what, std::size_t count, std::size_t most, std::string_view limit)
 {
@@ -179,8 +198,8 @@ private:
 				fmt::format(
 					"set [tunnel] source_v{}, or give the interface an address",
 					v4 ? 4 : 6));
-		if (v4 && source.is_v4())
-			entry.csum4 = outer_checksum(source, backend.address);
+		else if (v4 && source.is_v4())
+			write_outer(source, backend.address, entry);
 		return {};
 	}
 

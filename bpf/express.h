@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The way of nearly every packet to a VIP: untagged, whole, without IP options, TCP in order or
+ * UDP, of a flow that the table knows. Whatever is out of the ordinary goes the long way, which
+ * judges it from the start: until then nothing was changed and nothing counted.
+ *
+ *   look at the headers -> find the flow -> look at the segment -> encapsulate -> count
+ *
+ * An entry of the running generation says more than its backend: its addresses and ports have been
+ * through the guard, GTSM and the VIP look-up with these very settings. */
+#ifndef AX_BPF_EXPRESS_H
+#define AX_BPF_EXPRESS_H
+
+#include "steer.h"
+
+#define AX_UNUSUAL -1
+#define AX_STRANGER -2 /* nothing unusual in the headers; the flow is not in the table */
+
+/* The network header, where at least the first words of a transport header follow, else 0. Read
+ * anew wherever it is needed: cheaper than a register across map look-ups. */
+static __always_inline struct iphdr *ax_plain_ip4(struct xdp_md *ctx)
+{
+	struct iphdr *ip = ax_data(ctx) + ETH_HLEN;
+
+	return (void *)(ip + 1) + sizeof(struct tcphdr) > ax_data_end(ctx) ? 0 : ip;
+}
+
+static __always_inline struct ipv6hdr *ax_plain_ip6(struct xdp_md *ctx)
+{
+	struct ipv6hdr *ip = ax_data(ctx) + ETH_HLEN;
+
+	return (void *)(ip + 1) + sizeof(struct udphdr) > ax_data_end(ctx) ? 0 : ip;
+}
+
+static __always_inline int ax_in_filter(const struct ax_settings *settings, __u32 folded)
+{
+	__u32 bit = ax_filter_bit(folded) & (AX_VIP_FILTER_BITS - 1);
+
+	return settings->vip_filter[bit / 64] >> (bit % 64) & 1;
+}
+
+/* Nothing out of the ordinary in the header, and perhaps for a VIP? */
+static __always_inline int ax_is_plain4(const struct ax_settings *settings, const struct iphdr *ip,
+					__u32 bytes)
+{
+	__u32 length = bpf_ntohs(ip->tot_len);
+
+	return *(__u8 *)ip == 0x45 && !(ip->frag_off & bpf_htons(~AX_IP4_DF)) && ip->ttl &&
+	       ax_in_filter(settings, ip->daddr) && length >= sizeof(*ip) + sizeof(struct udphdr) &&
+	       length <= bytes - ETH_HLEN && ax_fold(ax_sum_ip4(ip)) == 0xffff;
+}
+
+static __always_inline int ax_is_plain6(const struct ax_settings *settings,
+					const struct ipv6hdr *ip, __u32 bytes)
+{
+	const __u32 *to = ip->daddr.in6_u.u6_addr32;
+	__u32 length = bpf_ntohs(ip->payload_len);
+
+	return (*(__u8 *)ip & 0xf0) == 0x60 && ip->hop_limit &&
+	       (ip->nexthdr == IPPROTO_TCP || ip->nexthdr == IPPROTO_UDP) &&
+	       ax_in_filter(settings, to[0] ^ to[1] ^ to[2] ^ to[3]) &&
+	       length >= sizeof(struct udphdr) && length <= bytes - ETH_HLEN - sizeof(*ip);
+}
+
+/* ax_make_key and ax_hash_key in one; the halves are what the flow entry holds. */
+static __always_inline __u64 ax_end_hash(const struct ax_ctl *ctl, __u64 h, const void *ports,
+					 __u8 proto)
+{
+	h ^= h >> 32;
+	h = (h + ((__u64) * (__u32 *)ports << 8 | proto)) * (ctl->table_seed[1] | 1);
+	h ^= h >> 32;
+	return h * (ctl->table_seed[0] | 1);
+}
+
+static __always_inline __u64 ax_pair(const __u32 *word)
+{
+	return word[0] | (__u64)word[1] << 32;
+}
+
+static __always_inline __u64 ax_hash_ip4(const struct ax_ctl *ctl, const struct iphdr *ip)
+{
+	__u64 k0 = ctl->table_seed[0] | 1, k1 = ctl->table_seed[1] | 1;
+
+	return ax_end_hash(ctl, (ax_pair(&ip->saddr) ^ k1) * k0, ip + 1, ip->protocol);
+}
+
+static __always_inline __u64 ax_hash_ip6(const struct ax_ctl *ctl, const struct ipv6hdr *ip)
+{
+	__u64 k0 = ctl->table_seed[0] | 1, k1 = ctl->table_seed[1] | 1, h;
+	const __u32 *word = ip->saddr.in6_u.u6_addr32;
+
+	h = (ax_pair(word) ^ k1) * k0;
+	h = (h ^ h >> 32 ^ ax_pair(word + 2)) * k1;
+	h = (h ^ h >> 32 ^ ax_pair(word + 4)) * k0;
+	h = (h ^ h >> 32 ^ ax_pair(word + 6)) * k1;
+	return ax_end_hash(ctl, h, ip + 1, ip->nexthdr);
+}
+
+/* The way whose tag matches; -1 if there is none. Both words at once, since which of them has it
+ * cannot be predicted: a bit at 8 * i stands for the way whose number is byte 7 - i of the
+ * constant. (Tag 0 stands for 1 elsewhere: such flows never go this way.) */
+static __always_inline int ax_one_way(const struct ax_bucket *bucket, __u16 tag)
+{
+	const __u64 *tags = (void *)bucket->tag;
+	__u64 matches = ax_match_tags(tags[0], tag) >> 15 | ax_match_tags(tags[1], tag) >> 7;
+
+	if (!matches)
+		return -1;
+	return (matches & -matches) * 0x0004010502060307ULL >> 56 & (AX_WAYS - 1);
+}
+
+/* The entry behind the first tag that matches; nearly always it is the flow's. */
+static __always_inline void *ax_express_entry(const struct ax_ctl *ctl, __u32 family, __u64 hash)
+{
+	__u32 buckets = family == 4 ? ax_buckets4 : ax_buckets6;
+	__u32 base = bpf_get_smp_processor_id() * buckets;
+	__u32 at = base + ((__u32)(hash >> 20) & (buckets - 1));
+	struct ax_bucket *bucket;
+	__u16 stamp;
+	int way;
+
+	bucket = family == 4 ? bpf_map_lookup_elem(&ax_flow4_idx, &at)
+			     : bpf_map_lookup_elem(&ax_flow6_idx, &at);
+	if (!bucket)
+		return 0;
+	way = ax_one_way(bucket, hash >> 48);
+	if (way < 0)
+		return 0;
+	stamp = ax_jiffies(ctl) >> 8;
+	if (bucket->stamp[way] != stamp)
+		bucket->stamp[way] = stamp;
+	at = base * AX_WAYS + bucket->slot[way] - 1;
+	return family == 4 ? bpf_map_lookup_elem(&ax_flow4, &at)
+			   : bpf_map_lookup_elem(&ax_flow6, &at);
+}
+
+/* Ports, protocol and kind of forwarding are as wanted, and it is of the running generation. */
+static __always_inline int ax_is_current(const struct ax_ctl *ctl, const struct ax_flow *flow,
+					 const void *ports, __u8 proto)
+{
+	__u64 wanted = *(__u32 *)ports | (__u64)proto << 32 | (__u64)AX_FORWARD_IPIP << 40;
+
+	return (*(__u64 *)flow & 0xffffffffffffULL) == wanted &&
+	       flow->generation == ctl->generation;
+}
+
+static __always_inline int ax_is_current4(const struct ax_ctl *ctl, const struct ax_flow4 *entry,
+					  const struct iphdr *ip)
+{
+	return *(const __u64 *)entry == ax_pair(&ip->saddr) &&
+	       ax_is_current(ctl, &entry->flow, ip + 1, ip->protocol);
+}
+
+static __always_inline int ax_is_current6(const struct ax_ctl *ctl, const struct ax_flow6 *entry,
+					  const struct ipv6hdr *ip)
+{
+	const __u32 *word = ip->saddr.in6_u.u6_addr32;
+
+	return entry->saddr.pair[0] == ax_pair(word) && entry->saddr.pair[1] == ax_pair(word + 2) &&
+	       entry->daddr.pair[0] == ax_pair(word + 4) &&
+	       entry->daddr.pair[1] == ax_pair(word + 6) &&
+	       ax_is_current(ctl, &entry->flow, ip + 1, ip->nexthdr);
+}
+
+/* The next segment in order, and nothing to learn but its numbers? Then they are written down. */
+static __always_inline int ax_express_segment(struct xdp_md *ctx, struct ax_flow *flow,
+					      const struct tcphdr *tcp, __u32 l4_bytes)
+{
+	const __be32 *option = (void *)(tcp + 1);
+	__u32 header, seq, known = AX_FLOW_SYNCED;
+	__s32 payload;
+	__u16 word;
+
+	if ((void *)(tcp + 1) > ax_data_end(ctx))
+		return 0;
+	word = *(__u16 *)((void *)tcp + 12); /* data offset, reserved bits, flags */
+	header = word >> 2 & 60;
+	payload = l4_bytes - header;
+	if (payload < 0 ||
+	    (word >> 8 & (AX_TCP_ACK | AX_TCP_SYN | AX_TCP_FIN | AX_TCP_RST)) != AX_TCP_ACK)
+		return 0;
+	if (header == 32) {
+		if ((void *)(option + 3) > ax_data_end(ctx) || *option != bpf_htonl(0x0101080a))
+			return 0;
+		known |= AX_FLOW_TS;
+	} else if (header != 20) {
+		return 0;
+	}
+	if (!ax_loss)
+		return 1;
+	seq = bpf_ntohl(tcp->seq);
+	if (seq != flow->nxt || payload > flow->mss || (flow->flags & known) != known)
+		return 0;
+	if (header == 32 && ax_after(bpf_ntohl(option[1]), flow->max_ts) > 0)
+		flow->max_ts = bpf_ntohl(option[1]);
+	if (payload) {
+		flow->nxt = seq + payload;
+		flow->segments++;
+	}
+	return 1;
+}
+
+static __always_inline int ax_express_transport(struct xdp_md *ctx, struct ax_flow *flow,
+						const void *l4, __u8 proto, __u32 l4_bytes,
+						__u32 family)
+{
+	const struct udphdr *udp = l4;
+	__u32 length;
+
+	if (likely(proto == IPPROTO_TCP))
+		return ax_express_segment(ctx, flow, l4, l4_bytes);
+	length = bpf_ntohs(udp->len);
+	return length >= sizeof(*udp) && length <= l4_bytes && (family == 4 || udp->check);
+}
+
+static __always_inline struct ax_backend *ax_express_backend(const struct ax_ctl *ctl, __u32 id)
+{
+	__u32 at = (ctl->generation & 1) * ax_backends + id;
+
+	return bpf_map_lookup_elem(&ax_backend, &at);
+}
+
+/* Counted once it is sent; TX where it came from. */
+static __always_inline int ax_express_sent(struct xdp_md *ctx, struct ax_ctl *ctl,
+					   struct ax_flow *flow, const struct ax_backend *backend,
+					   __u32 bytes)
+{
+	__u32 key = flow->vip, verdict = XDP_TX;
+
+	if (unlikely(backend->ifindex != ctx->ingress_ifindex))
+		verdict = bpf_redirect(backend->ifindex, 0);
+	flow->packets++;
+	flow->bytes += bytes;
+	if (ax_replay)
+		ctl->trace.vip = key + 1;
+	ax_count(bpf_map_lookup_elem(&ax_vip_ctr, &key), bytes);
+	key = flow->backend;
+	if (ax_replay)
+		ctl->trace.backend = key + 1;
+	ax_count(bpf_map_lookup_elem(&ax_backend_ctr, &key), bytes);
+	return AX_R_STEERED | verdict << 16;
+}
+
+/* MAC addresses, type and outer header stand ready but for TOS, length and checksum. */
+static __always_inline int ax_express_outer4(struct xdp_md *ctx, const struct ax_backend *backend,
+					     __u32 total, __u32 tos)
+{
+	const __u64 *from = (void *)backend->outer;
+	__u32 sum = bpf_htons(total) + backend->csum4 + (tos << 8) + bpf_htons(IPPROTO_IPIP);
+	void *data;
+
+	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(struct iphdr)))
+		return AX_R_ENCAP_FAILED;
+	data = ax_data(ctx);
+	if (data + sizeof(backend->outer) > ax_data_end(ctx))
+		return AX_R_INTERNAL;
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	*(__u64 *)data = from[0];
+	*(__u64 *)(data + 8) = from[1] | (__u64)tos << 56;
+	*(__u64 *)(data + 16) = from[2] | bpf_htons(total);
+	*(__u64 *)(data + 24) = from[3];
+	*(__u16 *)(data + 32) = *(__u16 *)&from[4];
+	*(__u16 *)(data + 24) = ~sum;
+	return AX_CONTINUE;
+}
+
+static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes)
+{
+	const struct ax_settings *settings = &ctl->half[ctl->generation & 1];
+	struct iphdr *ip = ax_plain_ip4(ctx);
+	struct ax_backend *backend;
+	struct ax_flow4 *entry;
+	__u32 total, tos;
+	int reason;
+
+	if (!ip || !ax_is_plain4(settings, ip, bytes))
+		return AX_UNUSUAL;
+	entry = ax_express_entry(ctl, 4, ax_hash_ip4(ctl, ip));
+	if (!entry)
+		return AX_STRANGER;
+	ip = ax_plain_ip4(ctx);
+	if (!ip || !ax_is_current4(ctl, entry, ip))
+		return AX_UNUSUAL;
+	backend = ax_express_backend(ctl, entry->flow.backend);
+	ip = ax_plain_ip4(ctx);
+	if (!ip || !backend || backend->flags != (AX_BACKEND_RESOLVED | AX_BACKEND_OUTER4))
+		return AX_UNUSUAL;
+	total = bpf_ntohs(ip->tot_len) + sizeof(*ip);
+	tos = ip->tos;
+	if (total > backend->mtu || !ax_express_transport(ctx, &entry->flow, ip + 1, ip->protocol,
+							  total - 2 * sizeof(*ip), 4))
+		return AX_UNUSUAL;
+	if (ax_loss && ip->protocol == IPPROTO_TCP)
+		ax_learn_ip_id(&entry->flow, bpf_ntohs(ip->id));
+	reason = ax_express_outer4(ctx, backend, total, tos);
+	return reason ? reason : ax_express_sent(ctx, ctl, &entry->flow, backend, bytes);
+}
+
+/* RFC 2473, as ax_write_outer6: what depends on the packet is in its first eight bytes. */
+static __always_inline int ax_express_outer6(struct xdp_md *ctx, const struct ax_settings *settings,
+					     const struct ax_backend *backend, __u64 first)
+{
+	const __u64 *mac = (void *)backend->outer;
+	void *data;
+
+	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(struct ipv6hdr)))
+		return AX_R_ENCAP_FAILED;
+	data = ax_data(ctx);
+	if (data + ETH_HLEN + sizeof(struct ipv6hdr) > ax_data_end(ctx))
+		return AX_R_INTERNAL;
+	*(__u64 *)data = mac[0];
+	*(__u32 *)(data + 8) = (__u32)mac[1];
+	*(__u16 *)(data + 12) = bpf_htons(ETH_P_IPV6);
+	*(__u64 *)(data + 14) = first;
+	*(__u64 *)(data + 22) = settings->source6.pair[0];
+	*(__u64 *)(data + 30) = settings->source6.pair[1];
+	*(__u64 *)(data + 38) = backend->addr.pair[0];
+	*(__u64 *)(data + 46) = backend->addr.pair[1];
+	return AX_CONTINUE;
+}
+
+static __always_inline int ax_express6(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes)
+{
+	const struct ax_settings *settings = &ctl->half[ctl->generation & 1];
+	struct ipv6hdr *ip = ax_plain_ip6(ctx);
+	struct ax_backend *backend;
+	struct ax_flow6 *entry;
+	__u64 hash, first;
+	__u32 length;
+	int reason;
+
+	if (!ip || !ax_is_plain6(settings, ip, bytes))
+		return AX_UNUSUAL;
+	hash = ax_hash_ip6(ctl, ip);
+	entry = ax_express_entry(ctl, 6, hash);
+	if (!entry)
+		return AX_STRANGER;
+	ip = ax_plain_ip6(ctx);
+	if (!ip || !ax_is_current6(ctl, entry, ip))
+		return AX_UNUSUAL;
+	backend = ax_express_backend(ctl, entry->flow.backend);
+	ip = ax_plain_ip6(ctx);
+	if (!ip || !backend || backend->flags != AX_BACKEND_RESOLVED || ax_is_v4(&backend->addr))
+		return AX_UNUSUAL;
+	length = bpf_ntohs(ip->payload_len);
+	if (length + 2 * sizeof(*ip) > backend->mtu ||
+	    !ax_express_transport(ctx, &entry->flow, ip + 1, ip->nexthdr, length, 6))
+		return AX_UNUSUAL;
+	/* version, traffic class, flow label of the hash; then length, protocol, hop limit */
+	first = *(__be32 *)ip & bpf_htonl(0xfff00000);
+	first |= bpf_htonl(hash >> 32 & 0xfffff) |
+		 (__u64)bpf_htonl((length + sizeof(*ip)) << 16 | IPPROTO_IPV6 << 8 | AX_OUTER_TTL)
+			 << 32;
+	reason = ax_express_outer6(ctx, settings, backend, first);
+	return reason ? reason : ax_express_sent(ctx, ctl, &entry->flow, backend, bytes);
+}
+
+#endif
