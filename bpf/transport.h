@@ -3,12 +3,13 @@
 #ifndef AX_BPF_TRANSPORT_H
 #define AX_BPF_TRANSPORT_H
 
-#include <linux/icmp.h>
 #include <linux/in.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
 
 #include "packet.h"
+
+#define AX_ICMP_BYTES 8 /* RFC 792; <linux/icmp.h> would take libc's headers with it */
 
 #define AX_TCP_FIN 1
 #define AX_TCP_SYN 2
@@ -141,18 +142,19 @@ static __always_inline int ax_parse_udp(struct xdp_md *ctx, struct ax_packet *pk
 
 static __always_inline int ax_parse_icmp4(struct xdp_md *ctx, struct ax_packet *pkt)
 {
-	struct icmphdr *icmp = ax_at(ctx, pkt->l4_offset);
+	__u8 *type = ax_at(ctx, pkt->l4_offset);
 
 	if (pkt->fragment != AX_FRAGMENT_LATER)
-		AX_RULE_END(pkt->l4_bytes < sizeof(*icmp) || (void *)(icmp + 1) > ax_data_end(ctx),
+		AX_RULE_END(pkt->l4_bytes < AX_ICMP_BYTES ||
+				    (void *)(type + AX_ICMP_BYTES) > ax_data_end(ctx),
 			    ICMP_TRUNCATED);
 	AX_RULE(pkt->fragment, ICMP_FRAGMENTED);
-	if (pkt->fragment == AX_FRAGMENT_LATER || (void *)(icmp + 1) > ax_data_end(ctx))
+	if (pkt->fragment == AX_FRAGMENT_LATER || (void *)(type + AX_ICMP_BYTES) > ax_data_end(ctx))
 		return AX_CONTINUE;
-	AX_RULE(icmp->type == ICMP_REDIRECT, ICMP_REDIRECT);
+	AX_RULE(*type == 5, ICMP_REDIRECT);
 	/* RFC 6918 */
-	AX_RULE(icmp->type == 4 || icmp->type == 6 || (icmp->type >= 15 && icmp->type <= 18) ||
-			(icmp->type >= 30 && icmp->type <= 39),
+	AX_RULE(*type == 4 || *type == 6 || (*type >= 15 && *type <= 18) ||
+			(*type >= 30 && *type <= 39),
 		ICMP_DEPRECATED);
 	return AX_CONTINUE;
 }
