@@ -4,8 +4,8 @@
  *
  *   frame -> network -> transport -> [tunnel] -> gtsm -> flow -> steer -> conclude
  *
- * The malformed rules stand where their bytes are read: frame.h, ip4.h, ip6.h, transport.h. What
- * most packets need is in ax_fast; each other stage is a function of its own beside it, so that
+ * The malformed rules stand where their bytes are read: frame.h, ip4.h, ip6.h, transport.h. Ordinary
+ * packets of known flows need no stage: express.h. The stages are functions of their own, so that
  * stack and verifier see one at a time. */
 #include "maps.h"
 

@@ -97,7 +97,7 @@ static __always_inline __u64 ax_hash_ip6(const struct ax_ctl *ctl, const struct 
 
 /* The way whose tag matches; -1 if there is none. Both words at once, since which of them has it
  * cannot be predicted: a bit at 8 * i stands for the way whose number is byte 7 - i of the
- * constant. (Tag 0 stands for 1 elsewhere: such flows never go this way.) */
+ * constant. */
 static __always_inline int ax_one_way(const struct ax_bucket *bucket, __u16 tag)
 {
 	const __u64 *tags = (void *)bucket->tag;
@@ -115,14 +115,15 @@ static __always_inline void *ax_express_entry(const struct ax_ctl *ctl, __u32 fa
 	__u32 base = bpf_get_smp_processor_id() * buckets;
 	__u32 at = base + ((__u32)(hash >> 20) & (buckets - 1));
 	struct ax_bucket *bucket;
-	__u16 stamp;
+	__u16 stamp, tag;
 	int way;
 
 	bucket = family == 4 ? bpf_map_lookup_elem(&ax_flow4_idx, &at)
 			     : bpf_map_lookup_elem(&ax_flow6_idx, &at);
 	if (!bucket)
 		return 0;
-	way = ax_one_way(bucket, hash >> 48);
+	tag = hash >> 48;
+	way = ax_one_way(bucket, tag ? tag : 1); /* 0 is an empty way */
 	if (way < 0)
 		return 0;
 	stamp = ax_jiffies(ctl) >> 8;

@@ -229,14 +229,14 @@ TEST_F(Flow, InsertsBeyondTheLimitAreSteeredUntracked)
 	EXPECT_EQ(notes(), (Notes{{AX_R_FLOW_INSERTED, 10}, {AX_R_UNTRACKED, 5}}));
 }
 
-// The table's hash (bpf/flow.h), IPv4, a second time.
 struct Place {
 	std::uint32_t bucket;
 	std::uint16_t tag;
 	auto operator<=>(const Place &) const = default;
 };
 
-Place place_of(std::uint32_t source, std::uint16_t port, std::uint32_t buckets)
+// The table's hash (bpf/flow.h), IPv4, a second time.
+std::uint64_t hash_of(std::uint32_t source, std::uint16_t port)
 {
 	const std::uint64_t k0 = kSeed0 | 1, k1 = kSeed1 | 1;
 	const std::uint64_t pair = htonl(source) | std::uint64_t{htonl(0xc6336450)}
@@ -246,7 +246,12 @@ Place place_of(std::uint32_t source, std::uint16_t port, std::uint32_t buckets)
 	h ^= h >> 32;
 	h = (h + (std::uint64_t{ports} << 8 | kTcp)) * k1;
 	h ^= h >> 32;
-	h *= k0;
+	return h * k0;
+}
+
+Place place_of(std::uint32_t source, std::uint16_t port, std::uint32_t buckets)
+{
+	const std::uint64_t h = hash_of(source, port);
 	const auto tag = static_cast<std::uint16_t>(h >> 48);
 	return {static_cast<std::uint32_t>(h >> 20) & (buckets - 1),
 		tag != 0 ? tag : std::uint16_t{1}};
@@ -281,6 +286,22 @@ TEST_F(Flow, AFullBucketReplacesTheOldest)
 	for (const std::size_t kept : {0, 2, 3, 4, 5, 6, 7, 8})
 		EXPECT_EQ(expect(AX_R_STEERED, tcp(same[kept])).slot, std::nullopt) << kept;
 	EXPECT_NE(expect(AX_R_STEERED, tcp(same[1])).slot, std::nullopt);
+}
+
+// Tag 0 is that of an empty way.
+TEST_F(Flow, AFlowWhoseTagWouldBeZeroIsFoundAgain)
+{
+	std::uint32_t source = kClient, port = 1;
+	while (hash_of(source, static_cast<std::uint16_t>(port)) >> 48 != 0)
+		if (++port == 65536) {
+			port = 1;
+			++source;
+		}
+	const Packet packet = from(source, static_cast<std::uint16_t>(port));
+	for (int i = 0; i < 5; ++i)
+		expect(AX_R_STEERED, packet);
+	EXPECT_EQ(notes(), (Notes{{AX_R_FLOW_INSERTED, 1}}));
+	EXPECT_EQ(only_flow().packets, 5U);
 }
 
 TEST_F(Flow, FlowsOfOneTagAndBucketAreToldApart)
