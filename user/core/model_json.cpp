@@ -125,6 +125,59 @@ template <typename Visit> void members(Visit &visit, Pool &v)
 	visit("backends", v.backends);
 }
 
+template <typename Visit> void members(Visit &visit, Community &v)
+{
+	visit("asn", v.asn);
+	visit("value", v.value);
+}
+
+template <typename Visit> void members(Visit &visit, LargeCommunity &v)
+{
+	visit("asn", v.asn);
+	visit("first", v.first);
+	visit("second", v.second);
+}
+
+template <typename Visit> void members(Visit &visit, BgpAttributes &v)
+{
+	visit("communities", v.communities);
+	visit("large_communities", v.large_communities);
+	visit("prepend", v.prepend);
+	visit("med", v.med);
+	visit("local_pref", v.local_pref);
+}
+
+template <typename Visit> void members(Visit &visit, BgpNeighbour &v)
+{
+	visit("name", v.name);
+	visit("address", v.address);
+	visit("interface", v.interface);
+	visit("asn", v.asn);
+	visit("local", v.local);
+	visit("multihop", v.multihop);
+	visit("ttl_security", v.ttl_security);
+	visit("bfd", v.bfd);
+	visit("hold_time", v.hold_time);
+	visit("password", v.password);
+	visit("rr_client", v.rr_client);
+	visit("ipv4", v.ipv4);
+	visit("ipv6", v.ipv6);
+	visit("import", v.import);
+}
+
+template <typename Visit> void members(Visit &visit, BirdConfig &v)
+{
+	visit("socket", v.socket);
+	visit("include", v.include);
+	visit("interface", v.interface);
+	visit("asn", v.asn);
+	visit("router_id", v.router_id);
+	visit("damping", v.damping);
+	visit("bfd_interval", v.bfd_interval);
+	visit("bfd_multiplier", v.bfd_multiplier);
+	visit("neighbours", v.neighbours);
+}
+
 template <typename Visit> void members(Visit &visit, Vip &v)
 {
 	visit("name", v.name);
@@ -133,6 +186,7 @@ template <typename Visit> void members(Visit &visit, Vip &v)
 	visit("protocol", v.protocol);
 	visit("pool", v.pool);
 	visit("forward", v.forward);
+	visit("bgp", v.bgp);
 }
 
 template <typename Visit> void members(Visit &visit, GtsmPeer &v)
@@ -173,6 +227,7 @@ template <typename Visit> void members(Visit &visit, Config &v)
 	visit("rules", v.rules);
 	visit("pools", v.pools);
 	visit("vips", v.vips);
+	visit("bird", v.bird);
 }
 
 template <typename Visit> void members(Visit &visit, Named &v)
@@ -195,7 +250,11 @@ static_assert(sizeof(Backend) == sizeof(std::string) + 16 + 8);
 static_assert(sizeof(GtsmPeer) == 18);
 static_assert(sizeof(Limits) == 8 * 4);
 static_assert(sizeof(Pool) == sizeof(std::string) + 8 + sizeof(std::vector<Backend>));
-static_assert(sizeof(Vip) == 2 * sizeof(std::string) + 16 + 8 + 8);
+static_assert(sizeof(BgpAttributes) == 2 * sizeof(std::vector<Community>) + 24);
+static_assert(sizeof(Vip) == 2 * sizeof(std::string) + 16 + 8 + 8 + sizeof(BgpAttributes));
+static_assert(sizeof(BgpNeighbour) == 3 * sizeof(std::string) + 64);
+static_assert(sizeof(BirdConfig) ==
+	      4 * sizeof(std::string) + 24 + 8 + sizeof(std::vector<BgpNeighbour>));
 
 template <typename T> Result<T> read(const json &from, const char *what)
 {
