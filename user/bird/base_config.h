@@ -3,11 +3,15 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "core/model.h"
 #include "util/result.h"
 
 namespace anycast::bird {
+
+// Of our neighbours' protocols: with it no name is one of BIRD's keywords.
+inline constexpr std::string_view kPeerPrefix = "peer_";
 
 Result<std::string> base_config(const Config &config);
 

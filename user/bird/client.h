@@ -29,13 +29,15 @@ struct Reply {
 	[[nodiscard]] std::string last() const { return lines.back().text; }
 };
 
-// Takes a reply apart as it comes in, in pieces of any size.
+// Takes a reply apart as it comes in, in pieces of any size. Asynchronous lines ("+...") are
+// skipped.
 class ReplyParser {
 public:
 	explicit ReplyParser(std::size_t max_bytes) : left_(max_bytes) {}
-	// True once the reply is complete. What comes behind it is an error: nobody asked for it.
+	// True once the reply is complete; then rest() is what came behind it.
 	Result<bool> feed(std::string_view bytes);
 	[[nodiscard]] Reply take() { return std::move(reply_); }
+	[[nodiscard]] std::string_view rest() const { return partial_; }
 
 private:
 	Result<bool> line(std::string_view text);
@@ -48,7 +50,13 @@ private:
 using Clock = std::chrono::steady_clock;
 using Deadline = Clock::time_point;
 
-enum class Trouble { kNone, kAbsent, kHung, kBroken };
+enum class Trouble {
+	kNone,
+	kAbsent,  // nobody listens
+	kHung,	  // no answer in time
+	kRefused, // a version that we do not know, or no permission
+	kBroken,  // what came is no reply
+};
 
 // One connection; made by the first command, and made anew after any trouble.
 class Client {
@@ -61,16 +69,21 @@ public:
 	[[nodiscard]] Trouble trouble() const { return trouble_; }	      // of the last ask()
 	[[nodiscard]] const std::string &version() const { return version_; } // "2.0.12"
 	[[nodiscard]] const std::string &path() const { return path_; }
-	void close() { socket_.reset(); }
+	void close();
 
 private:
 	Status connect(Deadline deadline);
+	Status greet(Deadline deadline);
+	Result<Reply> exchange(const std::string &command, Deadline deadline);
 	Status send(std::string_view bytes, Deadline deadline);
 	Result<Reply> receive(Deadline deadline);
-	tl::unexpected<Error> give_up(Trouble trouble, std::string what, std::string hint);
+	Status await(short events, Deadline deadline);
+	tl::unexpected<Error> give_up(Trouble trouble, std::string what, std::string hint = {});
 
 	std::string path_;
 	Fd socket_;
+	std::string pending_;	// came behind the last reply
+	bool answered_ = false; // something of the current reply has come
 	Trouble trouble_ = Trouble::kNone;
 	std::string version_;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The one file of BIRD's configuration that is ours: the announced VIPs as static routes, and the
 // functions by which export filters let them out. A base configuration says, before its BGP
-// protocols, `include "/etc/bird/anycast-xdp.conf";`, and in their channels
+// protocols, `include "/var/lib/anycast-xdp/bird.conf";`, and in their channels
 // `export where anycast_xdp_ebgp();` or `export where anycast_xdp_ibgp();`.
 #pragma once
 

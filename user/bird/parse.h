@@ -25,7 +25,8 @@ struct Protocol {
 	std::string bgp_state;		   // "Established"; "Down" if it is disabled
 	std::string neighbour, last_error; // of BGP
 	std::uint32_t neighbour_asn = 0, local_asn = 0;
-	std::uint64_t imported = 0, exported = 0; // over its channels
+	bool ipv4 = false, ipv6 = false;	  // its channels
+	std::uint64_t imported = 0, exported = 0; // over them
 };
 Result<std::vector<Protocol>> parse_protocols(const Reply &reply); // show protocols all
 
@@ -37,7 +38,7 @@ struct Route {
 	unsigned length = 0;
 	std::string protocol; // where it comes from
 	bool best = false;
-	BgpAttributes attributes; // with `all`
+	BgpAttributes attributes; // with `all`; communities with 65535:0
 };
 Result<std::vector<Route>> parse_routes(const Reply &reply); // show route [all] ...
 

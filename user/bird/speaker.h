@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <string>
 
 #include "bird/client.h"
@@ -29,17 +30,30 @@ public:
 
 private:
 	struct Round;
-	void write_include(Round &round);
-	bool ask_daemon(Round &round);
-	void configure(Round &round);
-	void compare_sessions(Round &round);
 	void run(Round &round);
+	void keep_include(Round &round);
+	bool ask_daemon(Round &round);
+	bool read_protocols(Round &round);
+	bool read_own_routes(Round &round);
+	void mend(Round &round);
+	bool check(Round &round);
+	void restore(Round &round, const std::string &complaint);
+	void emergency(Round &round);
+	void compare_sessions(Round &round);
+	void compare_exports(Round &round, SessionStatus &session, bool ipv4, bool ipv6);
+	void resend(Round &round);
+	Result<Reply> ask(Round &round, const std::string &command);
 
 	BirdConfig config_;
 	Client client_;
-	std::string rejected_;		     // a text that BIRD has refused: not tried again
-	Clock::time_point next_configure_{}; // not more often than that, if it does not help
+	bool unread_ = false;		   // the file was written, and BIRD has not taken it yet
+	std::string rejected_, complaint_; // a text that BIRD has refused, and why
+	Clock::time_point next_try_{};	   // what did not help is not done every second
 	std::chrono::seconds pause_{1};
+	std::map<std::string, int> lagging_; // sessions that owe routes -> rounds
 };
+
+// What a session's state and last error mean, and what to do; empty: nothing is wrong.
+std::string advice_for(const SessionStatus &session);
 
 } // namespace anycast::bird

@@ -32,6 +32,7 @@ Result<ParsedConfig> parse_config(std::string_view text, std::string_view source
 	read_gtsm(root, config);
 	read_guard(root, config);
 	read_services(root, config);
+	read_bird(root, config);
 	root.complain_of_unknown_keys();
 	if (!config.vips.empty() && !seed_given)
 		diagnostics.error(root.at("node"),

@@ -33,6 +33,12 @@ inline const Choice kProtocols[] = {{"tcp", 6}, {"udp", 17}, {"any", 0}};
 inline const Choice kForwards[] = {{forward_name(AX_FORWARD_IPIP), AX_FORWARD_IPIP},
 				   {forward_name(AX_FORWARD_L2DSR), AX_FORWARD_L2DSR}};
 
+inline const Choice kFamilies[] = {{"ipv4", 4}, {"ipv6", 6}};
+inline const Choice kImports[] = {{"none", static_cast<int>(BgpImport::kNone)},
+				  {"vips", static_cast<int>(BgpImport::kVips)},
+				  {"default", static_cast<int>(BgpImport::kDefault)},
+				  {"all", static_cast<int>(BgpImport::kAll)}};
+
 inline std::string_view word_of(std::span<const Choice> choices, int value)
 {
 	for (const Choice &choice : choices)

@@ -39,12 +39,6 @@ void read_seed(TableReader &node, Config &config)
 						  "not a secret: anybody can aim at one backend");
 }
 
-bool usable_interface_name(std::string_view name) // as the kernel's dev_valid_name()
-{
-	return !name.empty() && name.size() <= kMaxInterface && name != "." && name != ".." &&
-	       name.find_first_of("/: \t\n\v\f\r") == name.npos;
-}
-
 std::optional<std::string> read_path(TableReader &paths, std::string_view key)
 {
 	const auto path = paths.string(key);
@@ -80,6 +74,12 @@ std::optional<Address> read_source(TableReader &tunnel, std::string_view key, bo
 }
 
 } // namespace
+
+bool usable_interface_name(std::string_view name) // as the kernel's dev_valid_name()
+{
+	return !name.empty() && name.size() <= kMaxInterface && name != "." && name != ".." &&
+	       name.find_first_of("/: \t\n\v\f\r") == name.npos;
+}
 
 void check_name(Diagnostics &diagnostics, std::string_view what, const Placed<std::string> &name)
 {

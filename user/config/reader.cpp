@@ -180,6 +180,17 @@ std::optional<Placed<std::string>> TableReader::string(std::string_view key)
 	return node != nullptr ? as_string(key, *node) : std::nullopt;
 }
 
+std::optional<Placed<bool>> TableReader::boolean(std::string_view key)
+{
+	const toml::node *node = find(key);
+	if (node == nullptr)
+		return std::nullopt;
+	if (const auto value = node->value_exact<bool>())
+		return Placed<bool>{*value, where(node->source())};
+	wrong_type(key, *node, "true or false");
+	return std::nullopt;
+}
+
 std::optional<Placed<Address>> TableReader::address(std::string_view key)
 {
 	const toml::node *node = find(key);

@@ -59,6 +59,7 @@ public:
 	std::optional<Placed<std::string>> string(std::string_view key);
 	std::optional<Placed<std::int64_t>> integer(std::string_view key, std::int64_t min,
 						    std::int64_t max);
+	std::optional<Placed<bool>> boolean(std::string_view key);
 	std::optional<Placed<Address>> address(std::string_view key);
 	std::optional<Placed<int>> choice(std::string_view key, std::span<const Choice> choices);
 	// Members of lists must differ.

@@ -16,7 +16,11 @@ void read_tunnel(TableReader &root, Config &config); // after node: roles
 void read_gtsm(TableReader &root, Config &config);   // after limits
 void read_guard(TableReader &root, Config &config);
 void read_services(TableReader &root, Config &config); // after limits: pools and VIPs
+void read_bird(TableReader &root, Config &config);     // after services
 
+BgpAttributes read_attributes(TableReader &reader); // [vips.bgp]
+
+bool usable_interface_name(std::string_view name);
 void check_name(Diagnostics &diagnostics, std::string_view what, const Placed<std::string> &name);
 void check_unicast(Diagnostics &diagnostics, std::string_view what, const Placed<Address> &address);
 

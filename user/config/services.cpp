@@ -27,6 +27,7 @@ public:
 	void read_vip(TableReader &reader);
 	void check_backends_against_vips();
 	void warn_of_unused_pools();
+	void share_attributes();
 
 private:
 	// What must be unique, and where it was first.
@@ -70,6 +71,7 @@ private:
 	std::vector<Where> pools_at_;
 	std::vector<BackendPlace> backends_;
 	std::set<std::string> used_pools_;
+	std::map<Address, std::pair<BgpAttributes, Where>> attributes_;
 	std::size_t backend_count_ = 0; // over all pools
 	std::uint64_t slots_ = 0;
 };
@@ -257,6 +259,17 @@ void Services::read_vip(TableReader &reader)
 		     fmt::format("{} port {} protocol {}", vip.address.text(), port,
 				 word_of(kProtocols, vip.protocol)));
 	}
+	reader.section("bgp", [&](TableReader &bgp) {
+		vip.bgp = read_attributes(bgp);
+		const auto [first, is_new] =
+			attributes_.try_emplace(vip.address, vip.bgp, bgp.at());
+		if (address && !is_new && first->second.first != vip.bgp)
+			diagnostics_.error(
+				bgp.at(),
+				fmt::format("vips.bgp: {} has other attributes on line {}, but one "
+					    "address is one route",
+					    vip.address.text(), first->second.second.line));
+	});
 	if (const auto forward = reader.choice("forward", kForwards))
 		vip.forward = static_cast<ax_forward>(forward->value);
 
@@ -292,6 +305,13 @@ void Services::warn_of_unused_pools()
 								    config_.pools[i].name));
 }
 
+void Services::share_attributes()
+{
+	for (Vip &vip : config_.vips)
+		if (const auto found = attributes_.find(vip.address); found != attributes_.end())
+			vip.bgp = found->second.first;
+}
+
 } // namespace
 
 void read_services(TableReader &root, Config &config)
@@ -299,6 +319,7 @@ void read_services(TableReader &root, Config &config)
 	Services services(root.diagnostics(), config);
 	root.each("pools", [&](TableReader &pool) { services.read_pool(pool); });
 	root.each("vips", [&](TableReader &vip) { services.read_vip(vip); });
+	services.share_attributes();
 	services.check_backends_against_vips();
 	services.warn_of_unused_pools();
 }

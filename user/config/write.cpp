@@ -37,6 +37,7 @@ public:
 	}
 	void string(std::string_view key, std::string_view value) { line(key, quoted(value)); }
 	void number(std::string_view key, std::uint64_t value) { line(key, std::to_string(value)); }
+	void boolean(std::string_view key, bool value) { line(key, value ? "true" : "false"); }
 	void address(std::string_view key, const Address &value) { string(key, value.text()); }
 	void strings(std::string_view key, const std::vector<std::string> &values)
 	{
@@ -139,6 +140,29 @@ void write_pool(Writer &out, const Pool &pool)
 	}
 }
 
+template <typename T> std::vector<std::string> texts_of(const std::vector<T> &list)
+{
+	std::vector<std::string> texts;
+	for (const T &member : list)
+		texts.push_back(member.text());
+	return texts;
+}
+
+void write_attributes(Writer &out, const BgpAttributes &attributes)
+{
+	if (attributes == BgpAttributes{})
+		return;
+	out.header("[vips.bgp]");
+	out.strings("communities", texts_of(attributes.communities));
+	out.strings("large_communities", texts_of(attributes.large_communities));
+	if (attributes.prepend != 0)
+		out.number("prepend", attributes.prepend);
+	if (attributes.med)
+		out.number("med", *attributes.med);
+	if (attributes.local_pref)
+		out.number("local_pref", *attributes.local_pref);
+}
+
 void write_vip(Writer &out, const Vip &vip)
 {
 	out.header("[[vips]]");
@@ -151,6 +175,52 @@ void write_vip(Writer &out, const Vip &vip)
 	out.string("protocol", word_of(kProtocols, vip.protocol));
 	out.string("pool", vip.pool);
 	out.string("forward", word_of(kForwards, vip.forward));
+	write_attributes(out, vip.bgp);
+}
+
+void write_neighbour(Writer &out, const BgpNeighbour &neighbour)
+{
+	out.header("[[bird.neighbours]]");
+	out.string("name", neighbour.name);
+	out.address("address", neighbour.address);
+	if (!neighbour.interface.empty())
+		out.string("interface", neighbour.interface);
+	out.number("asn", neighbour.asn);
+	if (neighbour.local)
+		out.address("local", *neighbour.local);
+	out.number("multihop", neighbour.multihop);
+	out.boolean("ttl_security", neighbour.ttl_security);
+	out.boolean("bfd", neighbour.bfd);
+	out.number("hold_time", neighbour.hold_time);
+	if (!neighbour.password.empty())
+		out.string("password", neighbour.password);
+	if (neighbour.rr_client)
+		out.boolean("rr_client", true);
+	std::vector<std::string> families;
+	if (neighbour.ipv4)
+		families.emplace_back("ipv4");
+	if (neighbour.ipv6)
+		families.emplace_back("ipv6");
+	out.strings("families", families);
+	out.string("import", word_of(kImports, static_cast<int>(neighbour.import)));
+}
+
+void write_bird(Writer &out, const BirdConfig &bird)
+{
+	if (bird.asn == 0)
+		return;
+	out.header("[bird]");
+	out.number("asn", bird.asn);
+	if (bird.router_id)
+		out.address("router_id", *bird.router_id);
+	out.string("socket", bird.socket);
+	out.string("include", bird.include);
+	out.string("interface", bird.interface);
+	out.string("damping", bird.damping);
+	out.number("bfd_interval_ms", bird.bfd_interval);
+	out.number("bfd_multiplier", bird.bfd_multiplier);
+	for (const BgpNeighbour &neighbour : bird.neighbours)
+		write_neighbour(out, neighbour);
 }
 
 } // namespace
@@ -165,6 +235,7 @@ std::string to_toml(const Config &config)
 		write_pool(out, pool);
 	for (const Vip &vip : config.vips)
 		write_vip(out, vip);
+	write_bird(out, config.bird);
 	return out.take();
 }
 

@@ -66,7 +66,7 @@ struct BgpNeighbour { // [[bird.neighbours]]
 
 struct BirdConfig { // [bird]
 	std::string socket = "/run/bird/bird.ctl";
-	std::string include = "/etc/bird/anycast-xdp.conf"; // the one file that is ours
+	std::string include = "/var/lib/anycast-xdp/bird.conf"; // the one file that is ours
 	std::string interface = "anycast0";		    // where the VIPs are
 	std::uint32_t asn = 0;				    // 0: no [bird] in the file
 	std::optional<Address> router_id;		    // IPv4
