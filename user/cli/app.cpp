@@ -132,6 +132,8 @@ Status run(std::vector<std::string> arguments, std::ostream &out, std::ostream &
 	add_stats(app, chosen);
 	add_flows(app, chosen);
 	add_replay(app, chosen);
+	add_bird(app, chosen);
+	add_announce(app, chosen);
 	add_features(app, chosen);
 	add_version(app, chosen);
 	add_footers(app);

@@ -27,6 +27,8 @@ void add_maps(CLI::App &app, Action &chosen);	  // map
 void add_stats(CLI::App &app, Action &chosen);	  // stats, drops
 void add_flows(CLI::App &app, Action &chosen);	  // flows, loss
 void add_replay(CLI::App &app, Action &chosen);	  // replay
+void add_bird(CLI::App &app, Action &chosen);	  // bird
+void add_announce(CLI::App &app, Action &chosen); // announce, withdraw, drain
 void add_features(CLI::App &app, Action &chosen); // features
 void add_version(CLI::App &app, Action &chosen);  // version
 

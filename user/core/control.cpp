@@ -77,6 +77,41 @@ Result<Order> order_from_json(const Json &json)
 	}
 }
 
+Json results_to_json(const std::vector<OrderResult> &results)
+{
+	Json list = Json::array();
+	for (const OrderResult &result : results)
+		list.push_back({{"vip", result.vip},
+				{"address", result.address.text()},
+				{"state", result.state},
+				{"changed", result.changed},
+				{"in_force", result.in_force},
+				{"wait", result.wait},
+				{"problem", result.problem}});
+	return {{"vips", std::move(list)}};
+}
+
+Result<std::vector<OrderResult>> results_from_json(const Json &json)
+{
+	constexpr const char *kWhat = "the agent's reply";
+	std::vector<OrderResult> results;
+	try {
+		for (const Json &one : json.at("vips")) {
+			const auto address = Address::parse(one.at("address").get<std::string>());
+			if (!address)
+				return malformed(kWhat, "not an address");
+			results.push_back(
+				{one.at("vip").get<std::string>(), *address,
+				 one.at("state").get<std::string>(), one.at("changed").get<bool>(),
+				 one.at("in_force").get<bool>(), one.at("wait").get<double>(),
+				 one.at("problem").get<std::string>()});
+		}
+	} catch (const Json::exception &error) {
+		return malformed(kWhat, error.what());
+	}
+	return results;
+}
+
 std::string to_line(const ControlRequest &request)
 {
 	Json json{{"version", kControlVersion}, {"command", request.command}};
@@ -88,6 +123,8 @@ std::string to_line(const ControlRequest &request)
 		json["seconds"] = *request.seconds;
 	if (request.force)
 		json["force"] = true;
+	if (request.all)
+		json["all"] = true;
 	return one_line(json);
 }
 
@@ -103,6 +140,7 @@ Result<ControlRequest> request_from_line(std::string_view line)
 		request.vip = json->value("vip", "");
 		request.reason = json->value("reason", "");
 		request.force = json->value("force", false);
+		request.all = json->value("all", false);
 		if (json->contains("seconds"))
 			request.seconds = json->at("seconds").get<double>();
 	} catch (const Json::exception &error) {

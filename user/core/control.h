@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -50,12 +51,28 @@ Result<Order> order_from_json(const nlohmann::ordered_json &json);
 
 struct ControlRequest {
 	std::string command; // "announce", "withdraw", "drain"; "status", "bird", "reload", ...
-	std::string vip;     // name or address
+	std::string vip;     // name or address; "" with "all"
 	std::string reason;
 	std::optional<double> seconds; // how long the order holds
-	bool force = false;
+	bool force = false, all = false;
 	bool operator==(const ControlRequest &) const = default;
 };
+
+// How a VIP's route stands after an order: the result of "announce", "withdraw" and "drain" is
+// {"vips":[...]}, one for each address.
+struct OrderResult {
+	std::string vip; // names, comma-separated
+	Address address;
+	std::string state;     // "announced", "draining", "withdrawn", "waiting"
+	bool changed = false;  // by this order
+	bool in_force = false; // BIRD has confirmed it
+	double wait = 0;       // seconds until it will be announced
+	std::string problem;   // why it is not in force, or waits
+	bool operator==(const OrderResult &) const = default;
+};
+
+nlohmann::ordered_json results_to_json(const std::vector<OrderResult> &results);
+Result<std::vector<OrderResult>> results_from_json(const nlohmann::ordered_json &json);
 
 std::string to_line(const ControlRequest &request);
 Result<ControlRequest> request_from_line(std::string_view line);
