@@ -93,6 +93,10 @@ Status add_vip(Config &config, const ObjectEdit &edit)
 		.protocol = *protocol,
 		.pool = edit.pool,
 		.forward = *forward};
+	// One address is one route.
+	const auto route = std::ranges::find(config.vips, vip.address, &Vip::address);
+	if (route != config.vips.end())
+		vip.bgp = route->bgp;
 	if (vip.protocol == 0 && vip.port != 0)
 		return fail(Exit::kUsage, "protocol any has no ports", "leave --port out");
 	const auto same = std::ranges::find(config.vips, vip.name, &Vip::name);

@@ -40,7 +40,7 @@ struct Vip {
 	std::uint8_t protocol = 6; // 6 TCP, 17 UDP, 0 = any (then the port is any too)
 	std::string pool;
 	ax_forward forward = AX_FORWARD_IPIP;
-	BgpAttributes bgp; // of its address: equal on all VIPs that share it
+	BgpAttributes bgp{}; // of its address: equal on all VIPs that share it
 	bool operator==(const Vip &) const = default;
 };
 
@@ -91,7 +91,7 @@ struct Config {
 	std::vector<Pool> pools;
 	std::vector<Vip> vips;
 
-	BirdConfig bird; // [bird]
+	BirdConfig bird{}; // [bird]
 
 	bool operator==(const Config &) const = default;
 };
