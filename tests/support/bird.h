@@ -27,6 +27,7 @@ public:
 	void stop() { process_.stop(); } // closes its sessions first
 	void kill_now() { process_.kill_now(); }
 	[[nodiscard]] bool running() { return process_.running(); }
+	[[nodiscard]] pid_t pid() const { return process_.pid(); }
 
 private:
 	const Netns &netns_;
