@@ -328,11 +328,16 @@ TEST(BirdNet, SeesWhoElseAnnouncesAndWhatExportsBesideUs)
 		const Address www = *Address::parse(kWwwVip);
 		EXPECT_FALSE(speaker.reconcile(lab.wanted({}), kBudget).announced_by_others(www));
 		std::ofstream("/run/lab/bird-upstream.conf", std::ios::app)
-			<< "protocol static other { ipv4; route 198.51.100.80/32 blackhole; }\n";
+			<< "protocol static elsewhere { ipv4; route 198.51.100.80/32 blackhole; "
+			   "}\n";
 		(void)lab.upstream_bird->ask("configure");
-		EXPECT_TRUE(wait_until(milliseconds(5000), [&] {
-			return speaker.reconcile(lab.wanted({}), kBudget).announced_by_others(www);
-		}));
+		EXPECT_TRUE(wait_until(milliseconds(5000),
+				       [&] {
+					       return speaker.reconcile(lab.wanted({}), kBudget)
+						       .announced_by_others(www);
+				       }))
+			<< lab.node_bird->ask("show route all")
+			<< lab.upstream_bird->ask("show route all export node");
 		// Somebody's own static route, let out by a filter of his own.
 		std::string base = *bird::base_config(lab.config);
 		const std::string strict = "export where anycast_xdp_ebgp();";

@@ -50,10 +50,10 @@ nlohmann::ordered_json order_to_json(const Order &order);
 Result<Order> order_from_json(const nlohmann::ordered_json &json);
 
 struct ControlRequest {
-	std::string command; // "announce", "withdraw", "drain"; "status", "bird", "reload", ...
-	std::string vip;     // name or address; "" with "all"
-	std::string reason;
-	std::optional<double> seconds; // how long the order holds
+	std::string command{}; // "announce", "withdraw", "drain"; "status", "bird", "reload", ...
+	std::string vip{};     // name or address; "" with "all"
+	std::string reason{};
+	std::optional<double> seconds{}; // how long the order holds
 	bool force = false, all = false;
 	bool operator==(const ControlRequest &) const = default;
 };
