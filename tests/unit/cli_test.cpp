@@ -76,8 +76,9 @@ TEST_F(Cli, HelpOfEveryCommandIsUseful)
 {
 	ASSERT_TRUE(call({"--help"}));
 	for (const char *command :
-	     {"attach", "detach", "status", "validate", "apply", "diff", "vip", "backend", "map",
-	      "stats", "drops", "flows", "loss", "replay", "features", "version"}) {
+	     {"attach",	 "detach",   "status",	 "validate", "apply",	 "diff",   "vip",
+	      "backend", "map",	     "stats",	 "drops",    "flows",	 "loss",   "replay",
+	      "bird",	 "announce", "withdraw", "drain",    "features", "version"}) {
 		ASSERT_TRUE(call({"--help"}));
 		expect_in(out_.str(), std::string("\n  ") + command + " ");
 		ASSERT_TRUE(call({command, "--help"})) << command;

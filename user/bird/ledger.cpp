@@ -26,7 +26,8 @@ Result<Ledger> Ledger::load(const std::string &path, const DampingProfile &profi
 		return ledger;
 	const std::string hint = "remove it if the upstreams have seen no flap for an hour";
 	try {
-		for (const auto &[key, record] : json::parse(*text).at("vips").items()) {
+		const json document = json::parse(*text);
+		for (const auto &[key, record] : document.at("vips").items()) {
 			const auto vip = Address::parse(key);
 			const double penalty = record.at("penalty").get<double>();
 			if (!vip || !(penalty >= 0))
