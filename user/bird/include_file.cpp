@@ -129,21 +129,21 @@ Status sync_directory(const std::string &path)
 }
 
 // `error`: errno of what failed.
-Status replace_by_rename(const std::string &path, std::string_view text, int &error)
+Status replace_by_rename(const std::string &path, std::string_view text, unsigned mode, int &error)
 {
 	const std::string fresh = path + ".tmp";
 	Status written;
 	{
 		const Fd file(
-			::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+			::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
 		if (!file.valid() && (error = errno) != 0)
 			return fail_errno(fmt::format("write {}", fresh), error,
 					  error == EACCES || error == EROFS
 						  ? "the directory of [bird] include must be "
 						    "writable for us"
 						  : "");
-		// BIRD runs as a user of its own, and the file has no secrets.
-		if (::fchmod(file.get(), 0644) != 0)
+		// BIRD runs as a user of its own and must read it, whatever our umask is.
+		if (::fchmod(file.get(), mode) != 0)
 			written = fail_errno(fmt::format("chmod {}", fresh), errno);
 		if (written)
 			written = write_all(file.get(), text, fresh);
@@ -231,14 +231,14 @@ Result<std::string> read_file(const std::string &path)
 	}
 }
 
-Status replace_file(const std::string &path, std::string_view text)
+Status replace_file(const std::string &path, std::string_view text, unsigned mode)
 {
 	std::error_code failed;
 	std::filesystem::create_directories(std::filesystem::path(path).parent_path(), failed);
 	if (failed)
 		return fail_errno(fmt::format("make the directory of {}", path), failed.value());
 	int error = 0;
-	Status replaced = replace_by_rename(path, text, error);
+	Status replaced = replace_by_rename(path, text, mode, error);
 	if (!replaced && (error == ENOSPC || error == EDQUOT) && replace_in_place(path, text))
 		return {};
 	return replaced;

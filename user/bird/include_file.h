@@ -27,6 +27,6 @@ Result<std::map<Address, Reach>> reach_in(std::string_view include_text);
 
 Result<std::string> read_file(const std::string &path); // "" if there is none
 // Written beside it, synced, renamed: whoever reads it sees the old or the new text.
-Status replace_file(const std::string &path, std::string_view text);
+Status replace_file(const std::string &path, std::string_view text, unsigned mode = 0644);
 
 } // namespace anycast::bird

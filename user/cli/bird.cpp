@@ -98,11 +98,7 @@ Result<std::string> parsed_by_bird(const std::string &path)
 Status write_checked(const std::string &path, const std::string &text)
 {
 	const std::string trial = path + ".new";
-	const auto old_mask = ::umask(0037);
-	Status written = bird::replace_file(trial, text);
-	::umask(old_mask);
-	AX_TRY(written);
-	::chmod(trial.c_str(), 0640);
+	AX_TRY(bird::replace_file(trial, text, 0640));
 	struct stat old {};
 	if (::stat(path.c_str(), &old) == 0)
 		(void)!::chown(trial.c_str(), old.st_uid, old.st_gid);
