@@ -75,7 +75,8 @@ public:
 		connect_veth({node, "wan"}, {upstream, "lan"}, 1500);
 		connect_veth({node, "core"}, {reflector, "lan"}, 1500);
 		add_dummy(node, "anycast0");
-		node.ip("link set lo up\naddr add 10.9.1.2/24 dev wan\naddr add 10.9.2.2/24 dev core\n"
+		node.ip("link set lo up\naddr add 10.9.1.2/24 dev wan\naddr add 10.9.2.2/24 dev "
+			"core\n"
 			"addr add 2001:db8:9:1::2/64 dev wan nodad\n"
 			"addr add 198.51.100.80/32 dev anycast0\n"
 			"addr add 2001:db8:51::80/128 dev anycast0 nodad");

@@ -14,7 +14,8 @@ inline constexpr const char *kShowStatus = "1000-BIRD 2.0.12\n"
 					   " Last reconfiguration on 2026-11-22 18:48:32.911\n"
 					   "0013 Daemon is up and running\n";
 
-inline constexpr const char *kShowProtocols = R"(2002-Name       Proto      Table      State  Since         Info
+inline constexpr const char *kShowProtocols =
+	R"(2002-Name       Proto      Table      State  Since         Info
 1002-device1    Device     ---        up     18:48:32.911  
 1006-
 1002-anycast_xdp4 Static     master4    up     18:48:32.911  

@@ -67,9 +67,9 @@ struct BgpNeighbour { // [[bird.neighbours]]
 struct BirdConfig { // [bird]
 	std::string socket = "/run/bird/bird.ctl";
 	std::string include = "/var/lib/anycast-xdp/bird.conf"; // the one file that is ours
-	std::string interface = "anycast0";		    // where the VIPs are
-	std::uint32_t asn = 0;				    // 0: no [bird] in the file
-	std::optional<Address> router_id;		    // IPv4
+	std::string interface = "anycast0";			// where the VIPs are
+	std::uint32_t asn = 0;					// 0: no [bird] in the file
+	std::optional<Address> router_id;			// IPv4
 	std::string damping = "rfc2439";  // profile, core/damping.h: what the upstreams use
 	std::uint32_t bfd_interval = 300; // ms
 	std::uint32_t bfd_multiplier = 3;
