@@ -45,9 +45,10 @@ static __always_inline int ax_is_plain4(const struct ax_settings *settings, cons
 {
 	__u32 length = bpf_ntohs(ip->tot_len);
 
-	return *(__u8 *)ip == 0x45 && !(ip->frag_off & bpf_htons(~AX_IP4_DF)) && ip->ttl &&
+	return *(__u8 *)ip == 0x45 && !(ip->frag_off & bpf_htons(~AX_IP4_DF)) &&
 	       ax_in_filter(settings, ip->daddr) && length >= sizeof(*ip) + sizeof(struct udphdr) &&
-	       length <= bytes - ETH_HLEN && ax_fold(ax_sum_ip4(ip)) == 0xffff;
+	       length <= bytes - ETH_HLEN &&
+	       (!ax_guard || (ip->ttl && ax_fold(ax_sum_ip4(ip)) == 0xffff));
 }
 
 static __always_inline int ax_is_plain6(const struct ax_settings *settings,
@@ -56,7 +57,7 @@ static __always_inline int ax_is_plain6(const struct ax_settings *settings,
 	const __u32 *to = ip->daddr.in6_u.u6_addr32;
 	__u32 length = bpf_ntohs(ip->payload_len);
 
-	return (*(__u8 *)ip & 0xf0) == 0x60 && ip->hop_limit &&
+	return (*(__u8 *)ip & 0xf0) == 0x60 && (!ax_guard || ip->hop_limit) &&
 	       (ip->nexthdr == IPPROTO_TCP || ip->nexthdr == IPPROTO_UDP) &&
 	       ax_in_filter(settings, to[0] ^ to[1] ^ to[2] ^ to[3]) &&
 	       length >= sizeof(struct udphdr) && length <= bytes - ETH_HLEN - sizeof(*ip);
@@ -241,7 +242,8 @@ static __always_inline int ax_express_transport(struct xdp_md *ctx, struct ax_fl
 	if (likely(proto == IPPROTO_TCP))
 		return ax_express_segment(ctx, flow, l4, l4_bytes);
 	length = bpf_ntohs(udp->len);
-	return length >= sizeof(*udp) && length <= l4_bytes && (family == 4 || udp->check);
+	return !ax_guard ||
+	       (length >= sizeof(*udp) && length <= l4_bytes && (family == 4 || udp->check));
 }
 
 static __always_inline struct ax_backend *ax_express_backend(const struct ax_ctl *ctl, __u32 id)

@@ -11,7 +11,7 @@
 
 /* Read-only switches: set before load, folded by the verifier. */
 const volatile __u32 ax_role = AX_ROLE_EDGE; /* enum ax_role bits */
-const volatile __u32 ax_guard = 1;	     /* 0: no malformed and GTSM stages (benchmark only) */
+const volatile __u32 ax_guard = 1;	     /* 0: no rule, no GTSM (benchmark only) */
 const volatile __u32 ax_loss = 1;	     /* 0: no loss tracker (benchmark only) */
 const volatile __u32 ax_replay = 0;   /* clock from ax_ctl, outcome written to ax_ctl.trace */
 const volatile __u32 ax_instance = 0; /* under a dispatcher: acts only if ax_ctl.active is this */
