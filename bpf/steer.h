@@ -101,6 +101,7 @@ struct ax_choice {
 	__u32 vip_id;
 	__u16 vip_gen;
 	__u8 forward;
+	__u32 slot; /* of the pool */
 };
 
 static __always_inline __u32 ax_hash_packet(const struct ax_packet *pkt,

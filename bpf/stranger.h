@@ -82,7 +82,7 @@ static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct a
 	    shortcut->addr.pair[1] != vip.pair[1])
 		return 0;
 	at = ax_hash_packet(pkt, &source, &vip) % shortcut->size;
-	ax_trace_slot(pkt, at);
+	choice->slot = at;
 	at += shortcut->first;
 	if (at >= ax_slots)
 		return 0;
@@ -125,6 +125,7 @@ static __always_inline int ax_stranger_to(struct xdp_md *ctx, struct ax_packet *
 	bucket = ax_bucket_of(key);
 	if (!bucket)
 		return 0;
+	ax_trace_slot(pkt, choice->slot);
 	ax_remember(ctx, pkt, key, bucket, &place, choice);
 	return 1;
 }
