@@ -17,6 +17,7 @@
 #include "ip4.h"
 #include "ip6.h"
 #include "steer.h"
+#include "stranger.h"
 #include "transport.h"
 
 static __always_inline int ax_inspect(struct xdp_md *ctx, struct ax_packet *pkt)
@@ -155,35 +156,47 @@ static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __
 		       : AX_R_NOT_IP;
 }
 
+static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
+{
+	int outcome = ax_inspect_stage(ctx, bytes);
+
+	if (likely((outcome & 0xffff) <= AX_OPAQUE))
+		return outcome;
+	if ((ax_role & AX_ROLE_BACKEND) && outcome == AX_NEXT_TUNNEL)
+		outcome = ax_tunnel_stage(ctx);
+	if (outcome == AX_NEXT_GTSM)
+		outcome = ax_gtsm_stage(ctx);
+	if (outcome == AX_NEXT_ICMP)
+		outcome = ax_icmp_stage(ctx);
+	if (outcome == AX_NEXT_FLOW)
+		outcome = ax_flow_stage(ctx);
+	if (outcome == AX_NEXT_NEW)
+		outcome = ax_new_stage(ctx);
+	if ((outcome & 0xffff) == AX_NEXT_SEND)
+		outcome = ax_send_stage(ctx) | (outcome & AX_OUTCOME_ANOMALY);
+	return outcome;
+}
+
 SEC("xdp")
 int anycast(struct xdp_md *ctx)
 {
 	struct ax_ctl *ctl = ax_control();
 	__u32 bytes = ax_data_end(ctx) - ax_data(ctx);
-	int express, outcome;
+	int outcome;
 
 	if (!ctl || (ax_instance && ctl->active != ax_instance))
 		return XDP_PASS;
 	if (ax_replay)
 		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));
-	express = ax_express(ctx, ctl, bytes);
-	if (likely(express >= 0))
-		return ax_conclude(ctl, bytes, express);
-	outcome = ax_inspect_stage(ctx, bytes);
-	if (unlikely((outcome & 0xffff) > AX_OPAQUE)) {
-		if ((ax_role & AX_ROLE_BACKEND) && outcome == AX_NEXT_TUNNEL)
-			outcome = ax_tunnel_stage(ctx);
-		if (outcome == AX_NEXT_GTSM)
-			outcome = ax_gtsm_stage(ctx);
-		if (outcome == AX_NEXT_ICMP)
-			outcome = ax_icmp_stage(ctx);
-		if (outcome == AX_NEXT_FLOW)
-			outcome = express == AX_STRANGER ? AX_NEXT_NEW : ax_flow_stage(ctx);
-		if (outcome == AX_NEXT_NEW)
-			outcome = ax_new_stage(ctx);
-		if ((outcome & 0xffff) == AX_NEXT_SEND)
-			outcome = ax_send_stage(ctx) | (outcome & AX_OUTCOME_ANOMALY);
-	}
+	outcome = ax_express(ctx, ctl, bytes);
+	if (likely(outcome >= 0))
+		return ax_conclude(ctl, bytes, outcome);
+	if (outcome == AX_STRANGER4)
+		outcome = ax_stranger4(ctx, bytes);
+	else if (outcome == AX_STRANGER6)
+		outcome = ax_stranger6(ctx, bytes);
+	if (outcome < 0)
+		outcome = ax_all_stages(ctx, bytes);
 	if (unlikely(outcome & AX_OUTCOME_ANOMALY))
 		ax_loss_stage(bytes);
 	return ax_conclude(ctl, bytes, outcome);

@@ -13,7 +13,8 @@
 #include "steer.h"
 
 #define AX_UNUSUAL -1
-#define AX_STRANGER -2 /* nothing unusual in the headers; the flow is not in the table */
+#define AX_STRANGER4 -2 /* nothing unusual in the header; the flow is not in the table */
+#define AX_STRANGER6 -3
 
 /* The network header, where at least the first words of a transport header follow, else 0. Read
  * anew wherever it is needed: cheaper than a register across map look-ups. */
@@ -44,9 +45,10 @@ static __always_inline int ax_is_plain4(const struct ax_settings *settings, cons
 {
 	__u32 length = bpf_ntohs(ip->tot_len);
 
-	return *(__u8 *)ip == 0x45 && !(ip->frag_off & bpf_htons(~AX_IP4_DF)) && ip->ttl &&
+	return *(__u8 *)ip == 0x45 && !(ip->frag_off & bpf_htons(~AX_IP4_DF)) &&
 	       ax_in_filter(settings, ip->daddr) && length >= sizeof(*ip) + sizeof(struct udphdr) &&
-	       length <= bytes - ETH_HLEN && ax_fold(ax_sum_ip4(ip)) == 0xffff;
+	       length <= bytes - ETH_HLEN &&
+	       (!ax_guard || (ip->ttl && ax_fold(ax_sum_ip4(ip)) == 0xffff));
 }
 
 static __always_inline int ax_is_plain6(const struct ax_settings *settings,
@@ -55,7 +57,7 @@ static __always_inline int ax_is_plain6(const struct ax_settings *settings,
 	const __u32 *to = ip->daddr.in6_u.u6_addr32;
 	__u32 length = bpf_ntohs(ip->payload_len);
 
-	return (*(__u8 *)ip & 0xf0) == 0x60 && ip->hop_limit &&
+	return (*(__u8 *)ip & 0xf0) == 0x60 && (!ax_guard || ip->hop_limit) &&
 	       (ip->nexthdr == IPPROTO_TCP || ip->nexthdr == IPPROTO_UDP) &&
 	       ax_in_filter(settings, to[0] ^ to[1] ^ to[2] ^ to[3]) &&
 	       length >= sizeof(struct udphdr) && length <= bytes - ETH_HLEN - sizeof(*ip);
@@ -95,71 +97,101 @@ static __always_inline __u64 ax_hash_ip6(const struct ax_ctl *ctl, const struct 
 	return ax_end_hash(ctl, h, ip + 1, ip->nexthdr);
 }
 
-/* The way whose tag matches; -1 if there is none. Both words at once, since which of them has it
- * cannot be predicted: a bit at 8 * i stands for the way whose number is byte 7 - i of the
- * constant. */
-static __always_inline int ax_one_way(const struct ax_bucket *bucket, __u16 tag)
+/* The entry number `way` of the bucket that is number `bucket` of all CPUs'. */
+static __always_inline void *ax_express_entry(__u32 family, __u32 bucket, __u32 way)
 {
-	const __u64 *tags = (void *)bucket->tag;
-	__u64 matches = ax_match_tags(tags[0], tag) >> 15 | ax_match_tags(tags[1], tag) >> 7;
+	__u32 at = bucket * AX_WAYS + way;
 
-	if (!matches)
-		return -1;
-	return (matches & -matches) * 0x0004010502060307ULL >> 56 & (AX_WAYS - 1);
-}
-
-/* The entry behind the first tag that matches; nearly always it is the flow's. */
-static __always_inline void *ax_express_entry(const struct ax_ctl *ctl, __u32 family, __u64 hash)
-{
-	__u32 buckets = family == 4 ? ax_buckets4 : ax_buckets6;
-	__u32 base = bpf_get_smp_processor_id() * buckets;
-	__u32 at = base + ((__u32)(hash >> 20) & (buckets - 1));
-	struct ax_bucket *bucket;
-	__u16 stamp, tag;
-	int way;
-
-	bucket = family == 4 ? bpf_map_lookup_elem(&ax_flow4_idx, &at)
-			     : bpf_map_lookup_elem(&ax_flow6_idx, &at);
-	if (!bucket)
-		return 0;
-	tag = hash >> 48;
-	way = ax_one_way(bucket, tag ? tag : 1); /* 0 is an empty way */
-	if (way < 0)
-		return 0;
-	stamp = ax_jiffies(ctl) >> 8;
-	if (bucket->stamp[way] != stamp)
-		bucket->stamp[way] = stamp;
-	at = base * AX_WAYS + bucket->slot[way] - 1;
 	return family == 4 ? bpf_map_lookup_elem(&ax_flow4, &at)
 			   : bpf_map_lookup_elem(&ax_flow6, &at);
 }
 
-/* Ports, protocol and kind of forwarding are as wanted, and it is of the running generation. */
-static __always_inline int ax_is_current(const struct ax_ctl *ctl, const struct ax_flow *flow,
-					 const void *ports, __u8 proto)
+static __always_inline __u32 ax_express_bucket(__u32 family, __u64 hash)
 {
-	__u64 wanted = *(__u32 *)ports | (__u64)proto << 32 | (__u64)AX_FORWARD_IPIP << 40;
+	__u32 buckets = family == 4 ? ax_buckets4 : ax_buckets6;
 
-	return (*(__u64 *)flow & 0xffffffffffffULL) == wanted &&
-	       flow->generation == ctl->generation;
+	return bpf_get_smp_processor_id() * buckets + ((__u32)(hash >> 20) & (buckets - 1));
 }
 
-static __always_inline int ax_is_current4(const struct ax_ctl *ctl, const struct ax_flow4 *entry,
-					  const struct iphdr *ip)
+/* 0 if the ports and the protocol are the entry's. */
+static __always_inline __u64 ax_differs(const struct ax_flow *flow, const void *ports, __u8 proto)
 {
-	return *(const __u64 *)entry == ax_pair(&ip->saddr) &&
-	       ax_is_current(ctl, &entry->flow, ip + 1, ip->protocol);
+	__u64 wanted = *(__u32 *)ports | (__u64)proto << 32;
+
+	return (*(__u64 *)flow ^ wanted) & 0xffffffffffULL;
 }
 
-static __always_inline int ax_is_current6(const struct ax_ctl *ctl, const struct ax_flow6 *entry,
-					  const struct ipv6hdr *ip)
+static __always_inline int ax_is_flow4(const struct ax_flow4 *entry, const struct iphdr *ip)
+{
+	return !((*(const __u64 *)entry ^ ax_pair(&ip->saddr)) |
+		 ax_differs(&entry->flow, ip + 1, ip->protocol));
+}
+
+static __always_inline int ax_is_flow6(const struct ax_flow6 *entry, const struct ipv6hdr *ip)
 {
 	const __u32 *word = ip->saddr.in6_u.u6_addr32;
 
-	return entry->saddr.pair[0] == ax_pair(word) && entry->saddr.pair[1] == ax_pair(word + 2) &&
-	       entry->daddr.pair[0] == ax_pair(word + 4) &&
-	       entry->daddr.pair[1] == ax_pair(word + 6) &&
-	       ax_is_current(ctl, &entry->flow, ip + 1, ip->nexthdr);
+	return !((entry->saddr.pair[0] ^ ax_pair(word)) |
+		 (entry->saddr.pair[1] ^ ax_pair(word + 2)) |
+		 (entry->daddr.pair[0] ^ ax_pair(word + 4)) |
+		 (entry->daddr.pair[1] ^ ax_pair(word + 6)) |
+		 ax_differs(&entry->flow, ip + 1, ip->nexthdr));
+}
+
+static __always_inline struct ax_flow4 *ax_express_flow4(struct xdp_md *ctx, struct ax_ctl *ctl,
+							 __u64 hash)
+{
+	__u32 at = ax_express_bucket(4, hash);
+	struct ax_bucket *bucket = ax_bucket_at(4, at);
+	__u64 matches = bucket ? ax_matches(bucket, ax_tag(hash)) : 0;
+
+#pragma unroll
+	for (int i = 0; i < AX_NAMESAKES; i++, matches &= matches - 1) {
+		__u32 way = ax_first_way(matches);
+		struct ax_flow4 *entry;
+		struct iphdr *ip;
+
+		if (!matches)
+			return 0;
+		entry = ax_express_entry(4, at, way);
+		ip = ax_plain_ip4(ctx);
+		if (!entry || !ip || !ax_is_flow4(entry, ip))
+			continue;
+		ax_use(ctl, bucket, way, &entry->flow);
+		return entry;
+	}
+	return 0;
+}
+
+static __always_inline struct ax_flow6 *ax_express_flow6(struct xdp_md *ctx, struct ax_ctl *ctl,
+							 __u64 hash)
+{
+	__u32 at = ax_express_bucket(6, hash);
+	struct ax_bucket *bucket = ax_bucket_at(6, at);
+	__u64 matches = bucket ? ax_matches(bucket, ax_tag(hash)) : 0;
+
+#pragma unroll
+	for (int i = 0; i < AX_NAMESAKES; i++, matches &= matches - 1) {
+		__u32 way = ax_first_way(matches);
+		struct ax_flow6 *entry;
+		struct ipv6hdr *ip;
+
+		if (!matches)
+			return 0;
+		entry = ax_express_entry(6, at, way);
+		ip = ax_plain_ip6(ctx);
+		if (!entry || !ip || !ax_is_flow6(entry, ip))
+			continue;
+		ax_use(ctl, bucket, way, &entry->flow);
+		return entry;
+	}
+	return 0;
+}
+
+/* It goes the express way, and has been held against the running configuration. */
+static __always_inline int ax_is_current(const struct ax_ctl *ctl, const struct ax_flow *flow)
+{
+	return flow->forward == AX_FORWARD_IPIP && flow->generation == ctl->generation;
 }
 
 /* The next segment in order, and nothing to learn but its numbers? Then they are written down. */
@@ -210,7 +242,8 @@ static __always_inline int ax_express_transport(struct xdp_md *ctx, struct ax_fl
 	if (likely(proto == IPPROTO_TCP))
 		return ax_express_segment(ctx, flow, l4, l4_bytes);
 	length = bpf_ntohs(udp->len);
-	return length >= sizeof(*udp) && length <= l4_bytes && (family == 4 || udp->check);
+	return !ax_guard ||
+	       (length >= sizeof(*udp) && length <= l4_bytes && (family == 4 || udp->check));
 }
 
 static __always_inline struct ax_backend *ax_express_backend(const struct ax_ctl *ctl, __u32 id)
@@ -220,25 +253,38 @@ static __always_inline struct ax_backend *ax_express_backend(const struct ax_ctl
 	return bpf_map_lookup_elem(&ax_backend, &at);
 }
 
+/* Its next hop is known, its address of the packet's family, and it is another node. */
+static __always_inline int ax_is_express(const struct ax_backend *backend, __u32 family)
+{
+	return family == 4 ? backend->flags == (AX_BACKEND_RESOLVED | AX_BACKEND_OUTER4)
+			   : backend->flags == AX_BACKEND_RESOLVED && !ax_is_v4(&backend->addr);
+}
+
 /* Counted once it is sent; TX where it came from. */
 static __always_inline int ax_express_sent(struct xdp_md *ctx, struct ax_ctl *ctl,
-					   struct ax_flow *flow, const struct ax_backend *backend,
-					   __u32 bytes)
+					   const struct ax_backend *backend, __u32 vip,
+					   __u32 backend_id, __u32 bytes)
 {
-	__u32 key = flow->vip, verdict = XDP_TX;
+	__u32 verdict = XDP_TX;
 
 	if (unlikely(backend->ifindex != ctx->ingress_ifindex))
 		verdict = bpf_redirect(backend->ifindex, 0);
+	if (ax_replay) {
+		ctl->trace.vip = vip + 1;
+		ctl->trace.backend = backend_id + 1;
+	}
+	ax_count(bpf_map_lookup_elem(&ax_vip_ctr, &vip), bytes);
+	ax_count(bpf_map_lookup_elem(&ax_backend_ctr, &backend_id), bytes);
+	return AX_R_STEERED | verdict << 16;
+}
+
+static __always_inline int ax_express_known(struct xdp_md *ctx, struct ax_ctl *ctl,
+					    struct ax_flow *flow, const struct ax_backend *backend,
+					    __u32 bytes)
+{
 	flow->packets++;
 	flow->bytes += bytes;
-	if (ax_replay)
-		ctl->trace.vip = key + 1;
-	ax_count(bpf_map_lookup_elem(&ax_vip_ctr, &key), bytes);
-	key = flow->backend;
-	if (ax_replay)
-		ctl->trace.backend = key + 1;
-	ax_count(bpf_map_lookup_elem(&ax_backend_ctr, &key), bytes);
-	return AX_R_STEERED | verdict << 16;
+	return ax_express_sent(ctx, ctl, backend, flow->vip, flow->backend, bytes);
 }
 
 /* MAC addresses, type and outer header stand ready but for TOS, length and checksum. */
@@ -276,15 +322,14 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 
 	if (!ip || !ax_is_plain4(settings, ip, bytes))
 		return AX_UNUSUAL;
-	entry = ax_express_entry(ctl, 4, ax_hash_ip4(ctl, ip));
+	entry = ax_express_flow4(ctx, ctl, ax_hash_ip4(ctl, ip));
 	if (!entry)
-		return AX_STRANGER;
-	ip = ax_plain_ip4(ctx);
-	if (!ip || !ax_is_current4(ctl, entry, ip))
+		return AX_STRANGER4;
+	if (!ax_is_current(ctl, &entry->flow))
 		return AX_UNUSUAL;
 	backend = ax_express_backend(ctl, entry->flow.backend);
 	ip = ax_plain_ip4(ctx);
-	if (!ip || !backend || backend->flags != (AX_BACKEND_RESOLVED | AX_BACKEND_OUTER4))
+	if (!ip || !backend || !ax_is_express(backend, 4))
 		return AX_UNUSUAL;
 	total = bpf_ntohs(ip->tot_len) + sizeof(*ip);
 	tos = ip->tos;
@@ -294,7 +339,16 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 	if (ax_loss && ip->protocol == IPPROTO_TCP)
 		ax_learn_ip_id(&entry->flow, bpf_ntohs(ip->id));
 	reason = ax_express_outer4(ctx, backend, total, tos);
-	return reason ? reason : ax_express_sent(ctx, ctl, &entry->flow, backend, bytes);
+	return reason ? reason : ax_express_known(ctx, ctl, &entry->flow, backend, bytes);
+}
+
+/* Version, traffic class, flow label; then length, protocol, hop limit. */
+static __always_inline __u64 ax_outer6_start(const struct ipv6hdr *ip, __u32 length, __u32 label)
+{
+	__u32 second = (length + sizeof(*ip)) << 16 | IPPROTO_IPV6 << 8 | AX_OUTER_TTL;
+	__u32 first = (*(__be32 *)ip & bpf_htonl(0xfff00000)) | bpf_htonl(label & 0xfffff);
+
+	return first | (__u64)bpf_htonl(second) << 32;
 }
 
 /* RFC 2473, as ax_write_outer6: what depends on the packet is in its first eight bytes. */
@@ -326,34 +380,28 @@ static __always_inline int ax_express6(struct xdp_md *ctx, struct ax_ctl *ctl, _
 	struct ipv6hdr *ip = ax_plain_ip6(ctx);
 	struct ax_backend *backend;
 	struct ax_flow6 *entry;
-	__u64 hash, first;
 	__u32 length;
+	__u64 hash;
 	int reason;
 
 	if (!ip || !ax_is_plain6(settings, ip, bytes))
 		return AX_UNUSUAL;
 	hash = ax_hash_ip6(ctl, ip);
-	entry = ax_express_entry(ctl, 6, hash);
+	entry = ax_express_flow6(ctx, ctl, hash);
 	if (!entry)
-		return AX_STRANGER;
-	ip = ax_plain_ip6(ctx);
-	if (!ip || !ax_is_current6(ctl, entry, ip))
+		return AX_STRANGER6;
+	if (!ax_is_current(ctl, &entry->flow))
 		return AX_UNUSUAL;
 	backend = ax_express_backend(ctl, entry->flow.backend);
 	ip = ax_plain_ip6(ctx);
-	if (!ip || !backend || backend->flags != AX_BACKEND_RESOLVED || ax_is_v4(&backend->addr))
+	if (!ip || !backend || !ax_is_express(backend, 6))
 		return AX_UNUSUAL;
 	length = bpf_ntohs(ip->payload_len);
 	if (length + 2 * sizeof(*ip) > backend->mtu ||
 	    !ax_express_transport(ctx, &entry->flow, ip + 1, ip->nexthdr, length, 6))
 		return AX_UNUSUAL;
-	/* version, traffic class, flow label of the hash; then length, protocol, hop limit */
-	first = *(__be32 *)ip & bpf_htonl(0xfff00000);
-	first |= bpf_htonl(hash >> 32 & 0xfffff) |
-		 (__u64)bpf_htonl((length + sizeof(*ip)) << 16 | IPPROTO_IPV6 << 8 | AX_OUTER_TTL)
-			 << 32;
-	reason = ax_express_outer6(ctx, settings, backend, first);
-	return reason ? reason : ax_express_sent(ctx, ctl, &entry->flow, backend, bytes);
+	reason = ax_express_outer6(ctx, settings, backend, ax_outer6_start(ip, length, hash >> 32));
+	return reason ? reason : ax_express_known(ctx, ctl, &entry->flow, backend, bytes);
 }
 
 #endif

@@ -16,13 +16,25 @@ struct ax_flow_key {
 	__u32 ports;   /* source, destination as they lie in memory */
 	__u8 proto;
 	__u8 family;
-	__u16 tag;
+	__u8 tag;
+	__u8 pad;
 	__u32 bucket; /* index in the family's bucket map */
 	__u32 hash;   /* low half: names a SYN */
 };
 
-#define AX_LANES 0x0001000100010001ULL
-#define AX_LANE_TOPS 0x8000800080008000ULL
+#define AX_LANES 0x0101010101010101ULL
+#define AX_USED_BITS (AX_TAG_USED * AX_LANES)
+
+/* Flows of one tag in one bucket: the next one takes the place of one of them, so that whoever
+ * looks at this many entries has looked at all. */
+#define AX_NAMESAKES 2
+
+static __always_inline __u8 ax_tag(__u64 hash)
+{
+	__u8 tag = hash >> 57;
+
+	return tag ? tag : 1;
+}
 
 /* Tag, bucket and hash of a key whose other members are set. Keyed by ax_ctl.table_seed:
  * multiplication by secret odd numbers; only high bits are used. */
@@ -42,9 +54,7 @@ static __always_inline void ax_hash_key(const struct ax_ctl *ctl, struct ax_flow
 	h ^= h >> 32;
 	h *= k0;
 	key->hash = h >> 32;
-	key->tag = h >> 48;
-	if (!key->tag)
-		key->tag = 1;
+	key->tag = ax_tag(h);
 	key->bucket = bpf_get_smp_processor_id() * (mask + 1) + ((__u32)(h >> 20) & mask);
 }
 
@@ -108,18 +118,29 @@ static __always_inline int ax_odd_ports(__u32 ports)
 
 /* Would a rule about addresses or ports have anything to say, were it only to count? Then no packet
  * of the flow may pass by the rules. Says yes more often than the rules, never less. */
-__noinline int ax_is_odd4(__u32 source, __u32 destination, __u32 ports)
+static __always_inline int ax_odd4(__u32 source, __u32 destination, __u32 ports)
 {
 	return source < 1 << 24 || source >> 24 == 127 || source >> 28 >= 14 ||
 	       ax_special_source(source) || destination < 1 << 24 || destination >> 24 == 127 ||
 	       source == destination || ax_odd_ports(ports);
 }
 
-__noinline int ax_is_odd6(__u64 source, __u64 source_low, __u64 destination, __u64 destination_low,
-			  __u32 ports)
+static __always_inline int ax_odd6(__u64 source, __u64 source_low, __u64 destination,
+				   __u64 destination_low, __u32 ports)
 {
 	return (source & 0xff) == 0xff || !source || !destination ||
 	       (source == destination && source_low == destination_low) || ax_odd_ports(ports);
+}
+
+__noinline int ax_is_odd4(__u32 source, __u32 destination, __u32 ports)
+{
+	return ax_odd4(source, destination, ports);
+}
+
+__noinline int ax_is_odd6(__u64 source, __u64 source_low, __u64 destination, __u64 destination_low,
+			  __u32 ports)
+{
+	return ax_odd6(source, source_low, destination, destination_low, ports);
 }
 
 static __always_inline __u8 ax_long_way(const struct ax_flow_key *key)
@@ -132,12 +153,23 @@ static __always_inline __u8 ax_long_way(const struct ax_flow_key *key)
 	return odd ? AX_FORWARD_LONG : 0;
 }
 
+static __always_inline struct ax_bucket *ax_bucket_at(__u32 family, __u32 bucket)
+{
+	return family == 4 ? bpf_map_lookup_elem(&ax_flow4_idx, &bucket)
+			   : bpf_map_lookup_elem(&ax_flow6_idx, &bucket);
+}
+
 static __always_inline struct ax_bucket *ax_bucket_of(const struct ax_flow_key *key)
 {
-	__u32 at = key->bucket;
+	return ax_bucket_at(key->family, key->bucket);
+}
 
-	return key->family == 4 ? bpf_map_lookup_elem(&ax_flow4_idx, &at)
-				: bpf_map_lookup_elem(&ax_flow6_idx, &at);
+/* Entries are counted from 1 within the CPU's share. */
+static __always_inline __u32 ax_slot_of(const struct ax_flow_key *key, __u32 way)
+{
+	__u32 mask = key->family == 4 ? ax_buckets4 - 1 : ax_buckets6 - 1;
+
+	return (key->bucket & mask) * AX_WAYS + way + 1;
 }
 
 static __always_inline int ax_is_flow(const void *entry, const struct ax_flow *flow,
@@ -152,144 +184,176 @@ static __always_inline int ax_is_flow(const void *entry, const struct ax_flow *f
 	       (pair[1] == key->pair[1] && pair[2] == key->pair[2] && pair[3] == key->pair[3]);
 }
 
-/* Lowest lane of four whose tag matches, by arithmetic on all four at once; 4 if there is none.
- * A lane above a true match may be reported falsely, which the caller finds out by the key. */
-static __always_inline __u64 ax_match_tags(__u64 word, __u16 tag)
+/* One bit for each way: 8 * i for way i, 8 * i + 4 for way i + 8. Of `low` and `high`, words of
+ * eight ways, the highest bit of each byte counts. */
+static __always_inline __u64 ax_ways(__u64 low, __u64 high)
 {
-	__u64 x = word ^ tag * AX_LANES;
-
-	return (x - AX_LANES) & ~x & AX_LANE_TOPS;
+	return (low & AX_USED_BITS) >> 7 | (high & AX_USED_BITS) >> 3;
 }
 
-static __always_inline __u32 ax_lane(__u64 matches)
+/* Which ways have this tag (0: are empty), by arithmetic on eight at once: a sum reaches the
+ * highest bit of a byte unless the tags' seven bits are the same. */
+static __always_inline __u64 ax_matches(const struct ax_bucket *bucket, __u8 tag)
 {
-	/* 1 << 16 * lane, times a constant that holds the lane's number at its place */
-	return (((matches & -matches) >> 15) * 0x0000000100020003ULL) >> 48;
+	const __u64 *tags = (void *)bucket->tag;
+	__u64 wanted = tag * AX_LANES;
+
+	return ax_ways(~(((tags[0] ^ wanted) & ~AX_USED_BITS) + ~AX_USED_BITS),
+		       ~(((tags[1] ^ wanted) & ~AX_USED_BITS) + ~AX_USED_BITS));
+}
+
+/* The first of them. Multiplied by its bit, the constant has its number in the upper four bits. */
+static __always_inline __u32 ax_first_way(__u64 matches)
+{
+	return (matches & -matches) * 0x08192a3b4c5d6e7fULL >> 60;
+}
+
+/* The line of tags stays clean for most packets. */
+static __always_inline void ax_use(const struct ax_ctl *ctl, struct ax_bucket *bucket, __u32 way,
+				   struct ax_flow *flow)
+{
+	__u8 tag = bucket->tag[way & (AX_WAYS - 1)];
+
+	if (unlikely(!(tag & AX_TAG_USED)))
+		bucket->tag[way & (AX_WAYS - 1)] = tag | AX_TAG_USED;
+	flow->stamp = ax_jiffies(ctl) >> 8;
 }
 
 /* The flow's entry on this CPU; ref->flow = 0 if there is none. No entry is loaded unless its tag
- * matches; three false matches in a row (one in 10^12) count as a miss. */
+ * matches. */
 static __always_inline void ax_find(const struct ax_packet *pkt, const struct ax_flow_key *key,
 				    struct ax_bucket *bucket, struct ax_flow_ref *ref)
 {
-	const __u64 *tags = (void *)bucket->tag;
-	__u64 low = ax_match_tags(tags[0], key->tag), high = ax_match_tags(tags[1], key->tag);
+	__u64 matches = ax_matches(bucket, key->tag);
 
 	ref->flow = 0;
 	ref->family = key->family;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < AX_NAMESAKES && matches; i++, matches &= matches - 1) {
 		struct ax_flow *flow = 0;
-		__u32 way, slot;
-		__u16 stamp;
-		void *entry;
+		__u32 way = ax_first_way(matches) & (AX_WAYS - 1);
+		__u32 slot = ax_slot_of(key, way);
+		void *entry = ax_entry(key->family, slot, &flow);
 
-		if (low) {
-			way = ax_lane(low);
-			low &= low - 1;
-		} else if (high) {
-			way = 4 + ax_lane(high);
-			high &= high - 1;
-		} else {
+		if (!entry)
 			return;
-		}
-		way &= AX_WAYS - 1;
-		slot = bucket->slot[way];
-		entry = ax_entry(key->family, slot, &flow);
-		if (!entry || !ax_is_flow(entry, flow, key))
+		if (!ax_is_flow(entry, flow, key))
 			continue;
-		stamp = ax_jiffies(pkt->ctl) >> 8;
-		if (bucket->stamp[way] != stamp) /* keep the line clean for most packets */
-			bucket->stamp[way] = stamp;
-		ref->flow = flow;
 		ref->slot = slot;
 		ref->way = way;
+		ax_use(pkt->ctl, bucket, way, flow);
+		ref->flow = flow;
 		return;
 	}
 }
 
-/* An empty way, else the one unused for longest. */
-static __always_inline __u32 ax_victim(const struct ax_bucket *bucket, __u16 now)
+/* The way for a new flow: that of the last of AX_NAMESAKES, else an empty one, else one whose flow
+ * was not used again, from a place on that the hash names. So what sends one packet a flow, as a
+ * flood does, replaces its like, not flows that live. */
+__noinline __u32 ax_victim(__u32 family, __u32 at, __u32 hash)
 {
-	__u32 victim = 0, oldest = 0;
+	struct ax_bucket *bucket = ax_bucket_at(family, at);
+	__u64 *tags, ways, later;
 
-	for (__u32 way = 0; way < AX_WAYS; way++) {
-		__u16 age = now - bucket->stamp[way];
-
-		if (!bucket->tag[way])
-			return way;
-		if (age >= oldest) {
-			oldest = age;
-			victim = way;
-		}
+	if (!bucket)
+		return 0;
+	ways = ax_matches(bucket, ax_tag((__u64)hash << 32));
+	if (unlikely(ways & (ways - 1)))
+		return ax_first_way(ways & (ways - 1));
+	ways = ax_matches(bucket, 0);
+	if (ways)
+		return ax_first_way(ways);
+	tags = (void *)bucket->tag;
+	ways = ax_ways(~tags[0], ~tags[1]);
+	if (unlikely(!ways)) { /* all were: who will be used again from now on? */
+		tags[0] &= ~AX_USED_BITS;
+		tags[1] &= ~AX_USED_BITS;
+		ways = ax_ways(-1, -1);
 	}
-	return victim;
+	later = ways & -1ULL << (hash & 63);
+	return ax_first_way(later ? later : ways);
 }
 
-/* Inserts are limited per CPU and 16 jiffies. */
-static __always_inline int ax_may_insert(const struct ax_ctl *ctl, struct ax_cpu *own, __u64 now)
+/* What is limited is limited per CPU and 16 jiffies. */
+static __always_inline void ax_open_window(struct ax_cpu *own, __u64 now)
 {
 	__u32 window = now >> 4;
 
+	if (own->window == window)
+		return;
+	own->window = window;
+	own->inserts = 0;
+	own->syns = 0;
+}
+
+static __always_inline int ax_may_insert(const struct ax_ctl *ctl, struct ax_cpu *own, __u64 now)
+{
 	if (!ctl->insert_limit)
 		return 1;
-	if (own->insert_window != window) {
-		own->insert_window = window;
-		own->inserts = 0;
-	}
+	ax_open_window(own, now);
 	return own->inserts++ < ctl->insert_limit;
 }
 
-/* Makes an entry; ref->flow = 0 if that is not to be had now. */
-static __always_inline void ax_insert(const struct ax_packet *pkt, const struct ax_flow_key *key,
-				      struct ax_bucket *bucket, struct ax_flow_ref *ref)
+/* Where a new flow goes. */
+struct ax_place {
+	void *entry; /* 0 = nowhere */
+	struct ax_flow *flow;
+	__u32 slot, way;
+};
+
+static __always_inline void ax_pick(const struct ax_flow_key *key, struct ax_place *place)
 {
-	__u64 now = ax_jiffies(pkt->ctl);
-	__u32 cpu = bpf_get_smp_processor_id(), way, slot;
+	place->way = ax_victim(key->family, key->bucket, key->hash) & (AX_WAYS - 1);
+	place->slot = ax_slot_of(key, place->way);
+	place->entry = ax_entry(key->family, place->slot, &place->flow);
+}
+
+/* Makes an entry, after ax_find found none; ref->flow = 0 if that is not to be had now. */
+static __always_inline void ax_insert(const struct ax_packet *pkt, const struct ax_flow_key *key,
+				      struct ax_bucket *bucket, const struct ax_place *place,
+				      struct ax_flow_ref *ref)
+{
+	__u32 cpu = bpf_get_smp_processor_id(), reason = AX_R_FLOW_INSERTED;
 	struct ax_cpu *own = bpf_map_lookup_elem(&ax_cpu, &cpu);
-	struct ax_flow *flow = 0;
+	struct ax_flow *flow = place->flow;
+	__u64 now = ax_jiffies(pkt->ctl), *pair = place->entry;
 	__u8 version;
-	void *entry;
 
 	ref->flow = 0;
 	ref->family = key->family;
+	if (!pair || !flow)
+		return;
 	if (!own || !ax_may_insert(pkt->ctl, own, now)) {
 		ax_note_reason(AX_R_UNTRACKED, pkt->bytes);
 		return;
 	}
-	way = ax_victim(bucket, now >> 8) & (AX_WAYS - 1);
-	slot = bucket->slot[way];
-	if (!slot) { /* a way takes its slot once: there are as many slots as ways */
-		slot = key->family == 4 ? ++own->next_slot4 : ++own->next_slot6;
-		bucket->slot[way] = slot;
-	}
-	entry = ax_entry(key->family, slot, &flow);
-	if (!entry)
-		return;
-	if (bucket->tag[way])
+	if (bucket->tag[place->way])
 		ax_note_reason(AX_R_FLOW_EVICTED, pkt->bytes);
-	ax_note_reason(AX_R_FLOW_INSERTED, pkt->bytes);
+	ax_count(bpf_map_lookup_elem(&ax_note, &reason), pkt->bytes);
 
-	version = flow->version | 1;
-	flow->version = version; /* odd: readers keep off */
+	/* Nothing of the entry is read: the packet need not wait until it has come from memory. So
+	 * the version comes from a counter; that it is the last flow's is one chance in 128, and
+	 * matters to a reader who is copying the entry at this moment. */
+	version = own->version += 2;
+	flow->version = version | 1; /* odd: readers keep off */
 	barrier();
-	((__u64 *)entry)[0] = key->pair[0];
+	pair[0] = key->pair[0];
 	if (key->family == 6) {
-		((__u64 *)entry)[1] = key->pair[1];
-		((__u64 *)entry)[2] = key->pair[2];
-		((__u64 *)entry)[3] = key->pair[3];
+		pair[1] = key->pair[1];
+		pair[2] = key->pair[2];
+		pair[3] = key->pair[3];
 	}
 	__builtin_memset(flow, 0, sizeof(*flow));
-	flow->version = version;
+	flow->version = version | 1;
 	flow->sport = pkt->sport;
 	flow->dport = pkt->dport;
 	flow->proto = key->proto;
 	flow->ip_id = pkt->ip_id;
+	flow->stamp = now >> 8;
 	barrier();
-	flow->version = version + 1;
-	bucket->tag[way] = key->tag;
-	bucket->stamp[way] = now >> 8;
+	flow->version = version;
+	bucket->tag[place->way] = key->tag;
 	ref->flow = flow;
-	ref->slot = slot;
+	ref->slot = place->slot;
 }
 
 /* Ends a flow: its way is free for the next. */
@@ -317,6 +381,19 @@ static __always_inline __u16 ax_syn_mss(struct xdp_md *ctx, const struct ax_pack
 	return (__u16)option[2] << 8 | option[3];
 }
 
+/* bpf_ktime_get_ns costs as much as all else that is done for a SYN: a flood need not pay for it.
+ */
+static __always_inline int ax_may_read_clock(const struct ax_ctl *ctl)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct ax_cpu *own = bpf_map_lookup_elem(&ax_cpu, &cpu);
+
+	if (!own)
+		return 0;
+	ax_open_window(own, ax_jiffies(ctl));
+	return own->syns < AX_TIMED_SYNS && ++own->syns;
+}
+
 static __always_inline struct ax_syn *ax_note_syn(struct xdp_md *ctx, const struct ax_packet *pkt,
 						  const struct ax_flow_key *key)
 {
@@ -337,7 +414,7 @@ static __always_inline struct ax_syn *ax_note_syn(struct xdp_md *ctx, const stru
 		syn->repeats = 0;
 		syn->mss = ax_syn_mss(ctx, pkt);
 	}
-	syn->at_us = ax_now_ns(pkt->ctl) / 1000;
+	syn->at_us = ax_may_read_clock(pkt->ctl) ? (__u32)(ax_now_ns(pkt->ctl) / 1000) | 1 : 0;
 	return syn;
 }
 
@@ -354,11 +431,13 @@ static __always_inline void ax_consume_syn(const struct ax_packet *pkt,
 	flow->nxt = syn->isn + 1;
 	flow->segments = 1;
 	flow->mss = syn->mss;
-	flow->syn_rtx = syn->repeats;
+	flow->syn_rtx = syn->repeats > 15 ? 15 : syn->repeats;
+	syn->hash = 0;
+	if (!syn->at_us)
+		return;
 	rtt = ((__u32)(ax_now_ns(pkt->ctl) / 1000) - syn->at_us) / AX_RTT_UNIT_US;
 	flow->rtt = rtt > 0xffff ? 0xffff : rtt;
 	flow->flags |= AX_FLOW_RTT;
-	syn->hash = 0;
 }
 
 #endif

@@ -11,7 +11,7 @@
 
 /* Read-only switches: set before load, folded by the verifier. */
 const volatile __u32 ax_role = AX_ROLE_EDGE; /* enum ax_role bits */
-const volatile __u32 ax_guard = 1;	     /* 0: no malformed and GTSM stages (benchmark only) */
+const volatile __u32 ax_guard = 1;	     /* 0: no rule, no GTSM (benchmark only) */
 const volatile __u32 ax_loss = 1;	     /* 0: no loss tracker (benchmark only) */
 const volatile __u32 ax_replay = 0;   /* clock from ax_ctl, outcome written to ax_ctl.trace */
 const volatile __u32 ax_instance = 0; /* under a dispatcher: acts only if ax_ctl.active is this */
@@ -68,13 +68,15 @@ AX_PERCPU(ax_vip_ctr, struct ax_counter, 1);
 AX_PERCPU(ax_backend_ctr, struct ax_counter, 1);
 AX_PERCPU(ax_peer_ctr, struct ax_peer_counters, 1);
 
-/* Memory-mapped arrays have page-aligned values, which is what makes a bucket one cache line. */
+/* Memory-mapped arrays have page-aligned values, which is what puts an entry into one cache
+ * line. */
 AX_ARRAY(ax_flow4_idx, struct ax_bucket, AX_MIN_BUCKETS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow4, struct ax_flow4, AX_MIN_BUCKETS *AX_WAYS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow6_idx, struct ax_bucket, AX_MIN_BUCKETS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow6, struct ax_flow6, AX_MIN_BUCKETS *AX_WAYS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_anomaly, struct ax_anomaly, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_syn, struct ax_syn, AX_SYN_SLOTS, BPF_F_MMAPABLE);
+AX_ARRAY(ax_shortcut, struct ax_shortcut, AX_SHORTCUTS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_cpu, struct ax_cpu, 1, BPF_F_MMAPABLE);
 
 static __always_inline struct ax_ctl *ax_control(void)

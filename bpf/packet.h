@@ -200,7 +200,7 @@ __noinline int ax_broken(__u32 half, __u32 reason, __u32 bytes)
 /* The rule `id` is broken if `cond`; the stage returns its reason unless the rule only counts. */
 #define AX_RULE(cond, id)                                                                          \
 	do {                                                                                       \
-		if (unlikely(cond) && ax_broken(pkt->half, AX_R_##id, pkt->bytes))                 \
+		if (ax_guard && unlikely(cond) && ax_broken(pkt->half, AX_R_##id, pkt->bytes))     \
 			return AX_R_##id;                                                          \
 	} while (0)
 

@@ -101,6 +101,7 @@ struct ax_choice {
 	__u32 vip_id;
 	__u16 vip_gen;
 	__u8 forward;
+	__u32 slot; /* of the pool */
 };
 
 static __always_inline __u32 ax_hash_packet(const struct ax_packet *pkt,
@@ -117,6 +118,35 @@ static __always_inline __u32 ax_hash_packet(const struct ax_packet *pkt,
 		(__u64)bpf_ntohl(destination->word[0]) << 32 | bpf_ntohl(destination->word[1]),
 		(__u64)bpf_ntohl(destination->word[2]) << 32 | bpf_ntohl(destination->word[3]),
 		ports, pkt->proto);
+}
+
+static __always_inline struct ax_shortcut *ax_shortcut_of(const struct ax_addr *addr, __be16 port)
+{
+	__u32 folded = addr->word[0] ^ addr->word[1] ^ addr->word[2] ^ addr->word[3] ^ port;
+	__u32 at = bpf_get_smp_processor_id() * AX_SHORTCUTS +
+		   (ax_filter_bit(folded) & (AX_SHORTCUTS - 1));
+
+	return bpf_map_lookup_elem(&ax_shortcut, &at);
+}
+
+/* The next flow of this service need not look for it. */
+static __always_inline void ax_keep_shortcut(const struct ax_packet *pkt,
+					     const struct ax_addr *destination, __u32 vip_id,
+					     const struct ax_vip *vip, const struct ax_pool *pool)
+{
+	struct ax_shortcut *shortcut = ax_shortcut_of(destination, pkt->dport);
+
+	if (!shortcut || pkt->fragment || (pkt->proto != IPPROTO_TCP && pkt->proto != IPPROTO_UDP))
+		return;
+	shortcut->addr = *destination;
+	shortcut->port = pkt->dport;
+	shortcut->proto = pkt->proto;
+	shortcut->forward = vip->forward;
+	shortcut->generation = pkt->generation;
+	shortcut->vip = vip_id;
+	shortcut->first = pool->first;
+	shortcut->size = pool->size;
+	shortcut->vip_gen = vip->gen;
 }
 
 /* The slot's owner, for a packet to the service `vip_id`. */
@@ -138,6 +168,7 @@ static __always_inline int ax_choose(struct ax_packet *pkt, __u32 vip_id,
 	ax_trace_vip(pkt, vip_id);
 	if (!pool->size)
 		return pool->all_down == AX_ALL_DOWN_PASS ? AX_R_ALL_DOWN_PASS : AX_R_NO_BACKEND;
+	ax_keep_shortcut(pkt, destination, vip_id, vip, pool);
 	at = ax_hash_packet(pkt, source, destination) % pool->size;
 	ax_trace_slot(pkt, at);
 	at += pool->first;
@@ -324,6 +355,7 @@ static __always_inline void ax_keep_choice(struct xdp_md *ctx, const struct ax_p
 
 static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pkt,
 					const struct ax_flow_key *key, struct ax_bucket *bucket,
+					const struct ax_place *place,
 					const struct ax_choice *choice)
 {
 	struct ax_flow_ref ref = {};
@@ -332,7 +364,7 @@ static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pk
 		ax_note_choice(pkt, ax_note_syn(ctx, pkt, key), choice);
 		return;
 	}
-	ax_insert(pkt, key, bucket, &ref);
+	ax_insert(pkt, key, bucket, place, &ref);
 	if (!ref.flow)
 		return;
 	ref.flow->forward = choice->forward | ax_long_way(key);
@@ -421,6 +453,7 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 {
 	struct ax_vip_key vip = {};
 	struct ax_choice choice = {};
+	struct ax_place place = {};
 	struct ax_addr source;
 	__u32 *id;
 	int reason;
@@ -438,7 +471,8 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 	if (bucket) {
 		if (pkt->proto == IPPROTO_TCP && !ax_is_opening(pkt))
 			ax_keep_choice(ctx, pkt, key, &choice);
-		ax_remember(ctx, pkt, key, bucket, &choice);
+		ax_pick(key, &place);
+		ax_remember(ctx, pkt, key, bucket, &place, &choice);
 	}
 	return ax_send(choice.vip_id, choice.backend_id, choice.forward, key->hash,
 		       pkt->fragment ? AX_R_STEERED_FRAGMENT : AX_R_STEERED);

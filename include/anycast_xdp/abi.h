@@ -217,17 +217,20 @@ AX_ASSERT_SIZE(struct ax_counter, 16);
 /* ---- flows --------------------------------------------------------------------------------- */
 /* One table per CPU and family, in memory-mapped ARRAYs indexed by cpu * size + i:
  *
- *   ax_flow4_idx, ax_flow6_idx   struct ax_bucket, one per AX_WAYS entries
- *   ax_flow4, ax_flow6           entries; slot s of a CPU is entry cpu * size + s - 1
+ *   ax_flow4_idx, ax_flow6_idx   struct ax_bucket: the tags of AX_WAYS entries
+ *   ax_flow4, ax_flow6           entries; those of bucket b start at b * AX_WAYS
  *
- * A way takes its slot once, from ax_cpu.next_slot4/6, and keeps it. Only its own CPU writes. */
+ * A packet of a known flow reads 16 bytes of tags, which a cache holds for a million flows, and
+ * waits for memory once, for the entry itself. Only its own CPU writes. */
 
+/* Seven bits of the flow's hash, 0 = empty. The eighth: it was used again since its bucket last ran
+ * out of ways that were not; those are replaced first. */
 struct ax_bucket {
-	__u16 tag[AX_WAYS];   /* of the flow's hash; 0 = empty */
-	__u32 slot[AX_WAYS];  /* entry index + 1 within the CPU's share; 0 = none taken yet */
-	__u16 stamp[AX_WAYS]; /* jiffies >> 8 when last used: oldest is replaced */
+	__u8 tag[AX_WAYS];
 };
-AX_ASSERT_SIZE(struct ax_bucket, 64);
+AX_ASSERT_SIZE(struct ax_bucket, 16);
+
+#define AX_TAG_USED 0x80
 
 enum ax_flow_flags {
 	AX_FLOW_SYNCED = 1, /* `nxt` is valid */
@@ -254,17 +257,19 @@ struct ax_flow {
 	__u32 generation; /* of the configuration this entry was last held against */
 	__u16 backend, backend_gen;
 	__u16 vip, vip_gen;
-	__u32 packets;	 /* wraps */
-	__u64 bytes;	 /* of frames as they arrived */
-	__u32 nxt;	 /* next expected sequence number */
-	__u32 max_ts;	 /* highest TSval, serial order */
-	__u32 segments;	 /* unique segments that carried data, SYN or FIN */
-	__u16 rtt;	 /* unit 64 us, saturating; handshake SYN -> ACK */
-	__u16 mss;	 /* largest payload seen, or the SYN's option; 0 = unknown */
-	__u32 anomaly;	 /* index + 1 within its CPU's share of ax_anomaly; 0 = in order so far */
-	__u16 ip_id;	 /* last IPv4 identification, host order */
-	__u8 syn_rtx;	 /* repeats of the SYN, saturating */
-	__u8 ipid_score; /* 0..15: how sequential the ids have been */
+	__u32 packets;	/* wraps */
+	__u64 bytes;	/* of frames as they arrived */
+	__u32 nxt;	/* next expected sequence number */
+	__u32 max_ts;	/* highest TSval, serial order */
+	__u32 segments; /* unique segments that carried data, SYN or FIN */
+	__u16 rtt;	/* unit 64 us, saturating; handshake SYN -> ACK */
+	__u16 mss;	/* largest payload seen, or the SYN's option; 0 = unknown */
+	/* index + 1 within its CPU's share of ax_anomaly; 0 = in order so far */
+	__u32 anomaly : 24;
+	__u32 syn_rtx : 4;    /* repeats of the SYN, saturating */
+	__u32 ipid_score : 4; /* how sequential the IPv4 ids have been */
+	__u16 ip_id;	      /* last IPv4 identification, host order */
+	__u16 stamp;	      /* jiffies >> 8 when last used, for readers */
 };
 AX_ASSERT_SIZE(struct ax_flow, 56);
 
@@ -321,12 +326,28 @@ struct ax_anomaly {
 };
 AX_ASSERT_SIZE(struct ax_anomaly, 320);
 
+/* ax_shortcut: ARRAY[cpus * AX_SHORTCUTS]. What the last look-up of a service whose address and
+ * port hash to this place came to: ax_vip, ax_vip_info and ax_pool in one cache line. Written by
+ * the long way, of use while the configuration is still the same. */
+struct ax_shortcut {
+	struct ax_addr addr;
+	__be16 port;
+	__u8 proto;
+	__u8 forward;	  /* enum ax_forward, of the VIP */
+	__u32 generation; /* of the configuration; 0 with size 0 = nothing here */
+	__u32 vip;
+	__u32 first, size; /* the pool's slots */
+	__u16 vip_gen;
+	__u8 pad[26];
+};
+AX_ASSERT_SIZE(struct ax_shortcut, 64);
+
 /* ax_syn: ARRAY[cpus * AX_SYN_SLOTS]. The last SYN that hashed to this slot, and who got it: should
  * the pool change before the flow's next packet, that one still goes there. */
 struct ax_syn {
 	__u32 hash; /* low half of the flow's table hash; 0 = empty */
 	__u32 isn;
-	__u32 at_us;
+	__u32 at_us; /* 0 = unknown: SYNs came too fast to read the clock for each */
 	__u16 mss;
 	__u8 repeats;
 	__u8 pad;
@@ -339,11 +360,12 @@ AX_ASSERT_SIZE(struct ax_syn, 32);
 
 /* ax_cpu: ARRAY[cpus], memory-mapped: each CPU's own cursors. */
 struct ax_cpu {
-	__u32 next_slot4, next_slot6; /* slots handed out so far */
-	__u32 next_anomaly;	      /* clock hand over its share of ax_anomaly */
-	__u32 insert_window;	      /* jiffies >> 4 of the current window */
-	__u32 inserts;		      /* in that window */
-	__u8 pad[44];
+	__u32 next_anomaly; /* clock hand over its share of ax_anomaly */
+	__u32 window;	    /* jiffies >> 4; the counts below are of this window */
+	__u32 inserts;
+	__u32 syns;   /* that the clock was read for */
+	__u8 version; /* of the entry made last; even */
+	__u8 pad[47];
 };
 AX_ASSERT_SIZE(struct ax_cpu, 64);
 

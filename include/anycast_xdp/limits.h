@@ -10,13 +10,15 @@
 #define AX_IP6_EXT_DEPTH 8     /* IPv6 extension headers that are looked behind */
 #define AX_IP4_OPTION_BYTES 40 /* RFC 791: IHL is four bits, so 60 - 20 */
 
-#define AX_WAYS 8	  /* entries a flow-table bucket points to; a power of two (verifier) */
-#define AX_MIN_BUCKETS 16 /* per CPU and family */
-#define AX_HOLES 8	  /* open sequence holes remembered per flow */
-#define AX_UNDO 8	  /* segments called lost that may yet be taken back */
+#define AX_WAYS 16		  /* entries of a flow-table bucket; a power of two (verifier) */
+#define AX_MIN_BUCKETS 8	  /* per CPU and family */
+#define AX_HOLES 8		  /* open sequence holes remembered per flow */
+#define AX_UNDO 8		  /* segments called lost that may yet be taken back */
 #define AX_RESYNC_BYTES (4 << 20) /* a jump beyond this is another connection, not a hole */
 
 #define AX_SYN_SLOTS 4096	 /* per CPU; always overwritten, never full */
+#define AX_TIMED_SYNS 1024	 /* per CPU and 16 jiffies: handshakes whose RTT is measured */
+#define AX_SHORTCUTS 1024	 /* per CPU; always overwritten, never full */
 #define AX_CANDIDATES 3		 /* backends a Maglev slot names: owner, then second chances */
 #define AX_VIP_FILTER_BITS 65536 /* one bit per hash of a VIP's address */
 

@@ -22,6 +22,14 @@ Tcp segment(std::uint8_t flags = test::kAck)
 		.options = test::join({test::nop(), test::nop(), test::timestamps(1, 1)})};
 }
 
+Tcp first_segment()
+{
+	return {.dport = 80,
+		.flags = test::kSyn,
+		.options = test::join({test::mss(1460), test::sack_permitted(),
+				       test::timestamps(1, 0), test::nop(), test::Bytes{3, 3, 7}})};
+}
+
 // The wrapper rotates sources from here on.
 Ip4 to_vip4(const char *address = kVip4)
 {
@@ -31,6 +39,12 @@ Ip4 to_vip4(const char *address = kVip4)
 Packet tcp4(Packet link = Eth{}, std::uint8_t flags = test::kAck)
 {
 	return link / Packet(to_vip4()) / Packet(segment(flags));
+}
+
+// Linux's first segment.
+Packet syn4()
+{
+	return Eth{} / Packet(to_vip4()) / Packet(first_segment());
 }
 
 Packet tcp6(Packet link = Eth{}, std::uint8_t flags = test::kAck)
@@ -70,6 +84,14 @@ Case known(const std::string &name, const std::string &about, Packet packet, std
 	(v6 ? c.node.flows6 : c.node.flows4) = std::max(flows, k1K);
 	c.proxy = !vlan; // Katran passes tagged frames on
 	c.rounds = rounds_for(flows);
+	return c;
+}
+
+Case in_order(Case c)
+{
+	c.name += "-order";
+	c.about += ", in the order they were made";
+	c.in_order = true;
 	return c;
 }
 
@@ -183,14 +205,16 @@ std::vector<Case> required_cases()
 		with(with_switches(known("tcp4-16k", "16k flows", tcp4(), k16K)), {2.4, 173, 209}),
 		with(known("tcp4-131k", "131k flows", tcp4(), k131K), {2.0, 298, 371}),
 		with(known("tcp4-1m", "1M flows", tcp4(), k1M), {1.6, 357, 489}),
+		with(in_order(known("tcp4-16k", "16k flows", tcp4(), k16K)), {2.4, 173, 209}),
+		with(in_order(known("tcp4-131k", "131k flows", tcp4(), k131K)), {2.0, 298, 371}),
+		with(in_order(known("tcp4-1m", "1M flows", tcp4(), k1M)), {1.6, 357, 489}),
 		with(known("udp4", "IPv4 UDP, 1 known flow", udp4, 1), {1.8, 129, 184}),
 		with(known("tcp6", "IPv6 TCP ACK, 1 known flow", tcp6(), 1), {1.5, 88, 132}),
 		with(endless("new-filling", "new flow, table filling", tcp4(), Flows::kFilling),
 		     {2.5, 553, 775}),
 		with(endless("new-full", "new flow, table full", tcp4(), Flows::kFull),
 		     {2.8, 991, 1137}),
-		with(syn(endless("syn", "SYN, every packet a new flow", tcp4(Eth{}, test::kSyn),
-				 Flows::kForgotten)),
+		with(syn(endless("syn", "SYN, every packet a new flow", syn4(), Flows::kForgotten)),
 		     {1.2, 117, 167}),
 		with(stateless("not-vip", "traffic that is not for a VIP",
 			       Eth{} / Ip4{.dst = kNoVip4} / segment(), AX_R_NOT_VIP, true),
@@ -210,7 +234,8 @@ std::vector<Case> other_cases()
 		known("tcp4-vlan", "tagged, IPv4 TCP ACK, 1 flow", tcp4(tagged()), 1),
 		known("tcp4-vlan-16k", "tagged, IPv4 TCP ACK, 16k flows", tcp4(tagged()), k16K),
 		endless("new6-filling", "IPv6, new flow, table filling", tcp6(), Flows::kFilling),
-		syn(endless("syn6", "IPv6 SYN, every packet a new flow", tcp6(Eth{}, test::kSyn),
+		syn(endless("syn6", "IPv6 SYN, every packet a new flow",
+			    Eth{} / Packet(Ip6{.dst = kVip6}) / Packet(first_segment()),
 			    Flows::kForgotten)),
 		stateless("not-vip-vlan", "tagged, not for a VIP",
 			  tagged() / Packet(Ip4{.dst = kNoVip4}) / Packet(segment()), AX_R_NOT_VIP),

@@ -37,6 +37,7 @@ struct Case {
 	std::string about; // "IPv4 TCP ACK, 16k known flows"
 	Traffic traffic;
 	Flows flows = Flows::kStateless;
+	bool in_order = false; // known flows are visited in the order in which they were made
 	NodeOptions node;
 	int reason = AX_R_STEERED;
 	std::optional<Requirement> required;

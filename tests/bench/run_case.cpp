@@ -45,7 +45,7 @@ Status prepare(const Case &c, Wrapped &wrapped)
 		return run_through(wrapped, 2);
 	if (c.flows == Flows::kKnown) {
 		AX_TRY(run_through(wrapped, c.traffic.flows));
-		wrapped.visit(kVisitOrder);
+		wrapped.visit(c.in_order ? kMadeOrder : kVisitOrder);
 	} else if (c.flows == Flows::kFull) {
 		AX_TRY(run_through(wrapped, 5ULL * std::max(c.node.flows4, c.node.flows6)));
 	}

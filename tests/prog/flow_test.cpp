@@ -231,7 +231,7 @@ TEST_F(Flow, InsertsBeyondTheLimitAreSteeredUntracked)
 
 struct Place {
 	std::uint32_t bucket;
-	std::uint16_t tag;
+	std::uint8_t tag; // seven bits
 	auto operator<=>(const Place &) const = default;
 };
 
@@ -252,9 +252,9 @@ std::uint64_t hash_of(std::uint32_t source, std::uint16_t port)
 Place place_of(std::uint32_t source, std::uint16_t port, std::uint32_t buckets)
 {
 	const std::uint64_t h = hash_of(source, port);
-	const auto tag = static_cast<std::uint16_t>(h >> 48);
+	const auto tag = static_cast<std::uint8_t>(h >> 57);
 	return {static_cast<std::uint32_t>(h >> 20) & (buckets - 1),
-		tag != 0 ? tag : std::uint16_t{1}};
+		tag != 0 ? tag : std::uint8_t{1}};
 }
 
 Packet from(std::uint32_t source, std::uint16_t port)
@@ -264,35 +264,86 @@ Packet from(std::uint32_t source, std::uint16_t port)
 
 constexpr std::uint32_t kClient = 0xcb007105; // 203.0.113.5
 
-TEST_F(Flow, AFullBucketReplacesTheOldest)
+// Ports of one client whose flows share a bucket, no two of them with the same tag.
+std::vector<std::uint16_t> neighbours(std::size_t count, std::uint32_t buckets)
 {
-	const std::uint32_t buckets = dataplane().sizes().buckets4;
-	std::vector<std::uint16_t> same;
-	for (std::uint32_t port = 1; same.size() < AX_WAYS + 2; ++port) {
-		ASSERT_LT(port, 65536U);
-		if (place_of(kClient, static_cast<std::uint16_t>(port), buckets).bucket == 3)
-			same.push_back(static_cast<std::uint16_t>(port));
+	std::vector<std::uint16_t> ports;
+	std::set<std::uint8_t> tags;
+	for (std::uint32_t port = 1; ports.size() < count && port < 65536; ++port) {
+		const Place place = place_of(kClient, static_cast<std::uint16_t>(port), buckets);
+		if (place.bucket == 3 && tags.insert(place.tag).second)
+			ports.push_back(static_cast<std::uint16_t>(port));
 	}
+	return ports;
+}
+
+TEST_F(Flow, AFullBucketReplacesWhatWasNotUsedAgain)
+{
+	const auto same = neighbours(2 * AX_WAYS + 2, dataplane().sizes().buckets4);
+	ASSERT_EQ(same.size(), 2U * AX_WAYS + 2);
 	for (std::size_t i = 0; i < AX_WAYS; ++i) {
 		backend_of(same[i]);
-		advance_us(2'000'000); // stamps are 256 jiffies, 1.02 s
+		if (i != 1)
+			backend_of(same[i]);
 	}
 	EXPECT_EQ(notes(), (Notes{{AX_R_FLOW_INSERTED, AX_WAYS}}));
-	backend_of(same[0]); // used again: not the oldest any more
-	advance_us(2'000'000);
-	backend_of(same[AX_WAYS]);
-	EXPECT_EQ(notes(), (Notes{{AX_R_FLOW_INSERTED, 1}, {AX_R_FLOW_EVICTED, 1}}));
+	for (std::size_t i = AX_WAYS; i < 2 * AX_WAYS; ++i) // each takes its predecessor's place
+		backend_of(same[i]);
+	EXPECT_EQ(notes(), (Notes{{AX_R_FLOW_INSERTED, AX_WAYS}, {AX_R_FLOW_EVICTED, AX_WAYS}}));
 	EXPECT_EQ(flows().size(), std::size_t{AX_WAYS});
-	for (const std::size_t kept : {0, 2, 3, 4, 5, 6, 7, 8})
-		EXPECT_EQ(expect(AX_R_STEERED, tcp(same[kept])).slot, std::nullopt) << kept;
-	EXPECT_NE(expect(AX_R_STEERED, tcp(same[1])).slot, std::nullopt);
+	for (std::size_t i = 0; i < AX_WAYS; ++i) {
+		if (i != 1) {
+			EXPECT_EQ(expect(AX_R_STEERED, tcp(same[i])).slot, std::nullopt) << i;
+		}
+	}
+	EXPECT_EQ(expect(AX_R_STEERED, tcp(same[2 * AX_WAYS - 1])).slot, std::nullopt);
+	EXPECT_EQ(notes(), Notes{});
+	// Now all were used again: whoever is not from here on makes room.
+	backend_of(same[2 * AX_WAYS]);
+	EXPECT_EQ(notes(), (Notes{{AX_R_FLOW_INSERTED, 1}, {AX_R_FLOW_EVICTED, 1}}));
+	std::set<std::uint16_t> kept;
+	for (const FlowRecord &flow : flows())
+		kept.insert(flow.source_port);
+	const std::uint16_t lively = *kept.begin();
+	backend_of(lively);
+	for (std::size_t i = 0; i < AX_WAYS; ++i)
+		if (!kept.contains(same[i]))
+			backend_of(same[i]);
+	EXPECT_EQ(expect(AX_R_STEERED, tcp(lively)).slot, std::nullopt);
+}
+
+// At most AX_NAMESAKES (bpf/flow.h) of one tag to a bucket, so that looking at these finds any.
+TEST_F(Flow, AThirdFlowOfOneTagReplacesOneOfThem)
+{
+	const std::uint32_t buckets = dataplane().sizes().buckets4;
+	std::map<Place, std::vector<std::uint16_t>> seen;
+	std::vector<std::uint16_t> same;
+	std::uint32_t source = kClient;
+	for (; same.empty(); ++source) {
+		ASSERT_LT(source, kClient + 200) << "no collision found";
+		seen.clear();
+		for (std::uint32_t port = 1; port < 65536 && same.empty(); ++port) {
+			auto &there =
+				seen[place_of(source, static_cast<std::uint16_t>(port), buckets)];
+			there.push_back(static_cast<std::uint16_t>(port));
+			if (there.size() == 3)
+				same = there;
+		}
+	}
+	--source;
+	for (const std::uint16_t port : same)
+		expect(AX_R_STEERED, from(source, port));
+	EXPECT_EQ(notes(), (Notes{{AX_R_FLOW_INSERTED, 3}, {AX_R_FLOW_EVICTED, 1}}));
+	EXPECT_EQ(flows().size(), 2U);
+	EXPECT_EQ(expect(AX_R_STEERED, from(source, same[0])).slot, std::nullopt);
+	EXPECT_EQ(expect(AX_R_STEERED, from(source, same[2])).slot, std::nullopt);
 }
 
 // Tag 0 is that of an empty way.
 TEST_F(Flow, AFlowWhoseTagWouldBeZeroIsFoundAgain)
 {
 	std::uint32_t source = kClient, port = 1;
-	while (hash_of(source, static_cast<std::uint16_t>(port)) >> 48 != 0)
+	while (hash_of(source, static_cast<std::uint16_t>(port)) >> 57 != 0)
 		if (++port == 65536) {
 			port = 1;
 			++source;

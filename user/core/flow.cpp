@@ -16,25 +16,6 @@ namespace {
 constexpr std::uint8_t kTcp = 6;
 constexpr std::uint32_t kRttUnitUs = 64; // abi.h, ax_flow_state.rtt
 
-// Which slots of one CPU's share a bucket points at, and when they were last used. Collected first,
-// so that the entries can be walked in the order they lie in memory.
-struct SlotUse {
-	std::uint16_t stamp;
-	bool live;
-};
-
-std::vector<SlotUse> used_slots(std::span<const ax_bucket> buckets, std::size_t entries)
-{
-	std::vector<SlotUse> used(entries, SlotUse{0, false});
-	for (const ax_bucket &bucket : buckets)
-		for (int way = 0; way < AX_WAYS; way++) {
-			const std::uint32_t slot = bucket.slot[way];
-			if (bucket.tag[way] != 0 && slot != 0 && slot <= entries)
-				used[slot - 1] = {bucket.stamp[way], true};
-		}
-	return used;
-}
-
 // User space's idea of the kernel's clock may lag by a few units; stamps wrap.
 std::uint32_t age_of(std::uint16_t stamp, std::uint16_t now)
 {
@@ -143,10 +124,10 @@ void decode_family(const FlowTables &tables, std::span<const ax_bucket> buckets,
 	for (std::uint32_t cpu = 0; cpu < tables.cpus; cpu++) {
 		const auto entries = share_of(flows, tables.cpus, cpu);
 		const auto anomalies = share_of(tables.anomalies, tables.cpus, cpu);
-		const auto used = used_slots(share_of(buckets, tables.cpus, cpu), entries.size());
+		const auto tags = share_of(buckets, tables.cpus, cpu);
 		Flow copy;
 		for (std::uint32_t i = 0; i < entries.size(); i++) {
-			if (!used[i].live || !copy_stable(entries[i], copy))
+			if (tags[i / AX_WAYS].tag[i % AX_WAYS] == 0 || !copy_stable(entries[i], copy))
 				continue;
 			FlowRecord record = record_of(copy.flow, family);
 			record.source = address_of(copy.saddr);
@@ -155,7 +136,7 @@ void decode_family(const FlowTables &tables, std::span<const ax_bucket> buckets,
 				continue;
 			record.cpu = static_cast<std::uint16_t>(cpu);
 			if (tables.unit_ms != 0)
-				record.idle_ms = tables.unit_ms * age_of(used[i].stamp, tables.now);
+				record.idle_ms = tables.unit_ms * age_of(copy.flow.stamp, tables.now);
 			add_anomaly(record, copy.flow, i + 1, anomalies);
 			out.push_back(record);
 		}

@@ -51,7 +51,7 @@ struct FlowTables {
 	std::span<const ax_flow4> flows4;
 	std::span<const ax_flow6> flows6;
 	std::span<const ax_anomaly> anomalies;
-	// Clock of the buckets' stamps (jiffies >> 8) and how long one unit takes; 0: idle unknown.
+	// Clock of the entries' stamps (jiffies >> 8) and how long one unit takes; 0: idle unknown.
 	std::uint16_t now = 0;
 	std::uint32_t unit_ms = 0;
 };

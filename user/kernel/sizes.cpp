@@ -16,6 +16,7 @@ namespace anycast {
 namespace {
 
 constexpr std::uint32_t kMinAnomalies = 64; // per CPU
+constexpr std::uint32_t kMaxAnomalies = (1 << 24) - 1; // ax_flow.anomaly has 24 bits
 
 std::uint32_t buckets_for(std::uint32_t flows, std::uint32_t cpus)
 {
@@ -92,6 +93,7 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 		array<ax_flow6>("ax_flow6", cpus * s.buckets6 * AX_WAYS, "flows_v6"),
 		array<ax_anomaly>("ax_anomaly", cpus * s.anomalies, "flows_v4"),
 		array<ax_syn>("ax_syn", cpus * AX_SYN_SLOTS),
+		array<ax_shortcut>("ax_shortcut", cpus * AX_SHORTCUTS),
 		array<ax_cpu>("ax_cpu", cpus),
 	};
 }
@@ -117,7 +119,8 @@ DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus)
 	s.cpus = cpus;
 	s.buckets4 = buckets_for(limits.flows_v4, cpus);
 	s.buckets6 = buckets_for(limits.flows_v6, cpus);
-	s.anomalies = std::max(kMinAnomalies, (s.buckets4 + s.buckets6) * AX_WAYS / 8);
+	s.anomalies = std::clamp((s.buckets4 + s.buckets6) * AX_WAYS / 8, kMinAnomalies,
+				 kMaxAnomalies);
 	s.vips = std::max(limits.vips, 1U);
 	s.pools = std::max(limits.pools, 1U);
 	s.slots = std::max(limits.table_slots, 1U);

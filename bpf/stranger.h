@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The express way of flows that the table does not know, SYNs above all: plain segments and
+ * datagrams to a service that was looked up lately (struct ax_shortcut).
+ *
+ *   look at the segment -> service -> slot -> backend -> remember -> encapsulate -> count
+ *
+ * The network header was looked at by ax_express. Until the flow is remembered nothing was changed
+ * and nothing counted, so that everything else can go the long way. */
+#ifndef AX_BPF_STRANGER_H
+#define AX_BPF_STRANGER_H
+
+#include "express.h"
+
+/* Options as nearly all stacks send them: none, NOP NOP TS, MSS, or a SYN's of Linux and Windows.
+ */
+static __always_inline int ax_plain_options(struct xdp_md *ctx, const struct tcphdr *tcp,
+					    __u32 header)
+{
+	const __be32 *word = (void *)(tcp + 1);
+
+	if (header == 20)
+		return 1;
+	if ((void *)(word + 1) > ax_data_end(ctx))
+		return 0;
+	if (header == 32 && *word == bpf_htonl(0x0101080a))
+		return 1;
+	if ((*word & bpf_htonl(0xffff0000)) != bpf_htonl(0x02040000))
+		return 0;
+	if (header == 24)
+		return 1;
+	if ((void *)(word + 5) > ax_data_end(ctx))
+		return 0;
+	if (header == 40)
+		return word[1] == bpf_htonl(0x0402080a) &&
+		       (word[4] & bpf_htonl(0xffffff00)) == bpf_htonl(0x01030300);
+	return header == 32 && word[2] == bpf_htonl(0x01010402) &&
+	       (word[1] & bpf_htonl(0xffffff00)) == bpf_htonl(0x01030300);
+}
+
+/* Nothing for a rule to say; sets what the flow table and the loss tracker want to know. */
+static __always_inline int ax_stranger_transport(struct xdp_md *ctx, struct ax_packet *pkt)
+{
+	struct tcphdr *tcp = ax_data(ctx) + pkt->l4_offset;
+	struct udphdr *udp = (void *)tcp;
+	__u32 header, kind;
+
+	if ((void *)(udp + 1) > ax_data_end(ctx))
+		return 0;
+	pkt->sport = udp->source;
+	pkt->dport = udp->dest;
+	if (pkt->proto == IPPROTO_UDP) {
+		header = bpf_ntohs(udp->len);
+		if (ax_role & AX_ROLE_BACKEND) /* may be a tunnel's end */
+			return 0;
+		return header >= sizeof(*udp) && header <= pkt->l4_bytes &&
+		       (pkt->family == 4 || udp->check);
+	}
+	if (pkt->proto != IPPROTO_TCP || (void *)(tcp + 1) > ax_data_end(ctx))
+		return 0;
+	header = tcp->doff * 4;
+	pkt->tcp_flags = ((__u8 *)tcp)[13];
+	kind = pkt->tcp_flags & (AX_TCP_ACK | AX_TCP_SYN | AX_TCP_FIN | AX_TCP_RST);
+	return (kind == AX_TCP_ACK || kind == AX_TCP_SYN) && header >= sizeof(*tcp) &&
+	       header <= pkt->l4_bytes && ax_plain_options(ctx, tcp, header);
+}
+
+/* Who gets it, if the way there is short. */
+static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct ax_packet *pkt,
+					      struct ax_choice *choice)
+{
+	struct ax_addr source, vip;
+	struct ax_shortcut *shortcut;
+	struct ax_slot *slot;
+	__u32 at;
+
+	if (ax_addresses(ctx, pkt, &source, &vip))
+		return 0;
+	shortcut = ax_shortcut_of(&vip, pkt->dport);
+	if (!shortcut || shortcut->generation != pkt->generation || !shortcut->size ||
+	    shortcut->forward != AX_FORWARD_IPIP || shortcut->port != pkt->dport ||
+	    shortcut->proto != pkt->proto || shortcut->addr.pair[0] != vip.pair[0] ||
+	    shortcut->addr.pair[1] != vip.pair[1])
+		return 0;
+	at = ax_hash_packet(pkt, &source, &vip) % shortcut->size;
+	choice->slot = at;
+	at += shortcut->first;
+	if (at >= ax_slots)
+		return 0;
+	at += pkt->half * ax_slots;
+	slot = bpf_map_lookup_elem(&ax_slot, &at);
+	if (!slot || !slot->count)
+		return 0;
+	choice->backend_id = slot->backend[0];
+	choice->backend = ax_backend_at(pkt, choice->backend_id);
+	choice->vip_id = shortcut->vip;
+	choice->vip_gen = shortcut->vip_gen;
+	choice->forward = AX_FORWARD_IPIP;
+	return choice->backend != 0;
+}
+
+/* A handshake that a change of the configuration overtook: ax_keep_choice decides. */
+static __always_inline int ax_overtaken(const struct ax_packet *pkt, const struct ax_flow_key *key)
+{
+	struct ax_syn *syn = ax_syn_slot(key);
+
+	return !syn || (syn->hash == key->hash && syn->generation != pkt->generation);
+}
+
+/* Remembered, in the way that ax_steer_new does it, where the packet can be sent. */
+static __always_inline int ax_stranger_to(struct xdp_md *ctx, struct ax_packet *pkt,
+					  struct ax_flow_key *key, struct ax_choice *choice)
+{
+	struct ax_place place = {};
+	struct ax_bucket *bucket;
+
+	if (!ax_is_opening(pkt))
+		ax_pick(key, &place);
+	if (!ax_stranger_choice(ctx, pkt, choice) || !ax_is_express(choice->backend, pkt->family))
+		return 0;
+	if (pkt->l3_bytes + (pkt->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) >
+	    choice->backend->mtu)
+		return 0;
+	if (pkt->proto == IPPROTO_TCP && !ax_is_opening(pkt) && ax_overtaken(pkt, key))
+		return 0;
+	bucket = ax_bucket_of(key);
+	if (!bucket)
+		return 0;
+	ax_trace_slot(pkt, choice->slot);
+	ax_remember(ctx, pkt, key, bucket, &place, choice);
+	return 1;
+}
+
+/* What ax_outcome makes of it; the verdict is in `sent`. */
+static __always_inline int ax_stranger_sent(const struct ax_packet *pkt, int sent)
+{
+	return sent | (pkt->flags & AX_PACKET_ANOMALY ? AX_OUTCOME_ANOMALY : 0);
+}
+
+static __always_inline int ax_stranger_start(struct ax_packet *pkt)
+{
+	pkt->ctl = ax_control();
+	if (!pkt->ctl)
+		return 0;
+	pkt->generation = pkt->ctl->generation;
+	pkt->half = pkt->generation & 1;
+	pkt->settings = &pkt->ctl->half[pkt->half];
+	return 1;
+}
+
+__noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes)
+{
+	struct ax_packet pkt = {.bytes = bytes, .family = 4, .l3_offset = ETH_HLEN};
+	struct iphdr *ip = ax_plain_ip4(ctx);
+	struct ax_flow_key key = {};
+	struct ax_choice choice = {};
+	int reason;
+
+	if (!ip || !ax_stranger_start(&pkt))
+		return AX_UNUSUAL;
+	pkt.tos = ip->tos;
+	pkt.proto = ip->protocol;
+	pkt.ip_id = bpf_ntohs(ip->id);
+	pkt.l3_bytes = bpf_ntohs(ip->tot_len);
+	pkt.l4_offset = ETH_HLEN + sizeof(*ip);
+	pkt.l4_bytes = pkt.l3_bytes - sizeof(*ip);
+	if (!ax_stranger_transport(ctx, &pkt) || ax_make_key(ctx, &pkt, &key) ||
+	    ax_odd4(bpf_ntohl((__u32)key.pair[0]), bpf_ntohl(key.pair[0] >> 32), key.ports))
+		return AX_UNUSUAL;
+	if (!ax_stranger_to(ctx, &pkt, &key, &choice))
+		return AX_UNUSUAL;
+	reason = ax_express_outer4(ctx, choice.backend, pkt.l3_bytes + sizeof(*ip), pkt.tos);
+	if (!reason)
+		reason = ax_express_sent(ctx, pkt.ctl, choice.backend, choice.vip_id,
+					 choice.backend_id, bytes);
+	return ax_stranger_sent(&pkt, reason);
+}
+
+__noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
+{
+	struct ax_packet pkt = {.bytes = bytes, .family = 6, .l3_offset = ETH_HLEN};
+	struct ipv6hdr *ip = ax_plain_ip6(ctx);
+	struct ax_flow_key key = {};
+	struct ax_choice choice = {};
+	__u32 length;
+	int reason;
+
+	if (!ip || !ax_stranger_start(&pkt))
+		return AX_UNUSUAL;
+	length = bpf_ntohs(ip->payload_len);
+	pkt.proto = ip->nexthdr;
+	pkt.l3_bytes = length + sizeof(*ip);
+	pkt.l4_offset = ETH_HLEN + sizeof(*ip);
+	pkt.l4_bytes = length;
+	if (!ax_stranger_transport(ctx, &pkt) || ax_make_key(ctx, &pkt, &key) ||
+	    ax_odd6(key.pair[0], key.pair[1], key.pair[2], key.pair[3], key.ports))
+		return AX_UNUSUAL;
+	if (!ax_stranger_to(ctx, &pkt, &key, &choice))
+		return AX_UNUSUAL;
+	ip = ax_plain_ip6(ctx);
+	if (!ip)
+		return AX_R_INTERNAL;
+	reason = ax_express_outer6(ctx, pkt.settings, choice.backend,
+				   ax_outer6_start(ip, length, key.hash));
+	if (!reason)
+		reason = ax_express_sent(ctx, pkt.ctl, choice.backend, choice.vip_id,
+					 choice.backend_id, bytes);
+	return ax_stranger_sent(&pkt, reason);
+}
+
+#endif

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The express ways against the long way: the same packets, twice, with the same verdict, bytes,
+// counters and flow table. AX_FUZZ_SEED and AX_FUZZ_FRAMES choose which and how many.
+#include <iostream>
+#include <span>
+#include <sstream>
+
+#include "prog/frame_generator.h"
+#include "support/program_fixture.h"
+
+namespace anycast::test {
+namespace {
+
+// What a client of one of 64 flows sends: mostly in order, sometimes broken.
+class Traffic {
+public:
+	explicit Traffic(std::uint64_t seed) : random_(seed) {}
+
+	Bytes next()
+	{
+		const auto flow = static_cast<std::uint32_t>(random_.below(64));
+		Bytes frame = (link() / network(flow) / transport(flow)).bytes();
+		if (random_.one_in(4))
+			spoil(frame);
+		return frame;
+	}
+
+private:
+	static bool v6(std::uint32_t flow) { return flow % 4 == 0; }
+	static bool udp(std::uint32_t flow) { return flow % 8 >= 6; }
+
+	Packet link() { return random_.one_in(32) ? Packet(Eth{} / Vlan{7}) : Packet(Eth{}); }
+
+	Packet network(std::uint32_t flow)
+	{
+		const std::uint8_t tos = random_.one_in(8) ? random_.byte() : 0;
+		const std::uint8_t ttl = random_.one_in(32) ? random_.byte() : 60;
+		if (v6(flow))
+			return Ip6{.traffic_class = tos, .hop_limit = ttl};
+		return Ip4{.tos = tos, .id = ++id_[flow], .df = random_.one_in(2), .ttl = ttl};
+	}
+
+	Packet transport(std::uint32_t flow)
+	{
+		const auto port = static_cast<std::uint16_t>(1000 + flow);
+		const std::size_t payload = random_.one_in(2) ? 0 : random_.below(300);
+		if (udp(flow))
+			return Udp{.sport = port} / Payload(payload);
+		Tcp tcp{.sport = port, .seq = seq_[flow], .flags = flags()};
+		if (tcp.flags & kSyn)
+			tcp.options = random_.one_in(4) ? mss(1400) : first_options();
+		else if (flow % 2 == 0)
+			tcp.options = join({nop(), nop(), timestamps(++clock_, 1)});
+		if (random_.one_in(16))
+			tcp.seq += static_cast<std::uint32_t>(random_.below(3000)) - 1500;
+		else
+			seq_[flow] += static_cast<std::uint32_t>(payload) +
+				      ((tcp.flags & (kSyn | kFin)) != 0 ? 1 : 0);
+		return tcp / Payload(payload);
+	}
+
+	std::uint8_t flags()
+	{
+		switch (random_.below(24)) {
+		case 0:
+		case 1:
+		case 2:
+			return kSyn;
+		case 3:
+			return kFin | kAck;
+		case 4:
+			return kRst;
+		case 5:
+			return random_.byte() & 63;
+		default:
+			return kAck | (random_.one_in(2) ? kPsh : 0);
+		}
+	}
+
+	static Bytes first_options()
+	{
+		return join(
+			{mss(1460), sack_permitted(), timestamps(1, 0), nop(), window_scale(7)});
+	}
+
+	// One or two bytes of the headers, or the length; mostly with a header checksum that is
+	// right again.
+	void spoil(Bytes &frame)
+	{
+		for (std::uint64_t i = 1 + random_.below(2); i > 0; --i) {
+			const std::size_t reach = std::min<std::size_t>(frame.size(), 90);
+			frame[12 + random_.below(reach - 12)] ^=
+				static_cast<std::uint8_t>(1U << random_.below(8));
+		}
+		if (random_.one_in(6))
+			frame.resize(14 + random_.below(frame.size() - 13));
+		if (frame[12] != 8 || frame.size() < 34 || random_.one_in(4))
+			return;
+		frame[24] = frame[25] = 0;
+		const std::uint16_t sum =
+			internet_checksum(std::span<const std::uint8_t>(frame).subspan(14, 20));
+		frame[24] = static_cast<std::uint8_t>(sum >> 8);
+		frame[25] = static_cast<std::uint8_t>(sum);
+	}
+
+	Random random_;
+	std::map<std::uint32_t, std::uint16_t> id_;
+	std::map<std::uint32_t, std::uint32_t> seq_;
+	std::uint32_t clock_ = 1;
+};
+
+struct Seen {
+	std::vector<Outcome> outcomes;
+	std::map<ax_reason, std::uint64_t> notes;
+	std::vector<FlowRecord> flows;
+};
+
+class Express : public ProgramTest {
+protected:
+	void SetUp() override
+	{
+		ProgramTest::SetUp();
+		set_table_seed(11, 22);
+	}
+
+	// Backends that the express ways do not serve, as the long way does not care: those of IPv4
+	// without a template of their outer header, those of IPv6 with the mark of one.
+	void apply_for(const Config &config, bool express)
+	{
+		Image image = apply(config);
+		if (!express)
+			for (ax_backend &backend : image.backends)
+				backend.flags ^= AX_BACKEND_OUTER4;
+		ASSERT_TRUE(dataplane().apply(image)); // both ways twice: the same generation
+	}
+
+	Seen run(std::uint64_t frames, bool express)
+	{
+		Seen seen;
+		Config config = two_families();
+		Traffic traffic(setting("AX_FUZZ_SEED", 1));
+		Random random(7);
+		reset_flows();
+		set_clock_us(1'000'000);
+		notes();
+		for (std::uint64_t n = 0; n < frames; ++n) {
+			if (n % (frames / 4) == 0) { // another backend, another generation
+				config.pools[0].backends.push_back(backend_at(
+					"10.1.0." + std::to_string(40 + n * 4 / frames)));
+				apply_for(config, express);
+			}
+			seen.outcomes.push_back(send(traffic.next()));
+			advance_us(random.below(20'000));
+		}
+		seen.notes = notes();
+		seen.flows = flows();
+		return seen;
+	}
+};
+
+std::string text_of(const Outcome &outcome)
+{
+	std::ostringstream text;
+	text << outcome << " slot " << (outcome.slot ? std::to_string(*outcome.slot) : "-");
+	return text.str();
+}
+
+TEST_F(Express, BothWaysComeToTheSame)
+{
+	const std::uint64_t frames = setting("AX_FUZZ_FRAMES", in_vm() ? 4000 : 60000);
+	const Seen express = run(frames, true), lengthy = run(frames, false);
+	std::uint64_t known = 0, fresh = 0;
+	for (std::size_t i = 0; i < frames; ++i) {
+		const Outcome &one = express.outcomes[i], &other = lengthy.outcomes[i];
+		ASSERT_EQ(text_of(one), text_of(other)) << "frame " << i;
+		ASSERT_EQ(one.frame.hex(), other.frame.hex()) << "frame " << i;
+		if (one.reason == AX_R_STEERED)
+			++(one.slot ? fresh : known);
+	}
+	EXPECT_EQ(express.notes, lengthy.notes);
+	ASSERT_EQ(express.flows.size(), lengthy.flows.size());
+	for (std::size_t i = 0; i < express.flows.size(); ++i) {
+		const FlowRecord &one = express.flows[i], &other = lengthy.flows[i];
+		EXPECT_EQ(one.source_port, other.source_port);
+		EXPECT_EQ(one.packets, other.packets) << one.source_port;
+		EXPECT_EQ(one.bytes, other.bytes) << one.source_port;
+		EXPECT_EQ(one.segments, other.segments) << one.source_port;
+		EXPECT_EQ(one.flags, other.flags) << one.source_port;
+		EXPECT_EQ(one.mss, other.mss) << one.source_port;
+		EXPECT_EQ(one.rtt_us, other.rtt_us) << one.source_port;
+		EXPECT_EQ(one.syn_rtx, other.syn_rtx) << one.source_port;
+		EXPECT_EQ(one.loss.lost, other.loss.lost) << one.source_port;
+		EXPECT_EQ(one.loss.reordered, other.loss.reordered) << one.source_port;
+		EXPECT_EQ(one.loss.rtx_seen, other.loss.rtx_seen) << one.source_port;
+	}
+	std::cout << frames << " frames: " << known << " of known flows, " << fresh
+		  << " of others steered\n";
+	EXPECT_GT(known, frames / 4);
+	EXPECT_GT(fresh, frames / 50);
+}
+
+} // namespace
+} // namespace anycast::test
