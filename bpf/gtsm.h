@@ -125,7 +125,7 @@ static __always_inline int ax_gtsm(struct xdp_md *ctx, const struct ax_packet *p
 	int bgp = pkt->proto == IPPROTO_TCP && ax_is_bgp(pkt->sport, pkt->dport);
 	int bfd = pkt->proto == IPPROTO_UDP && pkt->dport == bpf_htons(AX_PORT_BFD);
 
-	if (likely(!bgp && !bfd) || !(pkt->settings->flags & AX_SETTINGS_GTSM) ||
+	if (!ax_guard || likely(!bgp && !bfd) || !(pkt->settings->flags & AX_SETTINGS_GTSM) ||
 	    pkt->fragment == AX_FRAGMENT_LATER)
 		return AX_CONTINUE;
 	return ax_to_session(ctx, pkt->half, pkt->family, pkt->l3_offset) ? AX_NEXT_GTSM
