@@ -150,7 +150,7 @@ SOURCES = $(shell git ls-files '*.h' '*.c' '*.cpp')
 .PHONY: format lint
 format: ## clang-format, in place
 	$(Q)clang-format -i $(SOURCES)
-lint: all ## formatting, clang-tidy, shellcheck, include directions
+lint: all $(BUILD)/reasons_doc ## formatting, clang-tidy, shellcheck, include directions
 	$(Q)tools/lint $(BUILD)
 
 .PHONY: clean

@@ -4,9 +4,9 @@
  *
  *   frame -> network -> transport -> [tunnel] -> gtsm -> flow -> steer -> conclude
  *
- * The malformed rules stand where their bytes are read: frame.h, ip4.h, ip6.h, transport.h. Ordinary
- * packets of known flows need no stage: express.h. The stages are functions of their own, so that
- * stack and verifier see one at a time. */
+ * The malformed rules stand where their bytes are read: frame.h, ip4.h, ip6.h, transport.h.
+ * Ordinary packets of known flows need no stage: express.h. The stages are functions of their own,
+ * so that stack and verifier see one at a time. */
 #include "maps.h"
 
 #include "conclude.h"
@@ -107,7 +107,7 @@ static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 	int quoted = !pkt->fragment &&
 		     !ax_read_quote(ctx, pkt->l4_offset, pkt->l4_bytes, pkt->family, &quote);
 
-	if (pkt->settings->flags & AX_SETTINGS_GTSM) {
+	if (ax_guard && (pkt->settings->flags & AX_SETTINGS_GTSM)) {
 		if (quoted)
 			reason = ax_gtsm_icmp(pkt, &quote);
 		else if (pkt->fragment)
@@ -190,16 +190,19 @@ int anycast(struct xdp_md *ctx)
 		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));
 	outcome = ax_express(ctx, ctl, bytes);
 	if (likely(outcome >= 0))
-		return ax_conclude(ctl, bytes, outcome);
+		return ax_conclude(ctx, ctl, bytes, outcome);
 	if (outcome == AX_STRANGER4)
 		outcome = ax_stranger4(ctx, bytes);
 	else if (outcome == AX_STRANGER6)
 		outcome = ax_stranger6(ctx, bytes);
-	if (outcome < 0)
+	if (outcome < 0) {
+		if (ax_frags) /* the express ways are for frames that end in the first buffer */
+			bytes = bpf_xdp_get_buff_len(ctx);
 		outcome = ax_all_stages(ctx, bytes);
+	}
 	if (unlikely(outcome & AX_OUTCOME_ANOMALY))
 		ax_loss_stage(bytes);
-	return ax_conclude(ctl, bytes, outcome);
+	return ax_conclude(ctx, ctl, bytes, outcome);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

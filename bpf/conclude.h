@@ -3,7 +3,7 @@
 #ifndef AX_BPF_CONCLUDE_H
 #define AX_BPF_CONCLUDE_H
 
-#include "packet.h"
+#include "sample.h"
 
 /* The classes are ranges of numbers, so that the action is a comparison. */
 #define AX_CHECK_RANGE(id, number, cls, action, label, source, help)                               \
@@ -14,7 +14,8 @@
 AX_REASONS(AX_CHECK_RANGE)
 
 /* `outcome` is a stage's, see ax_outcome. */
-static __always_inline int ax_conclude(struct ax_ctl *ctl, __u32 bytes, int outcome)
+static __always_inline int ax_conclude(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes,
+				       int outcome)
 {
 	__u32 reason = outcome & 0xffff;
 
@@ -23,8 +24,11 @@ static __always_inline int ax_conclude(struct ax_ctl *ctl, __u32 bytes, int outc
 	ax_count(bpf_map_lookup_elem(&ax_reason, &reason), bytes);
 	if (ax_replay)
 		ctl->trace.reason = reason;
-	if (reason >= AX_FIRST_DROP)
+	if (reason >= AX_FIRST_DROP) {
+		if (ax_samples)
+			ax_sample(ctx, reason, bytes);
 		return XDP_DROP;
+	}
 	if (reason >= AX_FIRST_STEER)
 		return outcome >> 16 & 0xff;
 	return XDP_PASS;

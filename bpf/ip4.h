@@ -195,11 +195,13 @@ static __always_inline int ax_parse_ip4(struct xdp_md *ctx, struct ax_packet *pk
 	pkt->tos = ip->tos;
 	pkt->ip_id = bpf_ntohs(ip->id);
 
-	reason = ax_check_ip4_addresses(pkt, ip);
-	if (reason)
-		return reason;
 	flags = bpf_ntohs(ip->frag_off);
-	AX_RULE(flags & AX_IP4_EVIL, IP4_EVIL);
+	if (ax_guard) {
+		reason = ax_check_ip4_addresses(pkt, ip);
+		if (reason)
+			return reason;
+		AX_RULE(flags & AX_IP4_EVIL, IP4_EVIL);
+	}
 	if (unlikely(flags & (AX_IP4_MF | AX_IP4_OFFSET))) {
 		reason = ax_check_ip4_fragment(pkt, ip, flags, header);
 		if (reason)
@@ -214,7 +216,7 @@ static __always_inline int ax_parse_ip4(struct xdp_md *ctx, struct ax_packet *pk
 		pkt->flags = saved->flags;
 		if (reason)
 			return reason;
-	} else if (unlikely(ax_fold(ax_sum_ip4(ip)) != 0xffff)) {
+	} else if (ax_guard && unlikely(ax_fold(ax_sum_ip4(ip)) != 0xffff)) {
 		pkt->flags |= AX_PACKET_BAD_CSUM;
 	}
 	return AX_CONTINUE;

@@ -51,6 +51,62 @@ static __always_inline int ax_check_ip6_fragment(struct ax_packet *pkt,
 	return AX_CONTINUE;
 }
 
+#define AX_OPTION_PADDING 1
+#define AX_OPTION_TWICE 2
+
+/* PadN is zeroes, and no more of them than alignment needs. */
+__noinline int ax_is_odd_padding(struct xdp_md *ctx, __u32 offset, __u32 length)
+{
+	const __u8 *content = ax_at(ctx, offset);
+
+	if (length > 5)
+		return 1;
+	for (__u32 i = 0; i < 5; i++) {
+		if (i >= length || (void *)(content + i + 1) > ax_data_end(ctx))
+			break;
+		if (content[i])
+			return 1;
+	}
+	return 0;
+}
+
+/* RFC 8200 section 4.2: what is odd about the options at `offset`; AX_OPTION_* bits. */
+__noinline int ax_ip6_options(struct xdp_md *ctx, __u32 offset, __u32 length)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+
+	if (!scratch)
+		return 0;
+	__builtin_memset(scratch->option_types, 0, sizeof(scratch->option_types));
+	AX_UNSEEN(scratch->packet.cursor) = 0;
+	AX_UNSEEN(scratch->odd) = 0;
+	for (int i = 0; i < AX_IP6_OPTIONS; i++) {
+		__u32 at = AX_UNSEEN(scratch->packet.cursor), left = length - at;
+		__u8 *option = ax_at(ctx, offset) + AX_BOUNDED(at, 0x7ff);
+		__u32 type, bytes;
+		__u64 *seen;
+
+		if (!left || (void *)(option + 2) > ax_data_end(ctx))
+			break;
+		type = option[0];
+		bytes = option[1];
+		if (!type) { /* Pad1 */
+			AX_UNSEEN(scratch->packet.cursor) = at + 1;
+			continue;
+		}
+		if (left < 2 || bytes > left - 2)
+			break;
+		seen = &scratch->option_types[type >> 6];
+		if (type == 1)
+			scratch->odd |= ax_is_odd_padding(ctx, offset + at + 2, bytes);
+		else
+			scratch->odd |= AX_UNSEEN(*seen) >> (type & 63) << 1 & AX_OPTION_TWICE;
+		*seen |= 1ULL << (type & 63);
+		AX_UNSEEN(scratch->packet.cursor) = at + 2 + bytes;
+	}
+	return AX_UNSEEN(scratch->odd);
+}
+
 /* RFC 8200 section 4. Works on the saved packet: l4_offset, l4_bytes and proto move along the
  * chain. */
 __noinline int ax_walk_chain(struct xdp_md *ctx)
@@ -89,6 +145,15 @@ __noinline int ax_walk_chain(struct xdp_md *ctx)
 		AX_RULE_ONCE(proto == IPPROTO_ROUTING &&
 				     (ext->type == 0 || ext->type == 1 || ext->type == 3),
 			     IP6_ROUTING_TYPE, 2);
+		if (proto == IPPROTO_HOPOPTS || proto == IPPROTO_DSTOPTS) {
+			int odd = ax_ip6_options(ctx, offset + 2, length - 2);
+
+			AX_RULE_ONCE(odd & AX_OPTION_PADDING, IP6_OPTION_PADDING, 64);
+			AX_RULE_ONCE(odd & AX_OPTION_TWICE, IP6_OPTION_TWICE, 128);
+			ext = ax_at(ctx, offset); /* the verifier holds nothing across calls */
+			if ((void *)(ext + 1) > ax_data_end(ctx))
+				return AX_R_INTERNAL;
+		}
 		if (proto == IPPROTO_FRAGMENT) {
 			int reason;
 
@@ -145,7 +210,7 @@ static __always_inline int ax_parse_ip6(struct xdp_md *ctx, struct ax_packet *pk
 	void *end = ax_data_end(ctx);
 	struct ipv6hdr *ip = ax_network(ctx, pkt);
 	__u32 left, payload;
-	int reason;
+	int reason = AX_CONTINUE;
 
 	AX_RULE_END((void *)(ip + 1) > end, IP6_TRUNCATED);
 	AX_RULE_END(ip->version != 6, IP6_VERSION);
@@ -163,9 +228,11 @@ static __always_inline int ax_parse_ip6(struct xdp_md *ctx, struct ax_packet *pk
 	pkt->ttl = ip->hop_limit;
 	pkt->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 
-	reason = ax_check_ip6_addresses(pkt, ip);
-	if (reason)
-		return reason;
+	if (ax_guard) {
+		reason = ax_check_ip6_addresses(pkt, ip);
+		if (reason)
+			return reason;
+	}
 	if (unlikely(ax_is_ext(pkt->proto))) {
 		struct ax_packet *saved = ax_saved();
 

@@ -15,6 +15,8 @@ const volatile __u32 ax_guard = 1;	     /* 0: no rule, no GTSM (benchmark only) 
 const volatile __u32 ax_loss = 1;	     /* 0: no loss tracker (benchmark only) */
 const volatile __u32 ax_replay = 0;   /* clock from ax_ctl, outcome written to ax_ctl.trace */
 const volatile __u32 ax_instance = 0; /* under a dispatcher: acts only if ax_ctl.active is this */
+const volatile __u32 ax_samples = AX_SAMPLES_NONE; /* enum ax_samples */
+const volatile __u32 ax_frags = 0;		   /* frames may have more buffers than the first */
 const volatile __u32 ax_cpus = 1;
 const volatile __u32 ax_buckets4 = AX_MIN_BUCKETS; /* per CPU, a power of two */
 const volatile __u32 ax_buckets6 = AX_MIN_BUCKETS;
@@ -78,6 +80,18 @@ AX_ARRAY(ax_anomaly, struct ax_anomaly, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_syn, struct ax_syn, AX_SYN_SLOTS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_shortcut, struct ax_shortcut, AX_SHORTCUTS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_cpu, struct ax_cpu, 1, BPF_F_MMAPABLE);
+
+AX_PERCPU(ax_drop_last, struct ax_sample, AX_REASON_LIMIT);
+/* One of these two is made: whichever `ax_samples` names. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, AX_DROP_RING_BYTES);
+} ax_drop_ring SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} ax_drop_perf SEC(".maps");
 
 static __always_inline struct ax_ctl *ax_control(void)
 {

@@ -39,6 +39,7 @@ enum ax_packet_flags {
 	AX_PACKET_FRAG_HEADER = 4, /* has an IPv6 fragment header, be it an atomic one */
 	AX_PACKET_ANOMALY = 8,	   /* its segment is in the scratch, for the loss tracker */
 	AX_PACKET_INNER = 2,	   /* was decapsulated here: never steered */
+	AX_PACKET_CHECKED = 16,	   /* ax_check_steered has judged it */
 };
 
 struct ax_packet {
@@ -100,6 +101,8 @@ struct ax_scratch {
 		segment; /* out of order, and whose: slot and family of the flow's entry */
 	__u32 slot, family;
 	struct ax_hole rest;
+	__u64 option_types[4]; /* of an IPv6 options header, a bit each */
+	__u32 odd;	       /* what is odd about them */
 };
 AX_PERCPU(ax_scratch, struct ax_scratch, 1);
 
@@ -189,6 +192,8 @@ __noinline int ax_broken(__u32 half, __u32 reason, __u32 bytes)
 	struct ax_ctl *ctl = ax_control();
 	__u8 action;
 
+	if (!ax_guard)
+		return 0;
 	if (!ctl)
 		return 1;
 	action = ctl->half[half & 1].action[reason & (AX_REASON_LIMIT - 1)];

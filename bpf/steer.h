@@ -195,6 +195,8 @@ static __always_inline int ax_choose(struct ax_packet *pkt, __u32 vip_id,
 /* The kernel's own checks are bypassed from here on. */
 static __always_inline int ax_check_steered(const struct ax_packet *pkt)
 {
+	if (pkt->flags & AX_PACKET_CHECKED)
+		return AX_CONTINUE;
 	AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM);
 	if (unlikely(!pkt->ttl)) {
 		if (pkt->family == 4)
@@ -497,6 +499,17 @@ __noinline int ax_new_stage(struct xdp_md *ctx)
 	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_steer_new(ctx, &pkt, &key, bucket)));
 }
 
+/* The flow's entry was given up; what was counted of the packet is not counted again. */
+static __always_inline int ax_steer_anew(void)
+{
+	struct ax_packet *saved = ax_saved();
+
+	if (!saved)
+		return AX_R_INTERNAL;
+	saved->flags |= AX_PACKET_CHECKED;
+	return AX_NEXT_NEW;
+}
+
 static __always_inline int ax_steer_flow(struct xdp_md *ctx, struct ax_packet *pkt)
 {
 	struct ax_flow_key key = {};
@@ -515,7 +528,7 @@ static __always_inline int ax_steer_flow(struct xdp_md *ctx, struct ax_packet *p
 	reason = ax_check_steered(pkt);
 	if (!reason)
 		reason = ax_steer_known(ctx, pkt, &key, bucket, &ref);
-	return reason ? reason : AX_NEXT_NEW;
+	return reason ? reason : ax_steer_anew();
 }
 
 /* The stage for packets that may be of a known flow and did not go the express way. AX_NEXT_NEW

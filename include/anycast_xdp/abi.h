@@ -214,6 +214,28 @@ struct ax_counter {
 };
 AX_ASSERT_SIZE(struct ax_counter, 16);
 
+/* A dropped frame. ax_drop_last: PERCPU_ARRAY[AX_REASON_LIMIT], the last sample of each reason;
+ * ax_drop_ring (RINGBUF) or, where the kernel has none, ax_drop_perf (PERF_EVENT_ARRAY): all of
+ * them, as they come. */
+struct ax_sample {
+	__u64 time_ns; /* CLOCK_MONOTONIC; 0: no sample yet */
+	__u32 jiffies; /* low half, for the rate limit */
+	__u32 reason;
+	__u32 ifindex; /* where it arrived */
+	__u32 bytes;   /* of the frame as it arrived */
+	__u32 kept;    /* bytes of `frame` that are valid */
+	__u32 pad;
+	__u8 frame[AX_SAMPLE_BYTES]; /* as it was when it was dropped: an inner packet behind its
+				      * Ethernet header, if a tunnel ended here */
+};
+AX_ASSERT_SIZE(struct ax_sample, 32 + AX_SAMPLE_BYTES);
+
+enum ax_samples { /* the read-only switch `ax_samples` */
+		  AX_SAMPLES_NONE = 0,
+		  AX_SAMPLES_RING,
+		  AX_SAMPLES_PERF,
+};
+
 /* ---- flows --------------------------------------------------------------------------------- */
 /* One table per CPU and family, in memory-mapped ARRAYs indexed by cpu * size + i:
  *

@@ -8,6 +8,7 @@
 
 #define AX_VLAN_DEPTH 2	       /* 802.1Q / 802.1ad tags that are looked behind */
 #define AX_IP6_EXT_DEPTH 8     /* IPv6 extension headers that are looked behind */
+#define AX_IP6_OPTIONS 8       /* options of an IPv6 options header that are looked at */
 #define AX_IP4_OPTION_BYTES 40 /* RFC 791: IHL is four bits, so 60 - 20 */
 
 #define AX_WAYS 16		  /* entries of a flow-table bucket; a power of two (verifier) */
@@ -22,7 +23,10 @@
 #define AX_CANDIDATES 3		 /* backends a Maglev slot names: owner, then second chances */
 #define AX_VIP_FILTER_BITS 65536 /* one bit per hash of a VIP's address */
 
-#define AX_OUTER_TTL 64 /* TTL / hop limit of the headers we add */
-#define AX_NAME 16	/* bytes of a name in a map value, NUL included */
+#define AX_SAMPLE_BYTES 96	 /* of a dropped frame, kept from its start */
+#define AX_SAMPLE_JIFFIES 25	 /* between two samples of a reason on a CPU: 25 to 250 ms */
+#define AX_DROP_RING_BYTES 65536 /* a power of two, and a multiple of every page size here */
+#define AX_OUTER_TTL 64		 /* TTL / hop limit of the headers we add */
+#define AX_NAME 16		 /* bytes of a name in a map value, NUL included */
 
 #endif

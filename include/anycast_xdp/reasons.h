@@ -97,6 +97,8 @@
 	X(IP6_FRAG_NESTED,   134, RULE, DROP,  "ip6_frag_nested",     "RFC 8200 section 4.1", "more than one fragment header") \
 	X(IP6_HOP_ZERO,      135, RULE, DROP,  "ip6_hop_zero",        "RFC 8200 section 3", "hop limit 0 on a packet that would be steered") \
 	X(IP6_FRAG_OFFSET1,  136, RULE, DROP,  "ip6_frag_offset1",    "RFC 1858 section 4, 3128", "TCP fragment at offset 1, which would overwrite the flags") \
+	X(IP6_OPTION_PADDING,137, RULE, COUNT, "ip6_option_padding",  "RFC 4942 section 2.1.9.5", "PadN option with content, or longer than alignment needs") \
+	X(IP6_OPTION_TWICE,  138, RULE, COUNT, "ip6_option_twice",    "RFC 4942 section 2.1.9.4", "the same option twice in one options header") \
 	\
 	X(TCP_TRUNCATED,     150, RULE, DROP,  "tcp_truncated",       "RFC 9293 section 3.1", "segment shorter than the TCP header") \
 	X(TCP_DATA_OFFSET,   151, RULE, DROP,  "tcp_data_offset",     "RFC 9293 section 3.1", "data offset below 5 or beyond the segment") \
@@ -144,7 +146,8 @@ enum ax_reason_class {
 	AX_CLASS_NOTE,
 };
 
-/* What a rule does when it is broken. DROP is 0, so that settings nobody has written fail closed. */
+/* What a rule does when it is broken. DROP is 0, so that settings nobody has written fail closed.
+ */
 enum ax_action {
 	AX_ACTION_DROP = 0,
 	AX_ACTION_COUNT = 1,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "support/cli.h"
@@ -125,6 +126,28 @@ TEST(Gtsm, ForgedResetIsDropped)
 		peering.spoof(reset, 255);
 		EXPECT_TRUE(wait_until(milliseconds(2000),
 				       [&] { return peering.session() != before; }));
+	});
+}
+
+TEST(Gtsm, ADeviceThatHidesTagsIsWarnedAboutByName)
+{
+	in_lab([] {
+		Netns here{"here"}, there{"there"};
+		connect_veth({here, "eth0"}, {there, "eth0"}, 1500);
+		Cli cli;
+		const auto warnings = [&](const char *rxvlan) {
+			EXPECT_EQ(run(here, {"ethtool", "-K", "eth0", "rxvlan", rxvlan}).status, 0);
+			Node node{"node", 3};
+			const std::string config = write_config(
+				node, "[node]\nname = \"here\"\nhash_seed = "
+				      "\"0123456789abcdef0123456789abcdef\"\ninterfaces = "
+				      "[\"eth0\"]\n");
+			const auto report = cli.ask(here, {"attach", "--config", config});
+			cli.expect(here, {"detach", "eth0"});
+			return report["interfaces"][0]["warnings"].dump();
+		};
+		EXPECT_THAT(warnings("on"), testing::HasSubstr("ethtool -K eth0 rxvlan off"));
+		EXPECT_THAT(warnings("off"), testing::Not(testing::HasSubstr("rxvlan")));
 	});
 }
 

@@ -4,7 +4,8 @@
 #include <random>
 
 #include "core/reasons.h"
-#include "prog/malformed_rows.h"
+#include "support/program_fixture.h"
+#include "support/rule_rows.h"
 
 namespace anycast::test {
 namespace {

@@ -5,7 +5,8 @@
 
 #include <anycast_xdp/hash.h>
 
-#include "prog/malformed_rows.h"
+#include "support/program_fixture.h"
+#include "support/rule_rows.h"
 
 namespace anycast::test {
 
@@ -59,20 +60,6 @@ public:
 		return frame;
 	}
 
-private:
-	static Bytes noise(Random &random)
-	{
-		Bytes frame = random.bytes(14 + random.below(120));
-		if (frame.size() > 14 && !random.one_in(4)) {
-			const bool v4 = random.one_in(2);
-			frame[12] = v4 ? 0x08 : 0x86;
-			frame[13] = v4 ? 0x00 : 0xdd;
-			frame[14] =
-				static_cast<std::uint8_t>((v4 ? 0x40 : 0x60) | (frame[14] & 15));
-		}
-		return frame;
-	}
-
 	static void mutate(Bytes &frame, Random &random)
 	{
 		// Headers are where decisions are made.
@@ -117,6 +104,20 @@ private:
 			frame[at] = random.pick<std::uint8_t>({0, 1, 4, 6, 17, 41, 43, 44, 50, 51,
 							       58, 59, 60, 135, 139, 140, 255});
 		}
+	}
+
+private:
+	static Bytes noise(Random &random)
+	{
+		Bytes frame = random.bytes(14 + random.below(120));
+		if (frame.size() > 14 && !random.one_in(4)) {
+			const bool v4 = random.one_in(2);
+			frame[12] = v4 ? 0x08 : 0x86;
+			frame[13] = v4 ? 0x00 : 0xdd;
+			frame[14] =
+				static_cast<std::uint8_t>((v4 ? 0x40 : 0x60) | (frame[14] & 15));
+		}
+		return frame;
 	}
 
 	static Packet grammar(Random &random)
@@ -189,11 +190,34 @@ private:
 		return packet;
 	}
 
+	// An ICMP error about a packet of ours, cut somewhere.
+	static Packet quoting(const Packet &packet, Random &random)
+	{
+		const auto client = static_cast<std::uint16_t>(1000 + random.below(64));
+		const Tcp tcp{.sport = random.pick<std::uint16_t>({80, 80, 179}), .dport = client};
+		const Packet quoted =
+			random.one_in(2)
+				? Eth{} /
+					  Ip4{.src = "198.51.100.80",
+					      .dst = "203.0.113.5",
+					      .offset = static_cast<std::uint16_t>(
+						      random.one_in(8) ? 3 : 0)} /
+					  tcp
+				: Eth{} / Ip6{.src = "2001:db8::80", .dst = "2001:db8::5"} / tcp;
+		const Raw part = quoted.slice(14, 20 + random.below(50));
+		if (random.one_in(2))
+			return packet /
+			       Icmp4{.type = random.pick<std::uint8_t>({3, 4, 11, 12, 5})} / part;
+		return packet / Icmp6{.type = random.pick<std::uint8_t>({1, 2, 3, 4, 128})} / part;
+	}
+
 	static Packet upper(const Packet &packet, Random &random)
 	{
 		const Payload payload(random.pick<std::size_t>({0, 1, 7, 8, 16, 100}));
 		const auto port = random.pick<std::uint16_t>({0, 53, 80, 179, 3784, 6081, 40000});
-		switch (random.below(6)) {
+		switch (random.below(7)) {
+		case 6:
+			return quoting(packet, random);
 		case 0:
 			return packet /
 			       Udp{.sport = port,

@@ -12,6 +12,7 @@
 #include <bpf/bpf.h>
 
 #include "core/reasons.h"
+#include "prog/regressions.h"
 #include "support/program_fixture.h"
 
 namespace anycast::test {
@@ -61,6 +62,7 @@ inline Expected expected_of(Frame frame, const GuardRules &rules)
 
 class GuardComparison : public ProgramTest {
 protected:
+	explicit GuardComparison(std::uint32_t roles = AX_ROLE_EDGE) : ProgramTest(roles) {}
 	void SetUp() override
 	{
 		ProgramTest::SetUp();
@@ -99,10 +101,13 @@ protected:
 	}
 	[[nodiscard]] Frame out() const { return Frame(out_).first(out_size_); }
 
+	// What should become of a frame. Suites that put frames into something ask about that.
+	virtual Expected wanted(Frame frame) { return expected_of(frame, rules_); }
+
 	// "" if the program does what the oracle says; notes are looked at too.
 	std::string difference(Frame frame)
 	{
-		const Expected expected = expected_of(frame, rules_);
+		const Expected expected = wanted(frame);
 		std::uint32_t verdict = 0;
 		ax_trace trace{};
 		const auto before = read_notes();
@@ -131,7 +136,7 @@ protected:
 	// false if a reason differs.
 	bool same_reason(Frame frame)
 	{
-		const Expected expected = expected_of(frame, rules_);
+		const Expected expected = wanted(frame);
 		std::uint32_t verdict = 0;
 		ax_trace trace{};
 		if (!run(frame, verdict, trace))
@@ -156,24 +161,40 @@ protected:
 	// Shorter and plainer, as long as the difference stays.
 	Bytes minimised(Bytes frame)
 	{
+		const auto differs = [&](Frame smaller) { return !difference(smaller).empty(); };
 		for (std::size_t length = 14; length < frame.size(); ++length)
-			if (!difference(Frame(frame).first(length)).empty())
+			if (differs(Frame(frame).first(length)))
 				frame.resize(length);
+		for (std::size_t at = 12; at < frame.size();) { // some bytes less
+			Bytes without = frame;
+			without.erase(without.begin() + static_cast<long>(at));
+			if (without.size() >= 14 && differs(without))
+				frame = std::move(without);
+			else
+				++at;
+		}
 		for (std::uint8_t &byte : frame) {
 			const std::uint8_t was = byte;
 			byte = 0;
-			if (was != 0 && difference(frame).empty())
+			if (was != 0 && !differs(frame))
 				byte = was;
 		}
 		return frame;
 	}
+	// Says what differs, and keeps the minimised frame as a case for RegressionCases.
 	void report(const Bytes &frame, const std::string &what)
 	{
 		const Bytes small = minimised(frame);
+		const std::string said = difference(small);
+		std::string name = what, comment = what + ": " + said;
+		std::ranges::replace(name, ' ', '-');
+		std::ranges::replace(comment, '\n', ';');
+		const std::string file = save_regression({comment, rules_, small}, name);
 		ADD_FAILURE() << what << "\n"
 			      << difference(frame) << "\nminimised:\n"
-			      << difference(small) << "\n"
-			      << Packet(Raw{small}).hex();
+			      << said << "\n"
+			      << Packet(Raw{small}).hex()
+			      << (file.empty() ? "not saved: no folder" : "saved as " + file);
 	}
 
 private:

@@ -4,7 +4,8 @@
 #include <set>
 
 #include "core/reasons.h"
-#include "prog/malformed_rows.h"
+#include "support/program_fixture.h"
+#include "support/rule_rows.h"
 
 namespace anycast::test {
 namespace {
@@ -93,6 +94,41 @@ TEST_P(Malformed, HitIsNeverSteered)
 
 INSTANTIATE_TEST_SUITE_P(Rules, Malformed, testing::ValuesIn(rule_rows()),
 			 [](const auto &row) { return std::string(reason_label(row.param.rule)); });
+
+class CountedOnce : public ProgramTest {
+protected:
+	// Both are judged where a packet is steered: by the stage of known flows, and again, where
+	// the flow has to be steered anew, by that of new ones.
+	void expect_one_note(ax_reason rule, const Packet &good, const Packet &bad)
+	{
+		Config config = two_families();
+		config.rules = every_rule(AX_ACTION_COUNT);
+		apply(config);
+		const std::string owner = expect(AX_R_STEERED, good).backend;
+		notes();
+		expect(AX_R_STEERED, bad);
+		EXPECT_EQ(notes()[rule], 1U) << "known flow";
+		for (Pool &pool : config.pools)
+			for (Backend &backend : pool.backends)
+				if (backend.name == owner)
+					backend.state = AX_BACKEND_DOWN;
+		apply(config);
+		EXPECT_NE(expect(AX_R_STEERED, bad).backend, owner);
+		const auto noted = notes();
+		EXPECT_EQ(noted.at(rule), 1U) << "steered anew";
+		EXPECT_EQ(noted.at(AX_R_FLOW_RESTEERED), 1U);
+	}
+};
+
+TEST_F(CountedOnce, AFlowThatIsSteeredAnew)
+{
+	expect_one_note(AX_R_IP4_CHECKSUM, Eth{} / Ip4{} / Udp{.dport = 53},
+			Eth{} / Ip4{.checksum = 1} / Udp{.dport = 53});
+	expect_one_note(AX_R_IP4_TTL_ZERO, Eth{} / Ip4{} / Udp{.sport = 9, .dport = 53},
+			Eth{} / Ip4{.ttl = 0} / Udp{.sport = 9, .dport = 53});
+	expect_one_note(AX_R_IP6_HOP_ZERO, Eth{} / Ip6{} / Udp{.dport = 53},
+			Eth{} / Ip6{.hop_limit = 0} / Udp{.dport = 53});
+}
 
 // GTSM's rules are in gtsm_test, the four that speak of steered packets in steer_test.
 TEST(MalformedRows, EveryRuleHasOne)

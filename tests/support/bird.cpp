@@ -108,7 +108,7 @@ std::map<std::string, std::string> Bird::bfd_sessions() const
 	for (std::string line; std::getline(answer, line);) {
 		// 10.1.0.2    lan0    Up    15:40:11.022    0.300    0.900
 		const auto field = words(line);
-		if (field.size() == 6 && field[0].find('.') != std::string::npos)
+		if (field.size() == 6 && field[0].find_first_of(".:") != std::string::npos)
 			result[field[0]] = field[2];
 	}
 	return result;

@@ -211,7 +211,7 @@ Stats Cli::stats(const Netns &netns) const
 
 Stats Cli::drops(const Netns &netns) const
 {
-	return read_stats(ask(netns, {"drops"}));
+	return read_stats(ask(netns, {"drops", "--interval", "0"}));
 }
 
 LossTotals Cli::loss(const Netns &netns, const std::string &vip) const

@@ -12,6 +12,8 @@
 
 #include "dropper.h"
 
+#define LAB_VLAN 100
+
 /* A veth end drops what its peer sends by XDP_TX unless it has an XDP program itself. */
 SEC("xdp")
 int xdp_pass(struct xdp_md *ctx __attribute__((unused)))
@@ -126,6 +128,20 @@ int drop_some(struct __sk_buff *skb)
 	else
 		dropper.dropped_again++;
 	return TC_ACT_SHOT;
+}
+
+/* A VLAN where the kernel has no VLAN devices: what leaves is tagged, what arrives is not any more.
+ */
+SEC("tc")
+int tag_leaving(struct __sk_buff *skb)
+{
+	return bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), LAB_VLAN) ? TC_ACT_SHOT : TC_ACT_OK;
+}
+
+SEC("tc")
+int untag_arriving(struct __sk_buff *skb)
+{
+	return bpf_skb_vlan_pop(skb) ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

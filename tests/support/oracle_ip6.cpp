@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <set>
+
 #include "support/oracle_inspection.h"
 
 namespace anycast::test::oracle {
@@ -6,10 +8,12 @@ namespace anycast::test::oracle {
 namespace {
 
 constexpr std::uint8_t kHopByHop = 0, kRouting = 43, kFragment = 44, kAuthentication = 51,
-		       kNoNextHeader = 59;
+		       kNoNextHeader = 59, kDestination = 60;
+constexpr std::uint8_t kPad1 = 0, kPadN = 1;
+constexpr std::size_t kLongestPadding = 5; // with its two bytes: one less than the alignment
 // The IANA list of extension headers, less ESP (50), behind which nothing can be read.
-constexpr std::array<std::uint8_t, 8> kExtensions{kHopByHop, kRouting, kFragment, kAuthentication,
-						  60,	     135,      139,	  140};
+constexpr std::array<std::uint8_t, 8> kExtensions{
+	kHopByHop, kRouting, kFragment, kAuthentication, kDestination, 135, 139, 140};
 
 bool is_unspecified_or_loopback(View address, std::uint8_t last)
 {
@@ -51,6 +55,44 @@ std::size_t extension_size(std::uint8_t kind, View rest)
 	if (kind == kAuthentication)
 		return (rest.u8(1) + 2u) * 4; // RFC 4302 section 2.2
 	return (rest.u8(1) + 1u) * 8;
+}
+
+// RFC 4942 section 2.1.9: padding is zeroes and no longer than alignment needs, and nothing is said
+// twice. An option that runs beyond the header ends what can be read.
+struct Oddities {
+	bool padding = false, twice = false;
+};
+
+Oddities options_of(View options)
+{
+	Oddities found;
+	std::set<std::uint8_t> seen;
+	for (int count = 0; count < AX_IP6_OPTIONS && !options.empty(); ++count) {
+		const std::uint8_t type = options.u8(0);
+		if (type == kPad1) {
+			options = options.from(1);
+			continue;
+		}
+		if (options.size() < 2 || options.size() - 2 < options.u8(1))
+			break;
+		const View content = options.from(2).first(options.u8(1));
+		if (type == kPadN) {
+			found.padding |= content.size() > kLongestPadding;
+			for (std::size_t i = 0; i < content.size(); ++i)
+				found.padding |= content.u8(i) != 0;
+		} else {
+			found.twice |= !seen.insert(type).second;
+		}
+		options = options.from(2 + content.size());
+	}
+	return found;
+}
+
+bool options_drop(Inspection &in, View header)
+{
+	const Oddities found = options_of(header.from(2));
+	return in.drops_if(found.padding, AX_R_IP6_OPTION_PADDING) ||
+	       in.drops_if(found.twice, AX_R_IP6_OPTION_TWICE);
 }
 
 enum class Walk { kGoOn, kLastFragmentSeen, kOver };
@@ -97,6 +139,9 @@ bool walk_chain(Inspection &in, Upper &ip, View &rest)
 		const std::uint8_t type = rest.u8(2);
 		if (in.drops_if(kind == kRouting && (type == 0 || type == 1 || type == 3),
 				AX_R_IP6_ROUTING_TYPE))
+			return false;
+		if ((kind == kHopByHop || kind == kDestination) &&
+		    options_drop(in, rest.first(extension_size(kind, rest))))
 			return false;
 		const Walk walk = kind == kFragment ? fragment_header(in, ip, rest) : Walk::kGoOn;
 		if (walk == Walk::kOver)

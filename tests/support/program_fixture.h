@@ -20,6 +20,7 @@
 #include "kernel/program.h"
 #include "support/oracle.h"
 #include "support/packet.h"
+#include "support/protocols.h"
 
 namespace anycast::test {
 
@@ -49,8 +50,6 @@ std::map<std::string, ax_action> every_rule(ax_action action);
 
 bool in_vm(); // AX_VM=1: a guest of tests/vm, ten times slower
 std::uint64_t setting(const char *name, std::uint64_t otherwise); // a number of the environment
-
-inline constexpr std::uint8_t kTcp = 6, kUdp = 17, kIcmp = 1, kIcmp6 = 58, kIpIp = 4, kIp6InIp = 41;
 
 // ---- the fixture -------------------------------------------------------------------------------
 

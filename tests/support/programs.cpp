@@ -24,22 +24,27 @@ unsigned index_of(const LinkEnd &end)
 	return index;
 }
 
-void attach_egress(const LinkEnd &end, const bpf_program *program)
+void attach_tc(const LinkEnd &end, const bpf_program *program, bpf_tc_attach_point point)
 {
 	end.netns.run([&] {
 		bpf_tc_hook hook{};
 		hook.sz = sizeof(hook);
 		hook.ifindex = static_cast<int>(index_of(end));
-		hook.attach_point = BPF_TC_EGRESS;
+		hook.attach_point = point;
 		bpf_tc_hook_create(&hook); // EEXIST is fine
 		bpf_tc_opts options{};
 		options.sz = sizeof(options);
 		options.prog_fd = bpf_program__fd(program);
 		if (const int error = bpf_tc_attach(&hook, &options)) {
 			errno = -error;
-			throw_errno("tc egress program on " + end.netns.name() + " " + end.name);
+			throw_errno("tc program on " + end.netns.name() + " " + end.name);
 		}
 	});
+}
+
+void attach_egress(const LinkEnd &end, const bpf_program *program)
+{
+	attach_tc(end, program, BPF_TC_EGRESS);
 }
 
 } // namespace
@@ -74,6 +79,12 @@ void LabPrograms::pass_xdp(const LinkEnd &end)
 void LabPrograms::forget_hash(const LinkEnd &end)
 {
 	attach_egress(end, skeleton_->progs.forget_hash);
+}
+
+void LabPrograms::tag(const LinkEnd &end)
+{
+	attach_tc(end, skeleton_->progs.untag_arriving, BPF_TC_INGRESS);
+	attach_egress(end, skeleton_->progs.tag_leaving);
 }
 
 void LabPrograms::attach_dropper(const LinkEnd &end)

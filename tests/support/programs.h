@@ -31,6 +31,9 @@ public:
 	// Packets that leave here carry no socket hash, as if they had come over a real wire.
 	void forget_hash(const LinkEnd &end);
 
+	// All traffic of this end is tagged on the wire, and plain for its stack.
+	void tag(const LinkEnd &end);
+
 	// Packets that leave here pass the dropper. It starts switched off.
 	void attach_dropper(const LinkEnd &end);
 	// Counts the TCP data segments to that address (IPv4 or IPv6) and port (0: any), and drops

@@ -66,6 +66,15 @@ Sniffer::Sniffer(const LinkEnd &end)
 	});
 }
 
+std::vector<Bytes> Sniffer::frames()
+{
+	std::vector<Bytes> found;
+	Bytes frame(65536);
+	for (ssize_t got; (got = recv(socket_.get(), frame.data(), frame.size(), 0)) > 0;)
+		found.emplace_back(frame.begin(), frame.begin() + got);
+	return found;
+}
+
 std::vector<Segment> Sniffer::segments()
 {
 	std::vector<Segment> found;

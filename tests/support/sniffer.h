@@ -30,6 +30,7 @@ class Sniffer {
 public:
 	explicit Sniffer(const LinkEnd &end); // from now on
 	std::vector<Segment> segments();      // that have come since the last call
+	std::vector<Bytes> frames(); // instead: whatever has come; only what left has its tags
 
 private:
 	Fd socket_;

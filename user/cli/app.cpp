@@ -130,6 +130,7 @@ Status run(std::vector<std::string> arguments, std::ostream &out, std::ostream &
 	add_objects(app, chosen);
 	add_maps(app, chosen);
 	add_stats(app, chosen);
+	add_drops(app, chosen);
 	add_flows(app, chosen);
 	add_replay(app, chosen);
 	add_bird(app, chosen);

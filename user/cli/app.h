@@ -24,7 +24,8 @@ void add_status(CLI::App &app, Action &chosen);	  // status
 void add_config(CLI::App &app, Action &chosen);	  // validate, apply, diff
 void add_objects(CLI::App &app, Action &chosen);  // vip, backend
 void add_maps(CLI::App &app, Action &chosen);	  // map
-void add_stats(CLI::App &app, Action &chosen);	  // stats, drops
+void add_stats(CLI::App &app, Action &chosen);	  // stats
+void add_drops(CLI::App &app, Action &chosen);	  // drops
 void add_flows(CLI::App &app, Action &chosen);	  // flows, loss
 void add_replay(CLI::App &app, Action &chosen);	  // replay
 void add_bird(CLI::App &app, Action &chosen);	  // bird

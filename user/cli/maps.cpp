@@ -37,6 +37,15 @@ bool is_array(const Map &map)
 	return map.type() == BPF_MAP_TYPE_ARRAY || map.type() == BPF_MAP_TYPE_PERCPU_ARRAY;
 }
 
+// Has it elements that can be looked at?
+Status require_elements(const Map &map)
+{
+	if (map.type() != BPF_MAP_TYPE_RINGBUF && map.type() != BPF_MAP_TYPE_PERF_EVENT_ARRAY)
+		return {};
+	return fail(Exit::kUsage, fmt::format("{} is a stream and has no elements", map.name()),
+		    "see: anycast-xdp drops --follow, or map dump ax_drop_last");
+}
+
 bool all_zero(std::span<const std::byte> bytes)
 {
 	return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
@@ -56,12 +65,17 @@ Result<const Map *> find_map(const Instance &instance, const std::string &name)
 		    fmt::format("maps: {}", fmt::join(names, " ")));
 }
 
+bool is_by_reason(const Map &map)
+{
+	return map.name() == "ax_reason" || map.name() == "ax_note" || map.name() == "ax_drop_last";
+}
+
 // What an index of an array means, where that is known.
 Json index_key(const Map &map, std::uint32_t index)
 {
 	static const std::vector<std::string> kHalves{"ax_vip_info", "ax_pool", "ax_slot",
 						      "ax_backend"};
-	if (map.name() == "ax_reason" || map.name() == "ax_note")
+	if (is_by_reason(map))
 		if (const ReasonInfo *info = find_reason(static_cast<int>(index)))
 			return Json{{"index", index}, {"reason", info->label}};
 	if (std::ranges::find(kHalves, map.name()) != kHalves.end()) {
@@ -143,6 +157,7 @@ Status run_dump(const Context &context, const MapArguments &arguments)
 		const auto map = find_map(instance, arguments.map);
 		if (!map)
 			return tl::unexpected(map.error());
+		AX_TRY(require_elements(**map));
 		const auto types = MapTypes::of(**map);
 		if (!types)
 			return tl::unexpected(types.error());
@@ -179,7 +194,7 @@ Result<std::vector<std::vector<std::byte>>> matching_keys(const Map &map, const 
 		const auto parsed = std::from_chars(text.data(), end, index);
 		if (parsed.ec != std::errc() || parsed.ptr != end) {
 			const ReasonInfo *info = find_reason(text);
-			if (!info || (map.name() != "ax_reason" && map.name() != "ax_note"))
+			if (!info || !is_by_reason(map))
 				return fail(Exit::kUsage, fmt::format("{}: not an index of {}",
 								      text, map.name()));
 			index = static_cast<std::uint32_t>(info->number);
@@ -210,6 +225,7 @@ Status run_lookup(const Context &context, const MapArguments &arguments)
 		if (!which)
 			return tl::unexpected(which.error());
 		const Map &map = **which;
+		AX_TRY(require_elements(map));
 		const auto types = MapTypes::of(map);
 		if (!types)
 			return tl::unexpected(types.error());
@@ -262,6 +278,8 @@ Status run_list(const Context &context)
 	std::vector<render::MapLine> lines;
 	for (const Instance &instance : *instances)
 		for (const std::string_view name : Dataplane::map_names()) {
+			if (!instance.dataplane.maps().contains(name))
+				continue;
 			const Map &map = instance.dataplane.map(name);
 			lines.push_back({instance.interface, std::string(name),
 					 type_name(map.type()), map.key_size(), map.value_size(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// anycast-xdp stats, drops
+// anycast-xdp stats
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -31,25 +31,6 @@ Status run_stats(const Context &context, bool all)
 	return {};
 }
 
-Status run_drops(const Context &context, bool all)
-{
-	const auto instances = context.instances();
-	if (!instances)
-		return tl::unexpected(instances.error());
-	std::vector<render::InterfaceStats> list;
-	for (const Instance &instance : *instances) {
-		render::InterfaceStats stats;
-		stats.interface = instance.interface;
-		AX_TRY(read_reasons(instance, stats));
-		list.push_back(std::move(stats));
-	}
-	if (context.json())
-		context.print(render::drops_json(list, all));
-	else
-		context.print(render::drops_text(list, all));
-	return {};
-}
-
 } // namespace
 
 void add_stats(CLI::App &app, Action &chosen)
@@ -64,14 +45,6 @@ void add_stats(CLI::App &app, Action &chosen)
 	command->add_flag("--all", *all, "Rows that counted nothing, too");
 	command->callback([all, &chosen] {
 		chosen = [all](const Context &context) { return run_stats(context, *all); };
-	});
-
-	command = app.add_subcommand("drops", "What was dropped, and why, since attach");
-	command->footer("A rule's action (drop, count, off) is set by [guard.rules] of the "
-			"configuration.");
-	command->add_flag("--all", *all, "Reasons that dropped nothing, too");
-	command->callback([all, &chosen] {
-		chosen = [all](const Context &context) { return run_drops(context, *all); };
 	});
 }
 

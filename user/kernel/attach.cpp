@@ -17,6 +17,21 @@
 
 namespace anycast {
 
+namespace {
+
+// Frames that fit into a page arrive in one buffer. Where they may not, the program must be able to
+// see how long they are. Not everywhere: a veth whose program can, is handed unsegmented trains of
+// packets. Under a dispatcher it is the dispatcher that decides.
+bool wants_frags(const std::string &interface, std::uint32_t instance)
+{
+	constexpr std::uint32_t kFitsPage = 3000;
+	const auto device = interface_named(interface);
+
+	return instance == 0 && device && device->mtu > kFitsPage && has_feature("xdp_frags");
+}
+
+} // namespace
+
 LoadOptions AttachJob::load_options(std::uint32_t instance) const
 {
 	LoadOptions load;
@@ -25,6 +40,8 @@ LoadOptions AttachJob::load_options(std::uint32_t instance) const
 	load.pin_dir = pins;
 	load.limits = config.limits;
 	load.instance = instance;
+	load.samples = Samples::kBest;
+	load.frags = wants_frags(interface, instance);
 	return load;
 }
 

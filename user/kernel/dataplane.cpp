@@ -64,6 +64,8 @@ Result<Dataplane> Dataplane::from_maps(std::map<std::string, Map, std::less<>> m
 	dataplane.maps_ = std::move(maps);
 	for (const MapShape &shape : map_shapes({})) {
 		const auto found = dataplane.maps_.find(shape.name);
+		if (found == dataplane.maps_.end() && shape.optional)
+			continue;
 		if (found == dataplane.maps_.end())
 			return fail(Exit::kFailed, fmt::format("map {} is missing", shape.name),
 				    "detach the interface, then attach it again");
@@ -112,6 +114,8 @@ DataplaneSizes Dataplane::sizes() const
 	s.backends = map("ax_backend").max_entries() / 2;
 	s.peers = map("ax_peer_ctr").max_entries();
 	for (const MapShape &shape : map_shapes(s)) {
+		if (!maps_.contains(shape.name))
+			continue;
 		const std::uint64_t accounted = map(shape.name).memory();
 		s.bytes += accounted ? accounted : map_bytes(shape, s.cpus);
 	}

@@ -48,7 +48,8 @@ inline std::uint32_t next_generation(std::uint32_t generation)
 
 class Dataplane {
 public:
-	// Names of all maps, in the order `map list` shows them.
+	// Names of all maps, in the order `map list` shows them. Some are made only where they are
+	// used: maps() says which there are.
 	static std::span<const std::string_view> map_names();
 
 	static Result<Dataplane> from_maps(std::map<std::string, Map, std::less<>> maps);

@@ -11,6 +11,7 @@
 
 #include "anycast.skel.h"
 
+#include "kernel/features.h"
 #include "kernel/libbpf_log.h"
 #include "kernel/pins.h"
 #include "kernel/sizes.h"
@@ -56,6 +57,24 @@ Status check_pinned(const std::string &path, const MapShape &shape)
 	return {};
 }
 
+ax_samples samples_by(const LoadOptions &options)
+{
+	if (options.samples == Samples::kNone)
+		return AX_SAMPLES_NONE;
+	if (options.samples == Samples::kPerf || !has_feature("ring_buffer"))
+		return AX_SAMPLES_PERF;
+	return AX_SAMPLES_RING;
+}
+
+bool is_wanted(const MapShape &shape, ax_samples samples)
+{
+	if (shape.type == BPF_MAP_TYPE_RINGBUF)
+		return samples == AX_SAMPLES_RING;
+	if (shape.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY)
+		return samples == AX_SAMPLES_PERF;
+	return !shape.optional || samples != AX_SAMPLES_NONE;
+}
+
 void set_switches(anycast_bpf *skeleton, const LoadOptions &options, const DataplaneSizes &sizes)
 {
 	auto &rodata = *skeleton->rodata;
@@ -64,6 +83,8 @@ void set_switches(anycast_bpf *skeleton, const LoadOptions &options, const Datap
 	rodata.ax_guard = options.guard;
 	rodata.ax_loss = options.loss;
 	rodata.ax_replay = options.replay;
+	rodata.ax_samples = samples_by(options);
+	rodata.ax_frags = options.frags;
 	rodata.ax_instance = options.instance;
 	rodata.ax_cpus = sizes.cpus;
 	rodata.ax_buckets4 = sizes.buckets4;
@@ -123,6 +144,10 @@ Result<Program> Program::load(const LoadOptions &options)
 		bpf_map *map = bpf_object__find_map_by_name(object, name.c_str());
 		if (!map)
 			return fail(Exit::kFailed, fmt::format("the program has no map {}", name));
+		if (!is_wanted(shape, samples_by(options))) {
+			bpf_map__set_autocreate(map, false);
+			continue;
+		}
 		if (shape.entries > std::numeric_limits<std::uint32_t>::max())
 			return fail(Exit::kUsage,
 				    fmt::format("[limits] {} is too large", shape.limit));
@@ -147,6 +172,9 @@ Result<Program> Program::load(const LoadOptions &options)
 		}
 	}
 
+	if (options.frags)
+		bpf_program__set_flags(program.skeleton_->progs.anycast, BPF_F_XDP_HAS_FRAGS);
+
 	// When this fails, libbpf unpins the maps that it pinned, and no others.
 	if (int error = anycast_bpf__load(program.skeleton_.get()))
 		return tl::unexpected(load_failed(error, log));
@@ -155,7 +183,7 @@ Result<Program> Program::load(const LoadOptions &options)
 	bpf_map *loaded;
 	bpf_object__for_each_map(loaded, object)
 	{
-		if (bpf_map__is_internal(loaded))
+		if (bpf_map__is_internal(loaded) || !bpf_map__autocreate(loaded))
 			continue;
 		auto map = Map::from_fd(bpf_map__fd(loaded));
 		if (!map)

@@ -18,11 +18,17 @@ struct anycast_bpf;
 
 namespace anycast {
 
+// Of what is dropped, for `drops`: through a ring buffer where the kernel has them, else through
+// perf buffers.
+enum class Samples { kNone, kBest, kPerf };
+
 struct LoadOptions {
 	std::uint32_t roles = AX_ROLE_EDGE;
 	bool guard = true; // false only for benchmarks
 	bool loss = true;
 	bool replay = false;
+	Samples samples = Samples::kNone;
+	bool frags = false; // frames longer than a page, in several buffers
 	std::uint32_t instance = 0;
 	std::string pin_dir; // maps are reused from and pinned to it; empty: private maps
 	Limits limits;

@@ -95,6 +95,10 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 		array<ax_syn>("ax_syn", cpus * AX_SYN_SLOTS),
 		array<ax_shortcut>("ax_shortcut", cpus * AX_SHORTCUTS),
 		array<ax_cpu>("ax_cpu", cpus),
+		{"ax_drop_last", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(ax_sample), AX_REASON_LIMIT,
+		 "", true},
+		{"ax_drop_ring", BPF_MAP_TYPE_RINGBUF, 0, 0, AX_DROP_RING_BYTES, "", true},
+		{"ax_drop_perf", BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, cpus, "", true},
 	};
 }
 
@@ -107,6 +111,8 @@ std::uint64_t map_bytes(const MapShape &shape, std::uint32_t cpus)
 		return shape.entries * (value * cpus + sizeof(void *));
 	case BPF_MAP_TYPE_HASH: // struct htab_elem is 48 bytes, struct bucket 16
 		return shape.entries * (48 + key + value) + std::bit_ceil(shape.entries) * 16;
+	case BPF_MAP_TYPE_RINGBUF: // entries are bytes
+		return shape.entries;
 	default:
 		return shape.entries * value;
 	}

@@ -18,6 +18,8 @@ struct MapShape {
 	std::uint32_t key_size, value_size;
 	std::uint64_t entries;
 	std::string_view limit; // of [limits], where one decides the size; else ""
+	// Made where it is used; a data plane without it is whole.
+	bool optional = false;
 };
 
 // Every map of bpf/maps.h, in the order that `map list` shows.

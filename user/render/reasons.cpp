@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/names.h"
+#include "render/drops.h"
 #include "render/table.h"
 
 namespace anycast::render {
@@ -188,9 +189,16 @@ ordered_json drops_json(const std::vector<InterfaceStats> &interfaces, bool all)
 		ordered_json drops = ordered_json::array();
 		for (const ReasonRow &row : drops_of(stats, all)) {
 			ordered_json json = row_json(row);
+			json["per_second"] = row.per_second ? ordered_json(*row.per_second)
+							    : ordered_json(nullptr);
 			if (!row.info->source.empty())
 				json["source"] = row.info->source;
 			json["help"] = row.info->help;
+			json["last"] = nullptr;
+			if (row.last) {
+				json["last"] = sample_json(row.last->sample);
+				json["last"]["age_ms"] = row.last->age_us / 1000;
+			}
 			drops.push_back(std::move(json));
 		}
 		out.push_back({{"interface", stats.interface},
@@ -208,15 +216,21 @@ std::string drops_text(const std::vector<InterfaceStats> &interfaces, bool all)
 		Total dropped;
 		Table table({{"REASON"},
 			     {"PACKETS", Align::kRight},
+			     {"RATE", Align::kRight},
 			     {"BYTES", Align::kRight},
+			     {"LAST FROM"},
+			     {"AGO", Align::kRight},
 			     {"MEANING"},
-			     {"SOURCE"}});
+			     {"STANDARD"}});
 		for (const ReasonRow &row : drops_of(stats, all)) {
 			dropped.packets += row.packets;
 			dropped.bytes += row.bytes;
 			table.row({std::string(row.info->label), std::to_string(row.packets),
-				   bytes_text(row.bytes), std::string(row.info->help),
-				   std::string(row.info->source)});
+				   row.per_second ? rate_text(*row.per_second) : "",
+				   bytes_text(row.bytes),
+				   row.last ? row.last->sample.source_text() : "",
+				   row.last ? duration_text(row.last->age_us) : "",
+				   std::string(row.info->help), std::string(row.info->source)});
 		}
 		if (!out.empty())
 			out += "\n";

@@ -9,15 +9,23 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/drop_sample.h"
 #include "core/model.h"
 #include "core/reasons.h"
 
 namespace anycast::render {
 
+struct LastDrop {
+	DropSample sample;
+	std::uint64_t age_us = 0;
+};
+
 struct ReasonRow {
 	const ReasonInfo *info = nullptr;
 	ax_action action = AX_ACTION_DROP; // in force, of a RULE
 	std::uint64_t packets = 0, bytes = 0;
+	std::optional<double> per_second{}; // if it was measured
+	std::optional<LastDrop> last{};	    // of a dropped row, if a sample was taken
 };
 
 // Of a row of final reasons: was the packet dropped?

@@ -10,7 +10,7 @@
 
 #include "support/oracle.h"
 #include "support/packet.h"
-#include "support/program_fixture.h"
+#include "support/protocols.h"
 
 namespace anycast::test {
 
@@ -38,6 +38,11 @@ inline Packet eth6(const Ip6 &ip)
 inline Packet options4(const Bytes &options)
 {
 	return Eth{} / Ip4{.options = options} / Udp{};
+}
+
+inline Packet options6(const Bytes &options)
+{
+	return Eth{} / Ip6{} / Ip6Ext{.body = options} / Udp{};
 }
 
 inline Packet flags(std::uint8_t tcp_flags)
@@ -125,6 +130,9 @@ inline std::vector<RuleRow> ip6()
 		 Eth{} / Ip6{} / Ip6Frag{} / Ip6Ext{} / Udp{}},
 		{AX_R_IP6_FRAG_OFFSET1, frag(1, true, kTcp) / Payload(8),
 		 frag(1, true, kUdp) / Payload(8)},
+		{AX_R_IP6_OPTION_PADDING, options6({1, 1, 7}), options6({1, 5, 0, 0, 0, 0, 0})},
+		{AX_R_IP6_OPTION_TWICE, options6({5, 2, 0, 0, 5, 2, 0, 0}),
+		 options6({5, 2, 0, 0, 6, 2, 0, 0})},
 	};
 }
 

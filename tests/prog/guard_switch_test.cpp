@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What the guard's switches do: ax_guard = 0 takes it out, [guard.rules] changes it as it runs.
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "support/program_fixture.h"
+#include "support/rule_rows.h"
+
+namespace anycast::test {
+namespace {
+
+Limits small()
+{
+	Limits limits;
+	limits.flows_v4 = limits.flows_v6 = 4096;
+	return limits;
+}
+
+Program load(bool guard)
+{
+	LoadOptions options;
+	options.guard = guard;
+	options.replay = true;
+	options.limits = small();
+	auto program = Program::load(options);
+	if (!program)
+		throw std::runtime_error(program.error().message());
+	return std::move(*program);
+}
+
+Image image_of(Config config, const Ids &before = {})
+{
+	config.limits = small();
+	return *compile(config, NodeFacts{}, before);
+}
+
+TEST(GuardSwitch, WithoutTheGuardNoRuleDropsOrCounts)
+{
+	Program program = load(false);
+	Config config = guard_only();
+	config.rules = every_rule(AX_ACTION_DROP);
+	config.gtsm_local = {*Address::parse("192.0.2.1")};
+	ASSERT_TRUE(program.dataplane().apply(image_of(config)));
+	std::vector<Packet> packets;
+	for (const RuleRow &row : rule_rows())
+		packets.push_back(row.hit);
+	packets.push_back(Eth{} / Ip4{.dst = "192.0.2.1", .ttl = 1} / Tcp{.dport = 179});
+	packets.push_back(Eth{} / Ip4{.dst = "192.0.2.1", .ttl = 1} / Udp{.dport = 3784});
+	packets.push_back(Eth{} / Ip4{.dst = "192.0.2.1", .ttl = 1} / Icmp4{.type = 3, .code = 4} /
+			  (Eth{} / Ip4{.src = "192.0.2.1"} / Tcp{.dport = 179}).slice(14));
+	packets.push_back(Eth{} / Ip4{.checksum = 1} / Udp{});
+	for (const Packet &packet : packets)
+		EXPECT_EQ(program.run(packet)->verdict, static_cast<std::uint32_t>(XDP_PASS))
+			<< packet;
+	const auto notes = program.dataplane().notes();
+	for (const ReasonCount &count : *notes)
+		EXPECT_EQ(count.packets, 0U) << reason_label(static_cast<ax_reason>(count.reason));
+}
+
+TEST(GuardSwitch, WithoutTheGuardWhatIsValidIsSteeredAllTheSame)
+{
+	Program program = load(false);
+	Image image = image_of(two_families());
+	for (ax_backend &backend : image.backends)
+		if (backend.state != AX_BACKEND_ABSENT) {
+			backend.flags |= AX_BACKEND_RESOLVED;
+			backend.ifindex = 1;
+			backend.mtu = 1500;
+		}
+	ASSERT_TRUE(program.dataplane().apply(image));
+	for (const Packet &packet : {Packet(Eth{} / Ip4{} / Tcp{}), Eth{} / Vlan{3} / Ip4{} / Udp{},
+				     Eth{} / Ip6{} / Tcp{}})
+		EXPECT_EQ(program.run(packet)->verdict, static_cast<std::uint32_t>(XDP_TX))
+			<< packet;
+}
+
+// One thread sends, another flips the rule: nothing is lost, nothing counted twice.
+TEST(GuardSwitch, ARuleThatIsFlippedUnderTrafficCountsEveryPacketOnce)
+{
+	Program program = load(true);
+	Dataplane &maps = program.dataplane();
+	auto flip = [&, ids = Ids{}](ax_action action) mutable {
+		Config config = guard_only();
+		config.rules["tcp_no_flags"] = action;
+		config.rules["tcp_no_ack"] = AX_ACTION_OFF; // the packet breaks it too
+		const Image image = image_of(config, ids);
+		ids = image.ids;
+		return maps.apply(image);
+	};
+	ASSERT_TRUE(flip(AX_ACTION_DROP));
+	const Packet bad = Eth{} / Ip4{} / Tcp{.flags = 0};
+	const std::uint64_t frames = in_vm() ? 3000 : 60000;
+	std::atomic<std::uint64_t> dropped = 0, passed = 0;
+	std::jthread sender([&] {
+		for (std::uint64_t i = 0; i < frames; ++i)
+			++(program.run(bad)->verdict == XDP_DROP ? dropped : passed);
+	});
+	std::uint64_t flips = 0;
+	for (; dropped + passed < frames; ++flips)
+		ASSERT_TRUE(flip(
+			std::array{AX_ACTION_COUNT, AX_ACTION_OFF, AX_ACTION_DROP}[flips % 3]));
+	sender.join();
+	const auto count = [&](const char *map, ax_reason reason) {
+		return (*maps.map(map).sum(static_cast<std::uint32_t>(reason)))[0];
+	};
+	EXPECT_EQ(dropped + passed, frames);
+	EXPECT_EQ(count("ax_reason", AX_R_TCP_NO_FLAGS), dropped);
+	EXPECT_EQ(count("ax_reason", AX_R_NOT_VIP), passed);
+	const std::uint64_t noted = count("ax_note", AX_R_TCP_NO_FLAGS);
+	EXPECT_LE(noted, passed);
+	// It was flipped under traffic, and all three actions acted.
+	EXPECT_GT(flips, 10U);
+	EXPECT_GT(dropped, 0U);
+	EXPECT_GT(noted, 0U);
+	EXPECT_GT(passed, noted);
+	std::cout << flips << " flips under " << frames << " packets: " << dropped << " dropped, "
+		  << noted << " counted, " << passed - noted << " ignored\n";
+}
+
+} // namespace
+} // namespace anycast::test

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Which of BIRD's neighbours GTSM does not protect. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/model.h"
+
+namespace anycast {
+
+struct BgpNeighbour {
+	std::string protocol; // BIRD's name of the session
+	std::string address;  // as BIRD prints it, perhaps with "%interface"
+	bool operator==(const BgpNeighbour &) const = default;
+};
+
+struct Unprotected {
+	BgpNeighbour neighbour;
+	std::string why;  // "no peer of [gtsm]"
+	std::string hint; // the lines that would protect it
+};
+
+// In the order given. An exempt peer (hops = 0) was exempted on purpose and is left out; so is what
+// is no address (a dynamic session that waits for its neighbour).
+std::vector<Unprotected> unprotected_neighbours(const Config &config,
+						const std::vector<BgpNeighbour> &neighbours);
+
+} // namespace anycast
