@@ -23,7 +23,7 @@ std::vector<std::string> names(const std::vector<Unprotected> &list)
 	return names;
 }
 
-const std::vector<BgpNeighbour> kThree{{"upstream", "192.0.2.254"},
+const std::vector<BirdNeighbour> kThree{{"upstream", "192.0.2.254"},
 				       {"upstream6", "2001:db8::fe"},
 				       {"route_server", "192.0.2.250"}};
 

@@ -8,10 +8,10 @@
 namespace anycast {
 
 std::vector<Unprotected> unprotected_neighbours(const Config &config,
-						const std::vector<BgpNeighbour> &neighbours)
+						const std::vector<BirdNeighbour> &neighbours)
 {
 	std::vector<Unprotected> missing;
-	for (const BgpNeighbour &neighbour : neighbours) {
+	for (const BirdNeighbour &neighbour : neighbours) {
 		const auto address =
 			Address::parse(neighbour.address.substr(0, neighbour.address.find('%')));
 		if (!address || address->is_unspecified() ||

@@ -9,14 +9,14 @@
 
 namespace anycast {
 
-struct BgpNeighbour {
+struct BirdNeighbour {
 	std::string protocol; // BIRD's name of the session
 	std::string address;  // as BIRD prints it, perhaps with "%interface"
-	bool operator==(const BgpNeighbour &) const = default;
+	bool operator==(const BirdNeighbour &) const = default;
 };
 
 struct Unprotected {
-	BgpNeighbour neighbour;
+	BirdNeighbour neighbour;
 	std::string why;  // "no peer of [gtsm]"
 	std::string hint; // the lines that would protect it
 };
@@ -24,6 +24,6 @@ struct Unprotected {
 // In the order given. An exempt peer (hops = 0) was exempted on purpose and is left out; so is what
 // is no address (a dynamic session that waits for its neighbour).
 std::vector<Unprotected> unprotected_neighbours(const Config &config,
-						const std::vector<BgpNeighbour> &neighbours);
+						const std::vector<BirdNeighbour> &neighbours);
 
 } // namespace anycast
