@@ -4,9 +4,9 @@
  *
  *   frame -> network -> transport -> [tunnel] -> gtsm -> flow -> steer -> conclude
  *
- * The malformed rules stand where their bytes are read: frame.h, ip4.h, ip6.h, transport.h. Ordinary
- * packets of known flows need no stage: express.h. The stages are functions of their own, so that
- * stack and verifier see one at a time. */
+ * The malformed rules stand where their bytes are read: frame.h, ip4.h, ip6.h, transport.h.
+ * Ordinary packets of known flows need no stage: express.h. The stages are functions of their own,
+ * so that stack and verifier see one at a time. */
 #include "maps.h"
 
 #include "conclude.h"
