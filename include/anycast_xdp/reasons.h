@@ -146,8 +146,7 @@ enum ax_reason_class {
 	AX_CLASS_NOTE,
 };
 
-/* What a rule does when it is broken. DROP is 0, so that settings nobody has written fail closed.
- */
+/* What a rule does when it is broken. DROP is 0: settings that nobody has written fail closed. */
 enum ax_action {
 	AX_ACTION_DROP = 0,
 	AX_ACTION_COUNT = 1,

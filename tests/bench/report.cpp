@@ -116,7 +116,6 @@ std::string summary_of(const Report &report)
 				    row.bare ? fmt::format("{:.2f}", row.bare->median) : "-",
 				    name_of(row.verdict));
 	}
-	text += "gue             not implemented: the program has no GUE yet\n";
 	if (!report.costs.empty())
 		text += fmt::format("\n{:<22} {:<38} {:>9} {:>9}\n", "user space", "", "best ms",
 				    "median ms");

@@ -24,7 +24,7 @@ namespace {
 void write_outer(const Address &source, const Address &destination, ax_backend &entry)
 {
 	// type IPv4; version and IHL, TOS; length; id; DF; TTL, protocol; checksum
-	const std::uint8_t fixed[14] = {0x08, 0, 0x45, 0, 0, 0, 0, 0, 0x40, 0, AX_OUTER_TTL,
+	const std::uint8_t fixed[14] = {0x08,	      0, 0x45, 0, 0, 0, 0, 0, 0x40, 0, AX_OUTER_TTL,
 					IPPROTO_IPIP, 0, 0};
 	const ax_addr from = source.raw(), to = destination.raw();
 

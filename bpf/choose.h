@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* VIP -> pool -> slot -> backend, from the half of the configuration that is in force. */
+#ifndef AX_BPF_CHOOSE_H
+#define AX_BPF_CHOOSE_H
+
+#include <anycast_xdp/hash.h>
+
+#include "address.h"
+
+/* May the destination be a VIP? One bit in 8 KB; false positives are found out by the look-up. */
+static __always_inline int ax_maybe_vip(struct xdp_md *ctx, const struct ax_packet *pkt)
+{
+	__u32 folded, bit;
+
+	if (pkt->family == 4) {
+		struct iphdr *ip = ax_ip4(ctx, pkt);
+
+		if (!ip)
+			return 0;
+		folded = ip->daddr;
+	} else {
+		struct ipv6hdr *ip = ax_ip6(ctx, pkt);
+
+		if (!ip)
+			return 0;
+		folded = ip->daddr.in6_u.u6_addr32[0] ^ ip->daddr.in6_u.u6_addr32[1] ^
+			 ip->daddr.in6_u.u6_addr32[2] ^ ip->daddr.in6_u.u6_addr32[3];
+	}
+	bit = ax_filter_bit(folded) & (AX_VIP_FILTER_BITS - 1);
+	return pkt->settings->vip_filter[bit / 64] >> (bit % 64) & 1;
+}
+
+/* ---- configuration of the half in force ---------------------------------------------------- */
+
+static __always_inline struct ax_vip *ax_vip_at(const struct ax_packet *pkt, __u32 id)
+{
+	__u32 at = pkt->half * ax_vips + id;
+
+	return id < ax_vips ? bpf_map_lookup_elem(&ax_vip_info, &at) : 0;
+}
+
+static __always_inline struct ax_backend *ax_backend_at(const struct ax_packet *pkt, __u32 id)
+{
+	__u32 at = pkt->half * ax_backends + id;
+
+	return id < ax_backends ? bpf_map_lookup_elem(&ax_backend, &at) : 0;
+}
+
+static __always_inline __u32 *ax_find_vip(const struct ax_packet *pkt, struct ax_vip_key *key,
+					  __be16 port, __u8 proto)
+{
+	key->port = port;
+	key->proto = proto;
+	key->half = pkt->half;
+	return bpf_map_lookup_elem(&ax_vip, key);
+}
+
+/* Exact, then any port, then any protocol. Fragments of TCP and UDP have a key of their own. */
+static __always_inline __u32 *ax_service(const struct ax_packet *pkt, struct ax_vip_key *key)
+{
+	int ports = pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP;
+	__u32 *id = 0;
+
+	if (ports && pkt->fragment)
+		id = ax_find_vip(pkt, key, 0, pkt->proto | AX_VIP_FRAGMENT);
+	else if (ports)
+		id = ax_find_vip(pkt, key, pkt->dport, pkt->proto);
+	if (!id && ports && (pkt->settings->flags & AX_SETTINGS_ANY_PORT))
+		id = ax_find_vip(pkt, key, 0, pkt->proto);
+	if (!id && (pkt->settings->flags & AX_SETTINGS_ANY_PROTO))
+		id = ax_find_vip(pkt, key, 0, 0);
+	return id;
+}
+
+/* ---- what a replay wants to know ----------------------------------------------------------- */
+
+static __always_inline void ax_trace_vip(const struct ax_packet *pkt, __u32 id)
+{
+	if (ax_replay)
+		pkt->ctl->trace.vip = id + 1;
+}
+
+static __always_inline void ax_trace_slot(const struct ax_packet *pkt, __u32 slot)
+{
+	if (ax_replay)
+		pkt->ctl->trace.slot = slot + 1;
+}
+
+static __always_inline void ax_trace_backend(const struct ax_packet *pkt, __u32 id)
+{
+	if (ax_replay)
+		pkt->ctl->trace.backend = id + 1;
+}
+
+/* ---- choosing ------------------------------------------------------------------------------ */
+
+struct ax_choice {
+	struct ax_backend *backend;
+	__u32 backend_id;
+	__u32 vip_id;
+	__u16 vip_gen;
+	__u8 forward;
+	__u32 slot; /* of the pool */
+};
+
+static __always_inline __u32 ax_hash_packet(const struct ax_packet *pkt,
+					    const struct ax_addr *source,
+					    const struct ax_addr *destination)
+{
+	__u32 ports =
+		pkt->fragment ? 0 : (__u32)bpf_ntohs(pkt->sport) << 16 | bpf_ntohs(pkt->dport);
+
+	return ax_steer_hash(
+		pkt->settings->hash_seed[0], pkt->settings->hash_seed[1],
+		(__u64)bpf_ntohl(source->word[0]) << 32 | bpf_ntohl(source->word[1]),
+		(__u64)bpf_ntohl(source->word[2]) << 32 | bpf_ntohl(source->word[3]),
+		(__u64)bpf_ntohl(destination->word[0]) << 32 | bpf_ntohl(destination->word[1]),
+		(__u64)bpf_ntohl(destination->word[2]) << 32 | bpf_ntohl(destination->word[3]),
+		ports, pkt->proto);
+}
+
+static __always_inline struct ax_shortcut *ax_shortcut_of(const struct ax_addr *addr, __be16 port)
+{
+	__u32 folded = addr->word[0] ^ addr->word[1] ^ addr->word[2] ^ addr->word[3] ^ port;
+	__u32 at = bpf_get_smp_processor_id() * AX_SHORTCUTS +
+		   (ax_filter_bit(folded) & (AX_SHORTCUTS - 1));
+
+	return bpf_map_lookup_elem(&ax_shortcut, &at);
+}
+
+/* The next flow of this service need not look for it. */
+static __always_inline void ax_keep_shortcut(const struct ax_packet *pkt,
+					     const struct ax_addr *destination, __u32 vip_id,
+					     const struct ax_vip *vip, const struct ax_pool *pool)
+{
+	struct ax_shortcut *shortcut = ax_shortcut_of(destination, pkt->dport);
+
+	if (!shortcut || pkt->fragment || (pkt->proto != IPPROTO_TCP && pkt->proto != IPPROTO_UDP))
+		return;
+	shortcut->addr = *destination;
+	shortcut->port = pkt->dport;
+	shortcut->proto = pkt->proto;
+	shortcut->forward = vip->forward;
+	shortcut->generation = pkt->generation;
+	shortcut->vip = vip_id;
+	shortcut->first = pool->first;
+	shortcut->size = pool->size;
+	shortcut->vip_gen = vip->gen;
+}
+
+/* The slot's owner, for a packet to the service `vip_id`. */
+static __always_inline int ax_choose(struct ax_packet *pkt, __u32 vip_id,
+				     const struct ax_addr *source,
+				     const struct ax_addr *destination, struct ax_choice *choice)
+{
+	struct ax_vip *vip = ax_vip_at(pkt, vip_id);
+	struct ax_pool *pool;
+	struct ax_slot *slot;
+	__u32 at;
+
+	if (!vip || vip->pool >= ax_pools)
+		return AX_R_INTERNAL;
+	at = pkt->half * ax_pools + vip->pool;
+	pool = bpf_map_lookup_elem(&ax_pool, &at);
+	if (!pool)
+		return AX_R_INTERNAL;
+	ax_trace_vip(pkt, vip_id);
+	if (!pool->size)
+		return pool->all_down == AX_ALL_DOWN_PASS ? AX_R_ALL_DOWN_PASS : AX_R_NO_BACKEND;
+	ax_keep_shortcut(pkt, destination, vip_id, vip, pool);
+	at = ax_hash_packet(pkt, source, destination) % pool->size;
+	ax_trace_slot(pkt, at);
+	at += pool->first;
+	if (at >= ax_slots)
+		return AX_R_INTERNAL;
+	at += pkt->half * ax_slots;
+	slot = bpf_map_lookup_elem(&ax_slot, &at);
+	if (!slot)
+		return AX_R_INTERNAL;
+	if (!slot->count)
+		return AX_R_NO_BACKEND;
+	choice->backend_id = slot->backend[0];
+	choice->backend = ax_backend_at(pkt, choice->backend_id);
+	if (!choice->backend)
+		return AX_R_INTERNAL;
+	choice->vip_id = vip_id;
+	choice->vip_gen = vip->gen;
+	choice->forward = vip->forward;
+	return AX_CONTINUE;
+}
+
+#endif
