@@ -97,11 +97,11 @@ static __always_inline __u64 ax_hash_ip6(const struct ax_ctl *ctl, const struct 
 	return ax_end_hash(ctl, h, ip + 1, ip->nexthdr);
 }
 
-/* The entry number `way` of the bucket that is number `bucket` of all CPUs'. */
 static __always_inline void *ax_express_entry(__u32 family, __u32 bucket, __u32 way)
 {
-	__u32 at = bucket * AX_WAYS + way;
+	__u32 at = (bucket & ~(ax_buckets_of(family) - 1)) * AX_WAYS - 1;
 
+	at += ax_slot_at(family, bucket, way);
 	return family == 4 ? bpf_map_lookup_elem(&ax_flow4, &at)
 			   : bpf_map_lookup_elem(&ax_flow6, &at);
 }

@@ -164,12 +164,54 @@ static __always_inline struct ax_bucket *ax_bucket_of(const struct ax_flow_key *
 	return ax_bucket_at(key->family, key->bucket);
 }
 
-/* Entries are counted from 1 within the CPU's share. */
-static __always_inline __u32 ax_slot_of(const struct ax_flow_key *key, __u32 way)
+static __always_inline struct ax_slots *ax_slots_at(__u32 family, __u32 bucket)
 {
-	__u32 mask = key->family == 4 ? ax_buckets4 - 1 : ax_buckets6 - 1;
+	return family == 4 ? bpf_map_lookup_elem(&ax_flow4_slot, &bucket)
+			   : bpf_map_lookup_elem(&ax_flow6_slot, &bucket);
+}
 
-	return (key->bucket & mask) * AX_WAYS + way + 1;
+static __always_inline __u32 ax_buckets_of(__u32 family)
+{
+	return family == 4 ? ax_buckets4 : ax_buckets6;
+}
+
+/* Buckets that share their entries, a power of two. */
+static __always_inline __u32 ax_region(__u32 family)
+{
+	__u32 buckets = ax_buckets_of(family);
+
+	return buckets < AX_REGION ? buckets : AX_REGION;
+}
+
+/* The way's slot, counted from 1 within the CPU's share; 0 = it has none yet. */
+static __always_inline __u32 ax_slot_at(__u32 family, __u32 bucket, __u32 way)
+{
+	__u32 own = bucket & (ax_buckets_of(family) - 1);
+	struct ax_slots *slots;
+
+	if (ax_buckets_of(family) > AX_DIRECT)
+		return own * AX_WAYS + way + 1;
+	slots = ax_slots_at(family, bucket);
+	if (!slots || !slots->slot[way & (AX_WAYS - 1)])
+		return 0;
+	return (own & ~(ax_region(family) - 1)) * AX_WAYS + slots->slot[way & (AX_WAYS - 1)];
+}
+
+/* The same; a way that has none gets the next of its region: there are as many as ways. */
+static __always_inline __u32 ax_take_slot(__u32 family, __u32 bucket, __u32 way)
+{
+	__u32 slot = ax_slot_at(family, bucket, way), region = bucket / ax_region(family), *next;
+	struct ax_slots *slots;
+
+	if (slot || ax_buckets_of(family) > AX_DIRECT)
+		return slot;
+	slots = ax_slots_at(family, bucket);
+	next = family == 4 ? bpf_map_lookup_elem(&ax_flow4_next, &region)
+			   : bpf_map_lookup_elem(&ax_flow6_next, &region);
+	if (!slots || !next)
+		return 0;
+	slots->slot[way & (AX_WAYS - 1)] = ++*next;
+	return ax_slot_at(family, bucket, way);
 }
 
 static __always_inline int ax_is_flow(const void *entry, const struct ax_flow *flow,
@@ -231,7 +273,7 @@ static __always_inline void ax_find(const struct ax_packet *pkt, const struct ax
 	for (int i = 0; i < AX_NAMESAKES && matches; i++, matches &= matches - 1) {
 		struct ax_flow *flow = 0;
 		__u32 way = ax_first_way(matches) & (AX_WAYS - 1);
-		__u32 slot = ax_slot_of(key, way);
+		__u32 slot = ax_slot_at(key->family, key->bucket, way);
 		void *entry = ax_entry(key->family, slot, &flow);
 
 		if (!entry)
@@ -303,7 +345,7 @@ struct ax_place {
 static __always_inline void ax_pick(const struct ax_flow_key *key, struct ax_place *place)
 {
 	place->way = ax_victim(key->family, key->bucket, key->hash) & (AX_WAYS - 1);
-	place->slot = ax_slot_of(key, place->way);
+	place->slot = ax_take_slot(key->family, key->bucket, place->way);
 	place->entry = ax_entry(key->family, place->slot, &place->flow);
 }
 

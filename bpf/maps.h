@@ -73,8 +73,12 @@ AX_PERCPU(ax_peer_ctr, struct ax_peer_counters, 1);
 /* Memory-mapped arrays have page-aligned values, which is what puts an entry into one cache
  * line. */
 AX_ARRAY(ax_flow4_idx, struct ax_bucket, AX_MIN_BUCKETS, BPF_F_MMAPABLE);
+AX_ARRAY(ax_flow4_slot, struct ax_slots, AX_MIN_BUCKETS, BPF_F_MMAPABLE);
+AX_ARRAY(ax_flow4_next, __u32, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow4, struct ax_flow4, AX_MIN_BUCKETS *AX_WAYS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow6_idx, struct ax_bucket, AX_MIN_BUCKETS, BPF_F_MMAPABLE);
+AX_ARRAY(ax_flow6_slot, struct ax_slots, AX_MIN_BUCKETS, BPF_F_MMAPABLE);
+AX_ARRAY(ax_flow6_next, __u32, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow6, struct ax_flow6, AX_MIN_BUCKETS *AX_WAYS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_anomaly, struct ax_anomaly, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_syn, struct ax_syn, AX_SYN_SLOTS, BPF_F_MMAPABLE);

@@ -239,11 +239,15 @@ enum ax_samples { /* the read-only switch `ax_samples` */
 /* ---- flows --------------------------------------------------------------------------------- */
 /* One table per CPU and family, in memory-mapped ARRAYs indexed by cpu * size + i:
  *
- *   ax_flow4_idx, ax_flow6_idx   struct ax_bucket: the tags of AX_WAYS entries
- *   ax_flow4, ax_flow6           entries; those of bucket b start at b * AX_WAYS
+ *   ax_flow4_idx, ax_flow6_idx     struct ax_bucket: the tags of AX_WAYS flows
+ *   ax_flow4_slot, ax_flow6_slot   struct ax_slots: where the entries of a bucket are
+ *   ax_flow4, ax_flow6             entries; AX_REGION buckets share AX_REGION * AX_WAYS of them
+ *   ax_flow4_next, ax_flow6_next   __u32 for each such region: entries handed out so far
  *
- * A packet of a known flow reads 16 bytes of tags, which a cache holds for a million flows, and
- * waits for memory once, for the entry itself. Only its own CPU writes. */
+ * A way takes an entry once, the next of its region, and keeps it: so flows that came one after the
+ * other lie side by side. With more than AX_DIRECT buckets a CPU's slots would not fit a cache:
+ * then the entry of way w of bucket b is number b * AX_WAYS + w, and the two maps of slots are not
+ * used. Only its own CPU writes. */
 
 /* Seven bits of the flow's hash, 0 = empty. The eighth: it was used again since its bucket last ran
  * out of ways that were not; those are replaced first. */
@@ -251,6 +255,11 @@ struct ax_bucket {
 	__u8 tag[AX_WAYS];
 };
 AX_ASSERT_SIZE(struct ax_bucket, 16);
+
+struct ax_slots {
+	__u16 slot[AX_WAYS]; /* entry of the region + 1; 0 = none taken yet */
+};
+AX_ASSERT_SIZE(struct ax_slots, 32);
 
 #define AX_TAG_USED 0x80
 

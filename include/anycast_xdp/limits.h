@@ -11,10 +11,12 @@
 #define AX_IP6_OPTIONS 8       /* options of an IPv6 options header that are looked at */
 #define AX_IP4_OPTION_BYTES 40 /* RFC 791: IHL is four bits, so 60 - 20 */
 
-#define AX_WAYS 16		  /* entries of a flow-table bucket; a power of two (verifier) */
-#define AX_MIN_BUCKETS 8	  /* per CPU and family */
-#define AX_HOLES 8		  /* open sequence holes remembered per flow */
-#define AX_UNDO 8		  /* segments called lost that may yet be taken back */
+#define AX_WAYS 16	 /* entries of a flow-table bucket; a power of two (verifier) */
+#define AX_MIN_BUCKETS 8 /* per CPU and family */
+#define AX_REGION 2048	 /* buckets that share their entries; fewer if there are fewer */
+#define AX_DIRECT 16384	 /* with more buckets than this per CPU, ways have places of their own */
+#define AX_HOLES 8	 /* open sequence holes remembered per flow */
+#define AX_UNDO 8	 /* segments called lost that may yet be taken back */
 #define AX_RESYNC_BYTES (4 << 20) /* a jump beyond this is another connection, not a hole */
 
 #define AX_SYN_SLOTS 4096	 /* per CPU; always overwritten, never full */

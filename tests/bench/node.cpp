@@ -124,7 +124,8 @@ Result<Program> load_node(const NodeOptions &options)
 Status forget_flows(Dataplane &dataplane)
 {
 	for (const char *name :
-	     {"ax_flow4_idx", "ax_flow6_idx", "ax_flow4", "ax_flow6", "ax_cpu"}) {
+	     {"ax_flow4_idx", "ax_flow4_slot", "ax_flow4_next", "ax_flow4", "ax_flow6_idx",
+	      "ax_flow6_slot", "ax_flow6_next", "ax_flow6", "ax_cpu"}) {
 		const Map &map = dataplane.map(name);
 		if (!map.mapped())
 			return fail(Exit::kUnsupported,

@@ -19,14 +19,15 @@ class Memory {
 public:
 	explicit Memory(std::uint32_t cpus)
 		: cpus_(cpus), buckets4_(cpus * kBuckets), buckets6_(cpus * kBuckets),
-		  flows4_(cpus * kEntries), flows6_(cpus * kEntries), anomalies_(cpus * kAnomalies)
+		  slots4_(cpus * kBuckets), slots6_(cpus * kBuckets), flows4_(cpus * kEntries),
+		  flows6_(cpus * kEntries), anomalies_(cpus * kAnomalies)
 	{
 	}
 
 	// A TCP flow 203.0.113.5:sport > 198.51.100.80:80 in `slot` (from 1) of `cpu`.
 	ax_flow4 &tcp(std::uint32_t cpu, std::uint32_t slot, std::uint16_t sport)
 	{
-		use(buckets4_, cpu, slot);
+		use(buckets4_, slots4_, cpu, slot);
 		ax_flow4 &entry = flows4_[cpu * kEntries + slot - 1];
 		entry.saddr = htonl(0xcb007105);
 		entry.daddr = htonl(0xc6336450);
@@ -36,7 +37,7 @@ public:
 
 	ax_flow6 &tcp6(std::uint32_t cpu, std::uint32_t slot, std::uint16_t sport)
 	{
-		use(buckets6_, cpu, slot);
+		use(buckets6_, slots6_, cpu, slot);
 		ax_flow6 &entry = flows6_[cpu * kEntries + slot - 1];
 		entry.saddr = Address::parse("2001:db8::5")->raw();
 		entry.daddr = Address::parse("2001:db8::80")->raw();
@@ -66,6 +67,8 @@ public:
 		return decode_flows({.cpus = cpus_,
 				     .buckets4 = buckets4_,
 				     .buckets6 = buckets6_,
+				     .slots4 = slots4_,
+				     .slots6 = slots6_,
 				     .flows4 = flows4_,
 				     .flows6 = flows6_,
 				     .anomalies = anomalies_,
@@ -74,10 +77,13 @@ public:
 	}
 
 private:
-	static void use(std::vector<ax_bucket> &buckets, std::uint32_t cpu, std::uint32_t slot)
+	static void use(std::vector<ax_bucket> &buckets, std::vector<ax_slots> &slots,
+			std::uint32_t cpu, std::uint32_t slot)
 	{
 		ax_bucket &bucket = buckets[cpu * kBuckets + (slot - 1) / AX_WAYS];
 		bucket.tag[(slot - 1) % AX_WAYS] = 0x12;
+		slots[cpu * kBuckets + (slot - 1) / AX_WAYS].slot[(slot - 1) % AX_WAYS] =
+			static_cast<std::uint16_t>(slot);
 	}
 
 	static void fill(ax_flow &flow, std::uint16_t sport)
@@ -97,6 +103,7 @@ private:
 
 	std::uint32_t cpus_;
 	std::vector<ax_bucket> buckets4_, buckets6_;
+	std::vector<ax_slots> slots4_, slots6_;
 	std::vector<ax_flow4> flows4_;
 	std::vector<ax_flow6> flows6_;
 	std::vector<ax_anomaly> anomalies_;

@@ -158,7 +158,8 @@ render::Memory memory_of(const DataplaneSizes &sizes)
 	memory.flows4 = entries4 * sizes.cpus;
 	memory.flows6 = entries6 * sizes.cpus;
 	memory.flow_tables =
-		sizes.cpus * ((sizes.buckets4 + std::uint64_t{sizes.buckets6}) * sizeof(ax_bucket) +
+		sizes.cpus * ((sizes.buckets4 + std::uint64_t{sizes.buckets6}) *
+				      (sizeof(ax_bucket) + sizeof(ax_slots)) +
 			      entries4 * sizeof(ax_flow4) + entries6 * sizeof(ax_flow6) +
 			      std::uint64_t{sizes.anomalies} * sizeof(ax_anomaly) +
 			      std::uint64_t{AX_SYN_SLOTS} * sizeof(ax_syn));

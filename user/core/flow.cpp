@@ -16,6 +16,26 @@ namespace {
 constexpr std::uint8_t kTcp = 6;
 constexpr std::uint32_t kRttUnitUs = 64; // abi.h, ax_flow_state.rtt
 
+// Which entries of one CPU's share are in use. Collected first, so that the entries can be walked
+// in the order they lie in memory.
+std::vector<bool> used_entries(std::span<const ax_bucket> buckets, std::span<const ax_slots> slots,
+			       std::size_t entries)
+{
+	const std::size_t region = std::min<std::size_t>(buckets.size(), AX_REGION) * AX_WAYS;
+	const bool direct = buckets.size() > AX_DIRECT;
+	std::vector<bool> used(entries);
+	for (std::size_t way = 0; way < buckets.size() * AX_WAYS; way++) {
+		const std::size_t b = way / AX_WAYS, w = way % AX_WAYS;
+		if (buckets[b].tag[w] == 0)
+			continue;
+		const std::size_t slot = direct ? way % region + 1 : slots[b].slot[w];
+		const std::size_t at = way / region * region + slot - 1;
+		if (slot != 0 && slot <= region && at < entries)
+			used[at] = true;
+	}
+	return used;
+}
+
 // User space's idea of the kernel's clock may lag by a few units; stamps wrap.
 std::uint32_t age_of(std::uint16_t stamp, std::uint16_t now)
 {
@@ -119,15 +139,17 @@ std::span<const T> share_of(std::span<const T> all, std::uint32_t parts, std::ui
 
 template <typename Flow>
 void decode_family(const FlowTables &tables, std::span<const ax_bucket> buckets,
-		   std::span<const Flow> flows, std::uint8_t family, std::vector<FlowRecord> &out)
+		   std::span<const ax_slots> slots, std::span<const Flow> flows,
+		   std::uint8_t family, std::vector<FlowRecord> &out)
 {
 	for (std::uint32_t cpu = 0; cpu < tables.cpus; cpu++) {
 		const auto entries = share_of(flows, tables.cpus, cpu);
 		const auto anomalies = share_of(tables.anomalies, tables.cpus, cpu);
-		const auto tags = share_of(buckets, tables.cpus, cpu);
+		const auto used = used_entries(share_of(buckets, tables.cpus, cpu),
+					       share_of(slots, tables.cpus, cpu), entries.size());
 		Flow copy;
 		for (std::uint32_t i = 0; i < entries.size(); i++) {
-			if (tags[i / AX_WAYS].tag[i % AX_WAYS] == 0 || !copy_stable(entries[i], copy))
+			if (!used[i] || !copy_stable(entries[i], copy))
 				continue;
 			FlowRecord record = record_of(copy.flow, family);
 			record.source = address_of(copy.saddr);
@@ -136,7 +158,8 @@ void decode_family(const FlowTables &tables, std::span<const ax_bucket> buckets,
 				continue;
 			record.cpu = static_cast<std::uint16_t>(cpu);
 			if (tables.unit_ms != 0)
-				record.idle_ms = tables.unit_ms * age_of(copy.flow.stamp, tables.now);
+				record.idle_ms =
+					tables.unit_ms * age_of(copy.flow.stamp, tables.now);
 			add_anomaly(record, copy.flow, i + 1, anomalies);
 			out.push_back(record);
 		}
@@ -240,8 +263,8 @@ std::vector<FlowRecord> decode_flows(const FlowTables &tables)
 		return count;
 	};
 	flows.reserve(live(tables.buckets4) + live(tables.buckets6));
-	decode_family(tables, tables.buckets4, tables.flows4, 4, flows);
-	decode_family(tables, tables.buckets6, tables.flows6, 6, flows);
+	decode_family(tables, tables.buckets4, tables.slots4, tables.flows4, 4, flows);
+	decode_family(tables, tables.buckets6, tables.slots6, tables.flows6, 6, flows);
 	if (!flows.empty())
 		merge_cpus(flows);
 	return flows;

@@ -48,6 +48,7 @@ struct FlowRecord {
 struct FlowTables {
 	std::uint32_t cpus = 1;
 	std::span<const ax_bucket> buckets4, buckets6;
+	std::span<const ax_slots> slots4, slots6; // as many, but in a large table (abi.h)
 	std::span<const ax_flow4> flows4;
 	std::span<const ax_flow6> flows6;
 	std::span<const ax_anomaly> anomalies;

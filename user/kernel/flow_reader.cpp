@@ -58,6 +58,7 @@ std::uint64_t count_used(std::span<const ax_bucket> buckets)
 Result<std::vector<FlowRecord>> read_flows(const Dataplane &dataplane, StampClock clock)
 {
 	std::vector<ax_bucket> copy4, copy6;
+	std::vector<ax_slots> copy_slots4, copy_slots6;
 	std::vector<ax_flow4> copy_flows4;
 	std::vector<ax_flow6> copy_flows6;
 	std::vector<ax_anomaly> copy_anomalies;
@@ -65,6 +66,8 @@ Result<std::vector<FlowRecord>> read_flows(const Dataplane &dataplane, StampCloc
 	tables.cpus = dataplane.sizes().cpus;
 	AX_TRY(view_of(dataplane, "ax_flow4_idx", copy4, tables.buckets4));
 	AX_TRY(view_of(dataplane, "ax_flow6_idx", copy6, tables.buckets6));
+	AX_TRY(view_of(dataplane, "ax_flow4_slot", copy_slots4, tables.slots4));
+	AX_TRY(view_of(dataplane, "ax_flow6_slot", copy_slots6, tables.slots6));
 	AX_TRY(view_of(dataplane, "ax_flow4", copy_flows4, tables.flows4));
 	AX_TRY(view_of(dataplane, "ax_flow6", copy_flows6, tables.flows6));
 	AX_TRY(view_of(dataplane, "ax_anomaly", copy_anomalies, tables.anomalies));

@@ -15,7 +15,7 @@ namespace anycast {
 
 namespace {
 
-constexpr std::uint32_t kMinAnomalies = 64; // per CPU
+constexpr std::uint32_t kMinAnomalies = 64;	       // per CPU
 constexpr std::uint32_t kMaxAnomalies = (1 << 24) - 1; // ax_flow.anomaly has 24 bits
 
 std::uint32_t buckets_for(std::uint32_t flows, std::uint32_t cpus)
@@ -25,6 +25,17 @@ std::uint32_t buckets_for(std::uint32_t flows, std::uint32_t cpus)
 
 	return static_cast<std::uint32_t>(
 		std::bit_ceil(std::max<std::uint64_t>(buckets, AX_MIN_BUCKETS)));
+}
+
+// Of one CPU; abi.h says when a table has no slots.
+std::uint64_t slots_of(std::uint32_t buckets)
+{
+	return buckets > AX_DIRECT ? 1 : buckets;
+}
+
+std::uint64_t regions_of(std::uint32_t buckets)
+{
+	return std::max<std::uint64_t>(slots_of(buckets) / AX_REGION, 1);
 }
 
 template <typename T>
@@ -88,8 +99,12 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 		per_cpu<ax_counter>("ax_backend_ctr", s.backends, "backends"),
 		per_cpu<ax_peer_counters>("ax_peer_ctr", s.peers, "peers"),
 		array<ax_bucket>("ax_flow4_idx", cpus * s.buckets4, "flows_v4"),
+		array<ax_slots>("ax_flow4_slot", cpus * slots_of(s.buckets4), "flows_v4"),
+		array<__u32>("ax_flow4_next", cpus * regions_of(s.buckets4), "flows_v4"),
 		array<ax_flow4>("ax_flow4", cpus * s.buckets4 * AX_WAYS, "flows_v4"),
 		array<ax_bucket>("ax_flow6_idx", cpus * s.buckets6, "flows_v6"),
+		array<ax_slots>("ax_flow6_slot", cpus * slots_of(s.buckets6), "flows_v6"),
+		array<__u32>("ax_flow6_next", cpus * regions_of(s.buckets6), "flows_v6"),
 		array<ax_flow6>("ax_flow6", cpus * s.buckets6 * AX_WAYS, "flows_v6"),
 		array<ax_anomaly>("ax_anomaly", cpus * s.anomalies, "flows_v4"),
 		array<ax_syn>("ax_syn", cpus * AX_SYN_SLOTS),
@@ -125,8 +140,8 @@ DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus)
 	s.cpus = cpus;
 	s.buckets4 = buckets_for(limits.flows_v4, cpus);
 	s.buckets6 = buckets_for(limits.flows_v6, cpus);
-	s.anomalies = std::clamp((s.buckets4 + s.buckets6) * AX_WAYS / 8, kMinAnomalies,
-				 kMaxAnomalies);
+	s.anomalies =
+		std::clamp((s.buckets4 + s.buckets6) * AX_WAYS / 8, kMinAnomalies, kMaxAnomalies);
 	s.vips = std::max(limits.vips, 1U);
 	s.pools = std::max(limits.pools, 1U);
 	s.slots = std::max(limits.table_slots, 1U);
