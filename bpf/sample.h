@@ -22,10 +22,15 @@ static __always_inline __u32 ax_copy_frame(struct xdp_md *ctx, __u8 *to)
 
 __noinline int ax_sample(struct xdp_md *ctx, __u32 reason, __u32 bytes)
 {
-	struct ax_sample *sample = bpf_map_lookup_elem(&ax_drop_last, &reason);
-	struct ax_ctl *ctl = ax_control();
+	struct ax_sample *sample;
+	struct ax_ctl *ctl;
 	__u32 jiffies;
 
+	/* Kernels before 6.8 verify what nobody calls, and the maps are there only with samples. */
+	if (ax_samples == AX_SAMPLES_NONE)
+		return 0;
+	sample = bpf_map_lookup_elem(&ax_drop_last, &reason);
+	ctl = ax_control();
 	if (!sample || !ctl)
 		return 0;
 	jiffies = ax_jiffies(ctl);
