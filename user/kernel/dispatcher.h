@@ -3,10 +3,12 @@
 // where somebody else's program is under it already; alone we hold the hook by a link of our own.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 
 #include "kernel/attachment.h"
-#include "kernel/program.h"
+#include "util/fd.h"
 #include "util/result.h"
 
 namespace anycast::dispatcher {
@@ -14,10 +16,20 @@ namespace anycast::dispatcher {
 // Fills in what runs under a dispatcher, and whether our pinned program is among it.
 void describe(Attached &attached);
 
-// Adds the program to the chain on the device.
-Status add(const Program &program, const Attached &attached);
+// A dispatcher that is on no hook: an extension is loaded for its slot, and can then fill another
+// dispatcher's.
+inline constexpr const char *kSlot = "prog0";
+Result<Fd> template_of_slots();
 
-// Takes the program that is pinned as `pin` out of the chain.
-Status remove(const std::string &pin, const Attached &attached);
+// Adds a program, loaded for a slot, to the chain on the device. Everybody else stays in it.
+Status add(int program_fd, const Attached &attached);
+
+// Takes programs that work on the maps pinned in `pins` out of the chain, also those that a killed
+// command has left there.
+using Leaves = std::function<bool(std::uint32_t program_id)>;
+Status remove(const std::string &pins, const Attached &attached, const Leaves &leaves);
+
+// Does the dispatcher call `first` before `second`? (It sorts programs of one priority by tag.)
+bool runs_before(const Attached &attached, std::uint32_t first, std::uint32_t second);
 
 } // namespace anycast::dispatcher

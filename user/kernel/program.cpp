@@ -11,6 +11,7 @@
 
 #include "anycast.skel.h"
 
+#include "kernel/dispatcher.h"
 #include "kernel/libbpf_log.h"
 #include "kernel/pins.h"
 #include "kernel/sizes.h"
@@ -92,6 +93,20 @@ Error load_failed(int error, const LibbpfLog &log)
 	return result;
 }
 
+// The kernel holds it against the function that it will replace.
+Status make_extension(bpf_program *program, Fd &slots)
+{
+	auto loaded = dispatcher::template_of_slots();
+	if (!loaded)
+		return tl::unexpected(std::move(loaded.error()));
+	slots = std::move(*loaded);
+	bpf_program__set_type(program, BPF_PROG_TYPE_EXT);
+	bpf_program__set_expected_attach_type(program, static_cast<bpf_attach_type>(0));
+	if (int error = bpf_program__set_attach_target(program, slots.get(), dispatcher::kSlot))
+		return fail_errno("find the dispatcher's slot", error);
+	return {};
+}
+
 } // namespace
 
 void Program::Close::operator()(anycast_bpf *skeleton) const
@@ -146,6 +161,10 @@ Result<Program> Program::load(const LoadOptions &options)
 								   .c_str());
 		}
 	}
+
+	Fd slots;
+	if (options.under_dispatcher)
+		AX_TRY(make_extension(program.skeleton_->progs.anycast, slots));
 
 	// When this fails, libbpf unpins the maps that it pinned, and no others.
 	if (int error = anycast_bpf__load(program.skeleton_.get()))

@@ -23,8 +23,9 @@ struct LoadOptions {
 	bool guard = true; // false only for benchmarks
 	bool loss = true;
 	bool replay = false;
-	std::uint32_t instance = 0;
-	std::string pin_dir; // maps are reused from and pinned to it; empty: private maps
+	std::uint32_t instance = 0;    // ctl.active selects it; 0: the only one
+	bool under_dispatcher = false; // as an extension, for a slot of libxdp's dispatcher
+	std::string pin_dir;	       // maps are reused from and pinned to it; empty: private maps
 	Limits limits;
 };
 
