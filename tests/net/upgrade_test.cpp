@@ -115,7 +115,7 @@ TEST(Upgrade, ReplacesTheProgramUnderTraffic)
 TEST(Upgrade, ReplacesTheProgramBesideOthersUnderTraffic)
 {
 	if (!has_feature("dispatcher"))
-		GTEST_SKIP() << "this kernel takes no BPF programs of type ext";
+		GTEST_SKIP() << "this kernel takes no extension with global functions";
 	in_lab([] {
 		const Running running{Running::BesideOthers{}};
 		const json chain{"chained", "anycast", "chained"};

@@ -16,6 +16,7 @@
 #include <xdp/prog_dispatcher.h>
 
 #include "dispatcher.skel.h"
+#include "slot_probe.skel.h"
 
 #include "kernel/libbpf_log.h"
 
@@ -25,6 +26,7 @@ namespace {
 
 constexpr const char *kObjectPath = "LIBXDP_OBJECT_PATH";
 constexpr const char *kObjectName = "xdp-dispatcher.o";
+constexpr const char *kSlot = "prog0";
 
 struct CloseChain {
 	void operator()(xdp_multiprog *chain) const { xdp_multiprog__close(chain); }
@@ -34,6 +36,9 @@ struct CloseProgram {
 };
 struct CloseSkeleton {
 	void operator()(dispatcher_bpf *skeleton) const { dispatcher_bpf__destroy(skeleton); }
+};
+struct CloseProbe {
+	void operator()(slot_probe_bpf *skeleton) const { slot_probe_bpf__destroy(skeleton); }
 };
 using Chain = std::unique_ptr<xdp_multiprog, CloseChain>;
 using XdpProgram = std::unique_ptr<xdp_program, CloseProgram>;
@@ -136,6 +141,26 @@ Result<std::uint32_t> pinned_map_id(const std::string &path)
 	return info.id;
 }
 
+Result<Fd> template_of_slots()
+{
+	LibbpfLog log;
+	const std::unique_ptr<dispatcher_bpf, CloseSkeleton> skeleton(dispatcher_bpf__open());
+	xdp_dispatcher_config config{};
+
+	// Slots that nobody calls are cut out of a loaded program.
+	config.magic = XDP_DISPATCHER_MAGIC;
+	config.dispatcher_version = XDP_DISPATCHER_VERSION;
+	config.num_progs_enabled = 2;
+	if (!skeleton ||
+	    bpf_map__set_initial_value(skeleton->maps.rodata, &config, sizeof(config)) != 0 ||
+	    dispatcher_bpf__load(skeleton.get()) != 0)
+		return tl::unexpected(failed("load a dispatcher", errno, log).error());
+	Fd program(::fcntl(bpf_program__fd(skeleton->progs.xdp_dispatcher), F_DUPFD_CLOEXEC, 0));
+	if (!program.valid())
+		return fail_errno("duplicate a program's descriptor", errno);
+	return program;
+}
+
 } // namespace
 
 void describe(Attached &attached)
@@ -157,24 +182,29 @@ void describe(Attached &attached)
 	}
 }
 
-Result<Fd> template_of_slots()
+Status make_extension(bpf_program *program, Fd &slots)
 {
-	LibbpfLog log;
-	const std::unique_ptr<dispatcher_bpf, CloseSkeleton> skeleton(dispatcher_bpf__open());
-	xdp_dispatcher_config config{};
+	auto loaded = template_of_slots();
 
-	// Slots that nobody calls are cut out of a loaded program.
-	config.magic = XDP_DISPATCHER_MAGIC;
-	config.dispatcher_version = XDP_DISPATCHER_VERSION;
-	config.num_progs_enabled = 2;
-	if (!skeleton ||
-	    bpf_map__set_initial_value(skeleton->maps.rodata, &config, sizeof(config)) != 0 ||
-	    dispatcher_bpf__load(skeleton.get()) != 0)
-		return tl::unexpected(failed("load a dispatcher", errno, log).error());
-	Fd program(::fcntl(bpf_program__fd(skeleton->progs.xdp_dispatcher), F_DUPFD_CLOEXEC, 0));
-	if (!program.valid())
-		return fail_errno("duplicate a program's descriptor", errno);
-	return program;
+	if (!loaded)
+		return tl::unexpected(std::move(loaded.error()));
+	slots = std::move(*loaded);
+	bpf_program__set_type(program, BPF_PROG_TYPE_EXT);
+	bpf_program__set_expected_attach_type(program, static_cast<bpf_attach_type>(0));
+	if (int error = bpf_program__set_attach_target(program, slots.get(), kSlot))
+		return fail_errno("find the dispatcher's slot", error);
+	return {};
+}
+
+int probe()
+{
+	LibbpfLog quiet;
+	Fd slots;
+	const std::unique_ptr<slot_probe_bpf, CloseProbe> skeleton(slot_probe_bpf__open());
+
+	if (!skeleton || !make_extension(skeleton->progs.slot_probe, slots))
+		return EPERM;
+	return -slot_probe_bpf__load(skeleton.get());
 }
 
 Status add(int program_fd, const Attached &attached)

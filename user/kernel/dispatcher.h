@@ -11,15 +11,19 @@
 #include "util/fd.h"
 #include "util/result.h"
 
+struct bpf_program;
+
 namespace anycast::dispatcher {
 
 // Fills in what runs under a dispatcher, and whether our pinned program is among it.
 void describe(Attached &attached);
 
-// A dispatcher that is on no hook: an extension is loaded for its slot, and can then fill another
-// dispatcher's.
-inline constexpr const char *kSlot = "prog0";
-Result<Fd> template_of_slots();
+// Will the kernel load our program for a slot? 0, or the errno that says why not.
+int probe();
+
+// Makes an opened program an extension. The kernel holds it against a dispatcher's slot while it is
+// loaded: against one of `slots`, a dispatcher on no hook; it can fill another dispatcher's then.
+Status make_extension(bpf_program *program, Fd &slots);
 
 // Adds a program, loaded for a slot, to the chain on the device. Everybody else stays in it.
 Status add(int program_fd, const Attached &attached);

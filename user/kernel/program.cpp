@@ -12,6 +12,7 @@
 #include "anycast.skel.h"
 
 #include "kernel/dispatcher.h"
+#include "kernel/features.h"
 #include "kernel/libbpf_log.h"
 #include "kernel/pins.h"
 #include "kernel/sizes.h"
@@ -93,20 +94,6 @@ Error load_failed(int error, const LibbpfLog &log)
 	return result;
 }
 
-// The kernel holds it against the function that it will replace.
-Status make_extension(bpf_program *program, Fd &slots)
-{
-	auto loaded = dispatcher::template_of_slots();
-	if (!loaded)
-		return tl::unexpected(std::move(loaded.error()));
-	slots = std::move(*loaded);
-	bpf_program__set_type(program, BPF_PROG_TYPE_EXT);
-	bpf_program__set_expected_attach_type(program, static_cast<bpf_attach_type>(0));
-	if (int error = bpf_program__set_attach_target(program, slots.get(), dispatcher::kSlot))
-		return fail_errno("find the dispatcher's slot", error);
-	return {};
-}
-
 } // namespace
 
 void Program::Close::operator()(anycast_bpf *skeleton) const
@@ -145,6 +132,8 @@ Result<Program> Program::load(const LoadOptions &options)
 			AX_TRY(check_pinned(options.pin_dir + "/" + name, shape));
 		else
 			anything_new = true;
+		if (!has_feature("mmap_array"))
+			bpf_map__set_map_flags(map, bpf_map__map_flags(map) & ~BPF_F_MMAPABLE);
 		bpf_map__set_max_entries(map, static_cast<std::uint32_t>(shape.entries));
 	}
 	if (anything_new)
@@ -164,7 +153,7 @@ Result<Program> Program::load(const LoadOptions &options)
 
 	Fd slots;
 	if (options.under_dispatcher)
-		AX_TRY(make_extension(program.skeleton_->progs.anycast, slots));
+		AX_TRY(dispatcher::make_extension(program.skeleton_->progs.anycast, slots));
 
 	// When this fails, libbpf unpins the maps that it pinned, and no others.
 	if (int error = anycast_bpf__load(program.skeleton_.get()))
