@@ -134,13 +134,17 @@ test-root: all $(BUILD)/prog_test $(BUILD)/net_test ## the program under BPF_PRO
 test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/prog_test $(BUILD)/net_test \
 		$(BUILD)/vm_loads $(MATRIX_OBJECTS)
-	$(Q)tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(VM_OPTIONS) -- \
+	$(Q)tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(VM_CORPUS:%=--with %) $(VM_OPTIONS) -- \
 		$(or $(SUITES),$(BUILD)/prog_test $(BUILD)/net_test --gtest_filter=$(VM_NET)) \
 		$(BUILD)/vm_loads $(MATRIX_OBJECTS:%=--object=%)
 	$(Q)tests/vm/verified
 
 # The program by every compiler that builds it, for the kernel matrix.
 COMPILERS := 14 16 19
+# Of the namespace suite, what differs between kernels.
+VM_NET := Attach.*:AttachRefuses.Foreign*:AttachRefuses.*Abi:Dispatcher.*:Neighbours.*:Kernel*:Upgrade.ReplacesTheProgram*:-Attach.*InASecond:Attach.KilledAtAnyMoment*
+# The captures of the corpus, where they are.
+VM_CORPUS := $(wildcard ../shared/corpus)
 MATRIX_OBJECTS := $(COMPILERS:%=$(BUILD)/bpf/anycast.clang-%.bpf.o)
 $(BUILD)/bpf/anycast.clang-%.bpf.o: bpf/anycast.bpf.c
 	$(call say,BPF,$@)

@@ -220,6 +220,7 @@ static __always_inline __u32 ax_victim(const struct ax_bucket *bucket, __u16 now
 		if (age >= oldest) {
 			oldest = age;
 			victim = way;
+			AX_FORGOTTEN(victim, age);
 		}
 	}
 	return victim;
@@ -256,7 +257,9 @@ static __always_inline void ax_insert(const struct ax_packet *pkt, const struct 
 		ax_note_reason(AX_R_UNTRACKED, pkt->bytes);
 		return;
 	}
-	way = ax_victim(bucket, now >> 8) & (AX_WAYS - 1);
+	way = ax_victim(bucket, now >> 8);
+	AX_FORGOTTEN(way, now);
+	way &= AX_WAYS - 1;
 	slot = bucket->slot[way];
 	if (!slot) { /* a way takes its slot once: there are as many slots as ways */
 		slot = key->family == 4 ? ++own->next_slot4 : ++own->next_slot6;

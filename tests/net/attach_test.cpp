@@ -206,6 +206,31 @@ TEST(Attach, WorksByNetlinkWhereThereAreNoLinks)
 	});
 }
 
+// One after the other, and each with those before it.
+TEST(Attach, WorksWithoutEveryOptionalFeature)
+{
+	in_lab([] {
+		make_veth();
+		for (const Feature &feature : std::vector<Feature>(features())) {
+			if (feature.required)
+				continue;
+			force_absent(feature.name);
+			EXPECT_FALSE(has_feature(feature.name));
+			EXPECT_EQ(attached("dev0").attached.mode, XdpMode::kNative)
+				<< "without " << feature.name;
+			EXPECT_TRUE(apply(kPaths, "dev0", config_of(1, 3))) << feature.name;
+			EXPECT_EQ(opened().dataplane.backend_counters()->size(), 128U);
+			ASSERT_TRUE(detach(kPaths, "dev0"));
+		}
+		EXPECT_THAT(traces(), testing::IsEmpty());
+		force_absent("jiffies64");
+		const Error error = refused();
+		EXPECT_EQ(error.kind, Exit::kUnsupported);
+		EXPECT_THAT(error.what, HasSubstr("jiffies64"));
+		EXPECT_THAT(traces(), testing::IsEmpty());
+	});
+}
+
 TEST(Attach, ClearsWhatADeviceThatWentAwayLeft)
 {
 	in_lab([] {

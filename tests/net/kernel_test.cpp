@@ -165,6 +165,8 @@ TEST(KernelDevices, LossIsWhatNetemDrops)
 		lab.start_servers();
 		cli.attach_all(lab);
 		lab.route_to(*lab.edges[0]);
+		// netem would drop what TCP hands down in one piece as one packet.
+		lab.client.ip("link set dev eth0 gso_max_segs 1");
 		ASSERT_EQ(run(lab.client, {"tc", "qdisc", "add", "dev", "eth0", "root", "netem",
 					   "limit", "10000", "delay", "5ms", "loss", "2%"})
 				  .status,

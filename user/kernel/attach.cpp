@@ -132,6 +132,19 @@ Status may_take(const AttachJob &job)
 		    "take it off, or evict it with --replace");
 }
 
+// Before anything is touched, and by name: the verifier's own words help nobody here.
+Status require_features()
+{
+	for (const std::string_view name : {"xdp", "fib_lookup", "jiffies64"}) {
+		if (!has_feature(name))
+			return fail(Exit::kUnsupported,
+				    fmt::format("this kernel, or this user, has no {}", name),
+				    "`anycast-xdp features` tells what is missing; 5.10 is the "
+				    "oldest kernel that this is tested on");
+	}
+	return {};
+}
+
 Status dry_run(AttachJob &job)
 {
 	auto image = image_for(job.interface, job.config, job.options.roles, {});
@@ -159,6 +172,7 @@ Status run(AttachJob &job)
 			job.interface, job.interface));
 	if (job.options.dry_run)
 		return dry_run(job);
+	AX_TRY(require_features());
 	return job.before.ours ? attach_again(job) : attach_fresh(job);
 }
 
