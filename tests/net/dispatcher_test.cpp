@@ -2,6 +2,7 @@
 // Beside other XDP programs, under libxdp's dispatcher. Kernels that refuse programs of type ext
 // skip this; the guests of tests/vm do not.
 #include <atomic>
+#include <cstdio>
 #include <optional>
 #include <thread>
 
@@ -169,6 +170,35 @@ TEST_F(Dispatcher, HandsOverWithoutAPacketThatNobodyCounts)
 			EXPECT_THAT(hook_of("dev0").chain,
 				    ElementsAre(StartsWith("xdpfilt"), "chained", "anycast",
 						"chained"));
+		});
+	});
+}
+
+// Kernels since 6.13 refuse ours a place in the dispatchers that libxdp makes before 1.5.5: then
+// the other tool's command fails, and ours goes on.
+TEST_F(Dispatcher, SurvivesWhatOtherToolsDoLater)
+{
+	if (!has_feature("dispatcher"))
+		GTEST_SKIP() << "this kernel takes no extension with global functions";
+	in_lab([] {
+		const Crowd crowd;
+		crowd.here.run([&] {
+			attached("dev0");
+			bool joined = true;
+			try {
+				const Chained later(crowd.dev0, 95);
+			} catch (const LabError &error) {
+				joined = false;
+				std::printf("%s\n", error.what());
+			}
+			EXPECT_THAT(hook_of("dev0").chain, testing::SizeIs(joined ? 5 : 4));
+			const std::uint64_t before = counted();
+			crowd.send(kBad, 20);
+			EXPECT_TRUE(wait_until(milliseconds(2000),
+					       [&] { return counted() - before == 20; }));
+			EXPECT_TRUE(attached("dev0").replaced);
+			ASSERT_TRUE(detach(kPaths, "dev0"));
+			EXPECT_THAT(hook_of("dev0").chain, testing::SizeIs(joined ? 4 : 3));
 		});
 	});
 }
