@@ -134,10 +134,10 @@ test-root: all $(BUILD)/prog_test $(BUILD)/net_test ## the program under BPF_PRO
 test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/prog_test $(BUILD)/net_test \
 		$(BUILD)/vm_loads $(MATRIX_OBJECTS)
-	$(Q)tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(VM_CORPUS:%=--with %) $(VM_OPTIONS) -- \
+	$(Q)status=0; tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(VM_CORPUS:%=--with %) $(VM_OPTIONS) -- \
 		$(or $(SUITES),$(BUILD)/prog_test $(BUILD)/net_test --gtest_filter=$(VM_NET)) \
-		$(BUILD)/vm_loads $(MATRIX_OBJECTS:%=--object=%)
-	$(Q)tests/vm/verified
+		$(BUILD)/vm_loads $(MATRIX_OBJECTS:%=--object=%) || status=1; \
+	tests/vm/verified || status=1; exit $$status
 
 # The program by every compiler that builds it, for the kernel matrix.
 COMPILERS := 14 16 19
