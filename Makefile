@@ -108,6 +108,12 @@ deps: ## install Debian's packages that building and testing need (idempotent)
 	$(Q)dpkg -s $(PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; }
 
+MATRIX_PACKAGES := $(shell sed 's/\#.*//' tools/packages-matrix)
+.PHONY: deps-matrix
+deps-matrix: # what only the kernel matrix needs
+	$(Q)dpkg -s $(MATRIX_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(MATRIX_PACKAGES) >/dev/null; }
+
 .PHONY: demo
 demo: deps ## two edges, three backends, real BGP and TCP in namespaces: the main job, shown
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/anycast-xdp $(BUILD)/demo
@@ -125,9 +131,31 @@ test-root: all $(BUILD)/prog_test $(BUILD)/net_test ## the program under BPF_PRO
 	$(Q)tools/run-suites $(BUILD)/prog_test $(BUILD)/net_test
 
 .PHONY: test-vm
-test-vm: deps ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/prog_test
-	$(Q)tests/vm/run --kernels "$(or $(KERNELS),ci)" -- $(BUILD)/prog_test $(SUITES)
+test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/prog_test $(BUILD)/net_test \
+		$(BUILD)/vm_loads $(MATRIX_OBJECTS)
+	$(Q)status=0; tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(VM_CORPUS:%=--with %) $(VM_OPTIONS) -- \
+		$(or $(SUITES),$(BUILD)/prog_test $(BUILD)/net_test --gtest_filter=$(VM_NET)) \
+		$(BUILD)/vm_loads $(MATRIX_OBJECTS:%=--object=%) || status=1; \
+	tests/vm/verified || status=1; exit $$status
+
+# The program by every compiler that builds it, for the kernel matrix.
+COMPILERS := 14 16 19
+# Of the namespace suite, what differs between kernels.
+VM_NET := Attach.IsNative*:Attach.AgainReplaces*:Attach.Works*:AttachRefuses.Foreign*:AttachRefuses.*Abi:Dispatcher.*:Neighbours.*:Kernel*:Upgrade.ReplacesTheProgram*
+VM_OPTIONS ?= --time-limit 900
+# The captures of the corpus, where they are.
+VM_CORPUS := $(wildcard ../shared/corpus)
+MATRIX_OBJECTS := $(COMPILERS:%=$(BUILD)/bpf/anycast.clang-%.bpf.o)
+$(BUILD)/bpf/anycast.clang-%.bpf.o: bpf/anycast.bpf.c
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)clang-$* $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c $< -o $@
+
+$(BUILD)/vm_loads: tests/vm/loads.cpp
+	$(call say,CXX,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CXX) $(ALL_CXXFLAGS) -MF $@.d -MT $@ $< -o $@ $(LDFLAGS) -lbpf -lelf -lz
 
 $(BUILD)/reasons_doc: $(BUILD)/tools/reasons_doc.o $(BUILD)/libanycast.a
 	$(call say,LINK,$@)

@@ -184,7 +184,8 @@ int anycast(struct xdp_md *ctx)
 	__u32 bytes = ax_data_end(ctx) - ax_data(ctx);
 	int outcome;
 
-	if (!ctl || (ax_instance && ctl->active != ax_instance))
+	/* active: 0 for a moment while one instance hands over to another that runs before it */
+	if (!ctl || (ax_instance && ctl->active && ctl->active != ax_instance))
 		return XDP_PASS;
 	if (ax_replay)
 		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));

@@ -124,6 +124,11 @@ static __always_inline struct ax_packet *ax_saved(void)
  * there does not multiply the verifier's states. */
 #define AX_UNSEEN(field) (*(volatile typeof(field) *)&(field))
 
+/* The same for a number in a register, by any number that the verifier does not know: what was a
+ * constant of its own on each of several ways is one unknown behind them. */
+#define AX_FORGOTTEN(number, unknown)                                                              \
+	asm volatile("%0 += %1; %0 -= %1" : "+r"(number) : "r"(unknown))
+
 static __always_inline int ax_save(const struct ax_packet *pkt)
 {
 	struct ax_packet *saved = ax_saved();

@@ -79,7 +79,7 @@ struct ax_ctl {
 	__u64 table_seed[2]; /* flow table's hash: random per load, never shared */
 	__u64 clock_ns;	     /* the clock of replay instances */
 	__u32 insert_limit;  /* flow inserts per CPU and 16 jiffies; 0 = no limit */
-	__u32 active;	     /* id of the instance that counts and acts; 0 = the only one */
+	__u32 active;	     /* id of the instance that counts and acts; 0 = any */
 	struct ax_trace trace;
 	struct ax_settings half[2];
 };

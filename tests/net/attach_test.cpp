@@ -206,6 +206,38 @@ TEST(Attach, WorksByNetlinkWhereThereAreNoLinks)
 	});
 }
 
+// What attaching makes use of, then everything; each with those before it.
+TEST(Attach, WorksWithoutEveryOptionalFeature)
+{
+	in_lab([] {
+		make_veth();
+		std::vector<std::vector<std::string_view>> rounds{{"mmap_array"},
+								  {"xdp_link", "batch_ops"}};
+		std::vector<std::string_view> &rest = rounds.emplace_back();
+		for (const Feature &feature : features()) {
+			if (!feature.required)
+				rest.push_back(feature.name);
+		}
+		for (const auto &round : rounds) {
+			for (const std::string_view name : round) {
+				force_absent(name);
+				EXPECT_FALSE(has_feature(name));
+			}
+			EXPECT_EQ(attached("dev0").attached.mode, XdpMode::kNative)
+				<< "without " << round.front();
+			EXPECT_TRUE(apply(kPaths, "dev0", config_of(1, 3))) << round.front();
+			EXPECT_EQ(opened().dataplane.backend_counters()->size(), 128U);
+			ASSERT_TRUE(detach(kPaths, "dev0"));
+		}
+		EXPECT_THAT(traces(), testing::IsEmpty());
+		force_absent("jiffies64");
+		const Error error = refused();
+		EXPECT_EQ(error.kind, Exit::kUnsupported);
+		EXPECT_THAT(error.what, HasSubstr("jiffies64"));
+		EXPECT_THAT(traces(), testing::IsEmpty());
+	});
+}
+
 TEST(Attach, ClearsWhatADeviceThatWentAwayLeft)
 {
 	in_lab([] {

@@ -147,6 +147,15 @@ TEST(Neighbours, AreKeptResolvedButFixedOnesAreLeftAlone)
 		EXPECT_THAT(output_of("ip neigh show 2001:db8::7 dev dev0 nud all"),
 			    HasSubstr("2001:db8::7"));
 		EXPECT_FALSE(keep_neighbour(99, address("10.1.0.7")));
+
+		// Where the kernel has no managed entries.
+		ASSERT_TRUE(keep_neighbour(dev0, address("10.1.0.8"), false));
+		EXPECT_THAT(
+			output_of("ip neigh show 10.1.0.8 dev dev0 nud all"),
+			testing::AllOf(HasSubstr("10.1.0.8"), testing::Not(HasSubstr("managed"))));
+		EXPECT_EQ(managed_neighbours(),
+			  output_of("ip neigh show 10.1.0.7 dev dev0 nud all").find("managed") !=
+				  std::string::npos);
 	});
 }
 

@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 
+#include "kernel/features.h"
+#include "support/chained.h"
 #include "support/cli.h"
 #include "support/in_lab.h"
 #include "support/traffic.h"
@@ -21,10 +23,21 @@ constexpr std::uint16_t kDownloadPort = 43001;
 struct Running {
 	Lab lab{kBig};
 	Cli cli;
+	std::vector<Chained> others; // before ours, behind ours
 
 	Running()
 	{
 		lab.start_servers();
+		cli.attach_all(lab);
+		lab.route_to(edge());
+	}
+	// Edge1's NIC has a program of somebody else's on either side of ours.
+	struct BesideOthers {};
+	explicit Running(BesideOthers /*unused*/)
+	{
+		lab.start_servers();
+		others.emplace_back(edge().nic(), 20);
+		others.emplace_back(edge().nic(), 90);
 		cli.attach_all(lab);
 		lab.route_to(edge());
 	}
@@ -66,34 +79,56 @@ int rounds(int number)
 	return slowness() > 1 ? std::max(3, number / slowness()) : number;
 }
 
+void replaces_the_program_under_traffic(const Running &running)
+{
+	Requests requests(running.lab.client, kWww);
+	SlowDownload download(running.lab.client, kWww, 1 << 20, kDownloadPort);
+	ASSERT_TRUE(download.await_bytes(100000, milliseconds(5000)));
+
+	std::uint64_t packets = running.packets(), of_flow = 0;
+	const std::string config =
+		write_config(running.edge(), edge_config(running.lab, running.edge()));
+	for (int i = 0; i < rounds(20); i++) {
+		const json report =
+			running.cli.ask(running.edge().netns, {"attach", "--config", config});
+		EXPECT_EQ(report.at("interfaces").at(0).at("replaced"), true);
+
+		const std::uint64_t now = running.packets();
+		EXPECT_GT(now, packets) << "counters go on";
+		packets = now;
+		const json flow = running.flow_from(kDownloadPort);
+		ASSERT_FALSE(flow.is_null()) << "flows stay";
+		EXPECT_GE(flow.at("packets"), of_flow);
+		of_flow = flow.at("packets");
+	}
+	running.expect_no_failure(requests);
+	running.expect_whole(download);
+}
+
 } // namespace
 
 TEST(Upgrade, ReplacesTheProgramUnderTraffic)
 {
+	in_lab([] { replaces_the_program_under_traffic(Running()); });
+}
+
+TEST(Upgrade, ReplacesTheProgramBesideOthersUnderTraffic)
+{
+	if (!has_feature("dispatcher"))
+		GTEST_SKIP() << "this kernel takes no extension with global functions";
 	in_lab([] {
-		const Running running;
-		Requests requests(running.lab.client, kWww);
-		SlowDownload download(running.lab.client, kWww, 1 << 20, kDownloadPort);
-		ASSERT_TRUE(download.await_bytes(100000, milliseconds(5000)));
-
-		std::uint64_t packets = running.packets(), of_flow = 0;
-		const std::string config =
-			write_config(running.edge(), edge_config(running.lab, running.edge()));
-		for (int i = 0; i < rounds(20); i++) {
-			const json report = running.cli.ask(running.edge().netns,
-							    {"attach", "--config", config});
-			EXPECT_EQ(report.at("interfaces").at(0).at("replaced"), true);
-
-			const std::uint64_t now = running.packets();
-			EXPECT_GT(now, packets) << "counters go on";
-			packets = now;
-			const json flow = running.flow_from(kDownloadPort);
-			ASSERT_FALSE(flow.is_null()) << "flows stay";
-			EXPECT_GE(flow.at("packets"), of_flow);
-			of_flow = flow.at("packets");
-		}
-		running.expect_no_failure(requests);
-		running.expect_whole(download);
+		const Running running{Running::BesideOthers{}};
+		const json chain{"chained", "anycast", "chained"};
+		const auto hook = [&] {
+			return running.cli.ask(running.edge().netns, {"status"})
+				.at("interfaces")
+				.at(0);
+		};
+		EXPECT_EQ(hook().at("chain"), chain);
+		replaces_the_program_under_traffic(running);
+		EXPECT_EQ(hook().at("chain"), chain);
+		EXPECT_GE(running.others.at(0).packets(), running.packets())
+			<< "what comes to ours has come by the first";
 	});
 }
 

@@ -138,6 +138,9 @@ TEST_F(Inactive, AnInactiveInstancePassesWithoutCounting)
 	ASSERT_TRUE(program->dataplane().set_active(2));
 	EXPECT_EQ(program->run(bad)->verdict, static_cast<std::uint32_t>(XDP_DROP));
 	EXPECT_EQ(total(), 1U);
+	ASSERT_TRUE(program->dataplane().set_active(0)); // while one hands over to another
+	EXPECT_EQ(program->run(bad)->verdict, static_cast<std::uint32_t>(XDP_DROP));
+	EXPECT_EQ(total(), 2U);
 }
 
 } // namespace

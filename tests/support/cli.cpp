@@ -48,7 +48,8 @@ void add_pool(std::ostream &out, const Lab &lab, const EdgeSetup &setup, bool si
 	const auto &backends = setup.own_backends ? lab.edges : lab.backends;
 	for (std::size_t i = 0; i < backends.size(); i++)
 		out << "[[pools.backends]]\nname = \"" << backends[i]->netns.name()
-		    << "\"\naddress = \"" << (six ? backends[i]->address6 : backends[i]->address)
+		    << "\"\naddress = \""
+		    << (six != setup.other_family ? backends[i]->address6 : backends[i]->address)
 		    << "\"\nweight = " << setup.weights[i] << "\n";
 	for (const auto &[name, port] : {std::pair{"www", kWww.port}, {"sink", kSink.port}})
 		out << "\n[[vips]]\nname = \"" << name << (six ? "6" : "") << "\"\naddress = \""

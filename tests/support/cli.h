@@ -42,6 +42,7 @@ struct EdgeSetup {
 	std::vector<unsigned> weights{200, 100, 100}; // of the backends, in order
 	std::string forward = "ipip";
 	bool six = false;	   // the IPv6 VIPs too, with pool web6
+	bool other_family = false; // backends are of the other family than their VIP
 	bool own_backends = false; // the edges are the backends, with both roles
 };
 std::string edge_config(const Lab &lab, const Node &edge, const EdgeSetup &setup = {});

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Putting the program on an interface: may we, and what was there before. The work itself:
 // attach_fresh.cpp, attach_again.cpp.
+#include <random>
+
 #include <bpf/bpf.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -42,7 +44,13 @@ LoadOptions AttachJob::load_options(std::uint32_t instance) const
 	load.instance = instance;
 	load.samples = Samples::kBest;
 	load.frags = wants_frags(interface, instance);
+	load.under_dispatcher = instance != 0;
 	return load;
+}
+
+std::uint32_t new_instance()
+{
+	return std::random_device()() | 1;
 }
 
 Applied AttachJob::asked_for() const
@@ -128,16 +136,30 @@ Status may_take(const AttachJob &job)
 	}
 	if (job.options.replace_foreign)
 		return {};
-	// libxdp takes only programs into its dispatcher that it has loaded itself, as type ext;
-	// ours is loaded already. Found out on 7.3 with xdp-filter.
+	if (before.dispatcher && has_feature("dispatcher"))
+		return {};
 	if (before.dispatcher)
 		return fail(Exit::kUnsupported,
-			    fmt::format("{}: libxdp's dispatcher, with {}", who,
-					fmt::join(before.chain, ", ")),
-			    "this release cannot join it: take it off with `xdp-loader unload " +
-				    job.interface + " --all`, or evict it with --replace");
+			    fmt::format("{}: libxdp's dispatcher, with {}; this kernel lets us not "
+					"join it",
+					who, fmt::join(before.chain, ", ")),
+			    "take it off with `xdp-loader unload " + job.interface +
+				    " --all`, or evict it with --replace");
 	return fail(Exit::kFailed, who + ", attached by somebody else",
 		    "take it off, or evict it with --replace");
+}
+
+// Before anything is touched, and by name: the verifier's own words help nobody here.
+Status require_features()
+{
+	for (const std::string_view name : {"xdp", "fib_lookup", "jiffies64"}) {
+		if (!has_feature(name))
+			return fail(Exit::kUnsupported,
+				    fmt::format("this kernel, or this user, has no {}", name),
+				    "`anycast-xdp features` tells what is missing; 5.10 is the "
+				    "oldest kernel that this is tested on");
+	}
+	return {};
 }
 
 Status dry_run(AttachJob &job)
@@ -167,6 +189,7 @@ Status run(AttachJob &job)
 			job.interface, job.interface));
 	if (job.options.dry_run)
 		return dry_run(job);
+	AX_TRY(require_features());
 	return job.before.ours ? attach_again(job) : attach_fresh(job);
 }
 

@@ -77,31 +77,41 @@ public:
 	SideBySide &operator=(const SideBySide &) = delete;
 	~SideBySide()
 	{
-		const std::string staged = staged_pin(job_.pin(AX_PIN_PROG));
-
 		if (added_ && !confirmed_)
-			(void)dispatcher::remove(staged, job_.before);
+			(void)dispatcher::remove(job_.pins, job_.before, [&](std::uint32_t id) {
+				return id == program_.id();
+			});
 		if (!confirmed_)
-			::unlink(staged.c_str());
+			::unlink(staged_pin(job_.pin(AX_PIN_PROG)).c_str());
 	}
 
 	Status run()
 	{
 		AX_TRY(stage_pin(program_.fd(), job_.pin(AX_PIN_PROG)));
-		AX_TRY(dispatcher::add(program_, job_.before));
+		AX_TRY(dispatcher::add(program_.fd(), job_.before));
 		added_ = true;
 		return {};
 	}
 
 	Status confirm(Dataplane &dataplane)
 	{
+		const std::uint32_t id = program_.id();
+
+		// A packet on its way from the newer to the older one would be nobody's.
+		if (dispatcher::runs_before(job_.before, id, job_.before.our_program_id)) {
+			AX_TRY(dataplane.set_active(0));
+			grace_period();
+		}
 		AX_TRY(dataplane.set_active(instance_));
-		confirmed_ = true; // the old one only passes now
-		if (auto left = dispatcher::remove(job_.pin(AX_PIN_PROG), job_.before); !left)
+		confirmed_ = true; // the older one only passes now
+		AX_TRY(commit_pin(job_.pin(AX_PIN_PROG)));
+		const auto left = dispatcher::remove(
+			job_.pins, job_.before, [&](std::uint32_t other) { return other != id; });
+		if (!left)
 			job_.warn(fmt::format(
 				"the older program stays in the chain, and only passes: {}",
 				left.error().what));
-		return commit_pin(job_.pin(AX_PIN_PROG));
+		return {};
 	}
 
 private:
@@ -150,15 +160,9 @@ Status check_attach_again(const AttachJob &job)
 Status attach_again(AttachJob &job)
 {
 	Applied applied = job.asked_for();
-	std::uint32_t instance = 0;
+	const std::uint32_t instance = job.before.dispatcher ? new_instance() : 0;
 	auto running = open_instance(job.paths, job.interface);
 
-	if (running && job.before.dispatcher) {
-		auto ctl = running->dataplane.control();
-		if (!ctl)
-			return tl::unexpected(std::move(ctl.error()));
-		instance = ctl->active + 1 ? ctl->active + 1 : 1;
-	}
 	auto program = Program::load(job.load_options(instance));
 	if (!program)
 		return tl::unexpected(std::move(program.error()));

@@ -72,7 +72,7 @@ public:
 			return fail_errno("duplicate the program's descriptor", errno);
 		if (job_.before.program_id == 0)
 			return take_empty();
-		return job_.options.replace_foreign ? evict() : join(program);
+		return job_.options.replace_foreign ? evict() : join();
 	}
 
 	Status pin()
@@ -141,9 +141,9 @@ private:
 		return {};
 	}
 
-	Status join(const Program &program)
+	Status join()
 	{
-		AX_TRY(dispatcher::add(program, job_.before));
+		AX_TRY(dispatcher::add(program_.get(), job_.before));
 		mode_ = job_.before.mode;
 		joined_ = true;
 		return {};
@@ -155,7 +155,8 @@ private:
 		const int ifindex = job_.before.ifindex;
 
 		if (joined_)
-			(void)dispatcher::remove(job_.pin(AX_PIN_PROG), job_.before);
+			(void)dispatcher::remove(job_.pins, job_.before,
+						 [](std::uint32_t) { return true; });
 		else if (foreign_.valid() && by_netlink_)
 			(void)hook::swap_netlink(ifindex, mode_, foreign_.get(), program_.get());
 		else if (by_netlink_)
@@ -173,7 +174,7 @@ private:
 Status attach_fresh(AttachJob &job)
 {
 	const bool joining = job.before.dispatcher && !job.options.replace_foreign;
-	const std::uint32_t instance = joining ? 1 : 0;
+	const std::uint32_t instance = joining ? new_instance() : 0;
 	Applied applied = job.asked_for();
 
 	auto image = image_for(job.interface, job.config, job.options.roles, {});

@@ -20,6 +20,7 @@ struct AttachJob {
 	AttachReport report;
 
 	[[nodiscard]] std::string pin(const char *name) const { return pins + "/" + name; }
+	// instance: a random number under a dispatcher, else 0.
 	[[nodiscard]] LoadOptions load_options(std::uint32_t instance) const;
 	[[nodiscard]] Applied asked_for() const;
 	void warn(std::string text) { report.warnings.push_back(std::move(text)); }
@@ -29,6 +30,10 @@ struct AttachJob {
 	// The rest of the report; next hops.
 	void finish(Program &program, const Image &image, const Applied &applied);
 };
+
+// A number for a program under a dispatcher: random, since others of ours may have been left in the
+// chain by commands that were killed. Never 0.
+std::uint32_t new_instance();
 
 // Onto a hook without a program of ours: an empty one, a foreign program's, or libxdp's dispatcher.
 Status attach_fresh(AttachJob &job);

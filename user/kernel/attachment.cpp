@@ -155,7 +155,7 @@ Status take_off(const Paths &paths, const std::string &interface, DetachReport &
 	}
 	const Fd program = hook::our_program(pins, attached->program_id);
 	if (attached->dispatcher)
-		AX_TRY(dispatcher::remove(pins + "/" AX_PIN_PROG, *attached));
+		AX_TRY(dispatcher::remove(pins, *attached, [](std::uint32_t) { return true; }));
 	else
 		AX_TRY(hook::remove_netlink(attached->ifindex, attached->mode, program.get()));
 	report.detached = true;

@@ -46,6 +46,9 @@ inline std::uint32_t next_generation(std::uint32_t generation)
 	return generation + 1 ? generation + 1 : 2;
 }
 
+// Returns when every packet that is in the program now has left it: XDP programs are RCU readers.
+void grace_period();
+
 class Dataplane {
 public:
 	// Names of all maps, in the order `map list` shows them. Some are made only where they are

@@ -14,15 +14,13 @@
 
 namespace anycast {
 
-namespace {
-
-// Packets that began on the idle half, before the last switch, must be done before it is written.
-// The command waits for an RCU grace period; XDP programs are RCU readers.
 void grace_period()
 {
 	if (::syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0)
 		std::this_thread::sleep_for(std::chrono::milliseconds(20));
 }
+
+namespace {
 
 std::byte half_of(const ax_vip_key *, const std::byte *key)
 {
@@ -226,6 +224,7 @@ Result<std::uint32_t> Dataplane::apply(const Image &image)
 		return tl::unexpected(std::move(ctl.error()));
 	const std::uint32_t running = ctl->generation & 1;
 
+	// Packets that began on the idle half, before the last switch, are done after this.
 	if (ctl->generation != 0)
 		grace_period();
 	Status written = fill(image, running ^ 1);

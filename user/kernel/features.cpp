@@ -15,7 +15,9 @@
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
 
+#include "kernel/dispatcher.h"
 #include "kernel/libbpf_log.h"
+#include "net/interfaces.h"
 #include "util/fd.h"
 
 namespace anycast {
@@ -134,13 +136,9 @@ int probe_xdp_frags()
 	return program.valid() ? 0 : errno;
 }
 
-int probe_dispatcher()
+int probe_managed_neighbour()
 {
-	const int found = libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_EXT, nullptr);
-
-	if (found == 1)
-		return 0;
-	return found < 0 ? -found : EPERM;
+	return managed_neighbours() ? 0 : ENOTSUP;
 }
 
 int probe_tcx()
@@ -208,8 +206,11 @@ std::vector<Entry> &table()
 		entry("xdp_link", false, "attachment that only its owner can take off",
 		      "netlink attachment", probe_xdp_link),
 		entry("dispatcher", false, "running beside other XDP programs (libxdp)",
-		      "attach refuses where another program is", probe_dispatcher),
-		entry("jiffies64", false, "a clock that costs nothing", "bpf_ktime_get_ns",
+		      "attach refuses where another program is", dispatcher::probe),
+		entry("managed_neighbour", false, "next hops that the kernel keeps resolved",
+		      "resolved at attach and apply; `ip neigh` entries age",
+		      probe_managed_neighbour),
+		entry("jiffies64", true, "a clock that costs nothing", "",
 		      helper_probe<BPF_FUNC_jiffies64>),
 		entry("ring_buffer", false, "samples of dropped packets", "perf buffer",
 		      probe_ring_buffer),

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "kernel/features.h"
 #include "net/interfaces.h"
 
 namespace anycast {
@@ -61,7 +62,9 @@ std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifin
 				"backend {}: its route leaves through {}, a {} device: XDP "
 				"cannot send there; route it through a plain device",
 				who, device->second.name, device->second.kind));
-		if (auto kept = keep_neighbour(route->ifindex, route->gateway); !kept)
+		if (auto kept = keep_neighbour(route->ifindex, route->gateway,
+					       has_feature("managed_neighbour"));
+		    !kept)
 			warnings.push_back(fmt::format("backend {}: {}", who, kept.error().what));
 	}
 	return warnings;

@@ -11,6 +11,7 @@
 
 #include "anycast.skel.h"
 
+#include "kernel/dispatcher.h"
 #include "kernel/features.h"
 #include "kernel/libbpf_log.h"
 #include "kernel/pins.h"
@@ -155,6 +156,8 @@ Result<Program> Program::load(const LoadOptions &options)
 			AX_TRY(check_pinned(options.pin_dir + "/" + name, shape));
 		else
 			anything_new = true;
+		if (!has_feature("mmap_array"))
+			bpf_map__set_map_flags(map, bpf_map__map_flags(map) & ~BPF_F_MMAPABLE);
 		bpf_map__set_max_entries(map, static_cast<std::uint32_t>(shape.entries));
 	}
 	if (anything_new)
@@ -174,6 +177,9 @@ Result<Program> Program::load(const LoadOptions &options)
 
 	if (options.frags)
 		bpf_program__set_flags(program.skeleton_->progs.anycast, BPF_F_XDP_HAS_FRAGS);
+	Fd slots;
+	if (options.under_dispatcher)
+		AX_TRY(dispatcher::make_extension(program.skeleton_->progs.anycast, slots));
 
 	// When this fails, libbpf unpins the maps that it pinned, and no others.
 	if (int error = anycast_bpf__load(program.skeleton_.get()))

@@ -41,7 +41,10 @@ Result<Route> route_to(const Address &destination);
 
 // Ask the kernel to resolve a neighbour and, where it can (5.16), to keep it resolved for as long
 // as the interface lives, so that no process of ours has to.
-Status keep_neighbour(int ifindex, const Address &neighbour);
+Status keep_neighbour(int ifindex, const Address &neighbour, bool managed = true);
+
+// Does the kernel know managed neighbours? Changes nothing.
+bool managed_neighbours();
 
 // Feature flags of a device by name ("rx-vlan-hw-parse", "tx-checksum-ip-generic", "rx-gro").
 Result<bool> device_feature(const std::string &interface, const std::string &feature);

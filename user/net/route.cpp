@@ -109,13 +109,30 @@ Result<Route> route_to(const Address &destination)
 	return route;
 }
 
-Status keep_neighbour(int ifindex, const Address &neighbour)
+bool managed_neighbours()
+{
+	constexpr std::uint32_t kNoSuchFlag = 1U << 31;
+	netlink::Request request(RTM_NEWNEIGH, NLM_F_ACK);
+	auto &entry = request.header<ndmsg>();
+	int refused = 0;
+
+	entry.ndm_family = AF_INET;
+	entry.ndm_ifindex = 1;
+	request.put(NDA_DST, *Address::parse("192.0.2.1"));
+	request.put(NDA_FLAGS_EXT, kNoSuchFlag);
+	// A kernel that knows these flags refuses the wrong one; others miss the entry.
+	(void)request.send(
+		"try a neighbour's flag", [](const nlmsghdr *) {}, &refused);
+	return refused == EINVAL;
+}
+
+Status keep_neighbour(int ifindex, const Address &neighbour, bool managed)
 {
 	// An entry that an operator fixed must stay so: the flags below would make it age.
 	if (neighbour_state(ifindex, neighbour) & (NUD_PERMANENT | NUD_NOARP))
 		return {};
-	// Kernels before 5.16 take the attribute, ignore it, and leave an entry without a state.
-	if (new_neighbour(ifindex, neighbour, 0, NTF_EXT_MANAGED) &&
+	// Some devices take the flag and leave an entry without a state.
+	if (managed && new_neighbour(ifindex, neighbour, 0, NTF_EXT_MANAGED) &&
 	    neighbour_state(ifindex, neighbour) != NUD_NONE)
 		return {};
 	return new_neighbour(ifindex, neighbour, NTF_USE, 0);
