@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // What the guard's switches do: ax_guard = 0 takes it out, [guard.rules] changes it as it runs.
 #include <atomic>
+#include <iostream>
 #include <memory>
+#include <stop_token>
 #include <thread>
 
 #include "support/program_fixture.h"
@@ -90,32 +92,34 @@ TEST(GuardSwitch, ARuleThatIsFlippedUnderTrafficCountsEveryPacketOnce)
 	};
 	ASSERT_TRUE(flip(AX_ACTION_DROP));
 	const Packet bad = Eth{} / Ip4{} / Tcp{.flags = 0};
-	const std::uint64_t frames = in_vm() ? 3000 : 60000;
+	constexpr std::uint64_t kFlips = 12, kBetween = 100;
 	std::atomic<std::uint64_t> dropped = 0, passed = 0;
-	std::jthread sender([&] {
-		for (std::uint64_t i = 0; i < frames; ++i)
+	std::jthread sender([&](const std::stop_token &stop) {
+		while (!stop.stop_requested())
 			++(program.run(bad)->verdict == XDP_DROP ? dropped : passed);
 	});
-	std::uint64_t flips = 0;
-	for (; dropped + passed < frames; ++flips)
+	for (std::uint64_t flips = 0; flips < kFlips; ++flips) {
 		ASSERT_TRUE(flip(
 			std::array{AX_ACTION_COUNT, AX_ACTION_OFF, AX_ACTION_DROP}[flips % 3]));
+		for (const std::uint64_t before = dropped + passed;
+		     dropped + passed < before + kBetween;)
+			std::this_thread::yield();
+	}
+	sender.request_stop();
 	sender.join();
 	const auto count = [&](const char *map, ax_reason reason) {
 		return (*maps.map(map).sum(static_cast<std::uint32_t>(reason)))[0];
 	};
-	EXPECT_EQ(dropped + passed, frames);
 	EXPECT_EQ(count("ax_reason", AX_R_TCP_NO_FLAGS), dropped);
 	EXPECT_EQ(count("ax_reason", AX_R_NOT_VIP), passed);
 	const std::uint64_t noted = count("ax_note", AX_R_TCP_NO_FLAGS);
 	EXPECT_LE(noted, passed);
-	// It was flipped under traffic, and all three actions acted.
-	EXPECT_GT(flips, 10U);
-	EXPECT_GT(dropped, 0U);
-	EXPECT_GT(noted, 0U);
-	EXPECT_GT(passed, noted);
-	std::cout << flips << " flips under " << frames << " packets: " << dropped << " dropped, "
-		  << noted << " counted, " << passed - noted << " ignored\n";
+	// All three actions acted.
+	EXPECT_GE(dropped, kBetween);
+	EXPECT_GE(noted, kBetween);
+	EXPECT_GE(passed - noted, kBetween);
+	std::cout << kFlips << " flips: " << dropped << " dropped, " << noted << " counted, "
+		  << passed - noted << " ignored\n";
 }
 
 } // namespace
