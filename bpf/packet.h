@@ -25,6 +25,8 @@ enum ax_next {
 	AX_NEXT_SEND, /* a backend was chosen: struct ax_sending */
 };
 
+#define AX_MORE -1 /* of a step of a walk: neither a reason nor the walk's end */
+
 /* The largest offset of a transport header: 22 + 40 + 8 extension headers of 2 KB and a bit. */
 #define AX_MAX_OFFSET 0x7fff
 
@@ -103,6 +105,7 @@ struct ax_scratch {
 	struct ax_hole rest;
 	__u64 option_types[4]; /* of an IPv6 options header, a bit each */
 	__u32 odd;	       /* what is odd about them */
+	__u64 found;	       /* in the TCP options, AX_OPTIONS_* */
 };
 AX_PERCPU(ax_scratch, struct ax_scratch, 1);
 
