@@ -48,7 +48,21 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 	if (result)
 		return result;
 	if ((ax_role & AX_ROLE_BACKEND) && unlikely(ax_is_tunnel(pkt))) {
-		result = ax_accept_tunnel(ctx, pkt);
+		if (pkt->flags & AX_PACKET_INNER)
+			return AX_R_TUNNEL_MALFORMED;
+		result = ax_accept_tunnel(ctx, pkt->half, pkt->family, pkt->l3_offset);
+		if (result == AX_NEXT_TUNNEL) {
+			/* We never fragment what we encapsulate: DF is set, and 6-in-6 is sized. */
+			if (pkt->fragment)
+				return AX_R_TUNNEL_MALFORMED;
+			/* XDP takes the packet before the kernel could check the outer header. */
+			AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM);
+		}
+		if (result)
+			return result;
+	}
+	if ((ax_role & AX_ROLE_BACKEND) && unlikely(pkt->flags & AX_PACKET_INNER)) {
+		result = ax_merge_ecn(ctx, pkt->family, pkt->l3_offset);
 		if (result)
 			return result;
 	}
@@ -57,12 +71,16 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 		return result;
 	if (ax_wants_icmp(ctx, pkt))
 		return AX_NEXT_ICMP;
+	if ((ax_role & AX_ROLE_BACKEND) && unlikely(pkt->flags & AX_PACKET_INNER))
+		return AX_R_DECAPSULATED;
 	return ax_role & AX_ROLE_EDGE ? ax_steer(ctx, pkt) : AX_R_NOT_VIP;
 }
 
-__noinline int ax_inspect_stage(struct xdp_md *ctx, __u32 bytes)
+/* `flags`: AX_PACKET_INNER behind the tunnel stage. The inner packet is guarded like any other, and
+ * never steered. */
+__noinline int ax_inspect_stage(struct xdp_md *ctx, __u32 bytes, __u32 flags)
 {
-	struct ax_packet pkt = {.ctl = ax_control(), .bytes = bytes};
+	struct ax_packet pkt = {.ctl = ax_control(), .bytes = bytes, .flags = flags};
 
 	if (!pkt.ctl)
 		return AX_R_INTERNAL;
@@ -72,30 +90,6 @@ __noinline int ax_inspect_stage(struct xdp_md *ctx, __u32 bytes)
 	if (!(pkt.settings->flags & AX_SETTINGS_VALID))
 		return AX_R_UNCONFIGURED;
 	return ax_hand_on(&pkt, ax_process(ctx, &pkt));
-}
-
-/* A tunnel packet from an edge: the inner packet is guarded like any other and never steered. */
-__noinline int ax_tunnel_stage(struct xdp_md *ctx)
-{
-	struct ax_packet loaded = {}, *pkt = &loaded;
-	__u8 outer_tos;
-	int result;
-
-	if (ax_load(pkt))
-		return AX_R_INTERNAL;
-	outer_tos = pkt->tos;
-	result = ax_decap(ctx, pkt);
-	if (!result)
-		result = ax_inspect(ctx, pkt);
-	if (!result && ax_is_tunnel(pkt))
-		result = AX_R_TUNNEL_MALFORMED;
-	if (!result)
-		result = ax_merge_ecn(ctx, pkt, outer_tos);
-	if (!result)
-		result = ax_gtsm(ctx, pkt);
-	if (!result)
-		result = ax_wants_icmp(ctx, pkt) ? AX_NEXT_ICMP : AX_R_DECAPSULATED;
-	return ax_hand_on(pkt, result);
 }
 
 static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
@@ -158,12 +152,16 @@ static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __
 
 static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
 {
-	int outcome = ax_inspect_stage(ctx, bytes);
+	int outcome = ax_inspect_stage(ctx, bytes, 0);
 
 	if (likely((outcome & 0xffff) <= AX_OPAQUE))
 		return outcome;
-	if ((ax_role & AX_ROLE_BACKEND) && outcome == AX_NEXT_TUNNEL)
-		outcome = ax_tunnel_stage(ctx);
+	if ((ax_role & AX_ROLE_BACKEND) && outcome == AX_NEXT_TUNNEL) {
+		__u32 inner = ax_tunnel_stage(ctx);
+
+		outcome = inner ? ax_inspect_stage(ctx, inner, AX_PACKET_INNER)
+				: AX_R_TUNNEL_MALFORMED;
+	}
 	if (outcome == AX_NEXT_GTSM)
 		outcome = ax_gtsm_stage(ctx);
 	if (outcome == AX_NEXT_ICMP)

@@ -105,6 +105,7 @@ struct ax_scratch {
 	struct ax_hole rest;
 	__u64 option_types[4]; /* of an IPv6 options header, a bit each */
 	__u32 odd;	       /* what is odd about them */
+	__u32 outer_tos;       /* of the tunnel packet that was decapsulated */
 	__u64 found;	       /* in the TCP options, AX_OPTIONS_* */
 };
 AX_PERCPU(ax_scratch, struct ax_scratch, 1);
