@@ -9,6 +9,7 @@
  * so that stack and verifier see one at a time. */
 #include "maps.h"
 
+#include "anomaly.h"
 #include "conclude.h"
 #include "decap.h"
 #include "express.h"

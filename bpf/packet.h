@@ -102,6 +102,8 @@ struct ax_scratch {
 	struct ax_segment
 		segment; /* out of order, and whose: slot and family of the flow's entry */
 	__u32 slot, family;
+	struct ax_flow flow; /* of the entry, as the segment found it */
+	__u32 record;	     /* of the flow: index + 1 in ax_anomaly */
 	struct ax_hole rest;
 	__u64 option_types[4]; /* of an IPv6 options header, a bit each */
 	__u32 odd;	       /* what is odd about them */

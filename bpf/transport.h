@@ -4,6 +4,7 @@
 #define AX_BPF_TRANSPORT_H
 
 #include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
 
