@@ -95,16 +95,19 @@ __noinline int ax_inspect_stage(struct xdp_md *ctx, __u32 bytes, __u32 flags)
 
 static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 {
-	struct ax_quote quote = {};
-	struct ax_vip_key own = {};
-	struct ax_addr source;
-	int reason = AX_CONTINUE;
-	int quoted = !pkt->fragment &&
-		     !ax_read_quote(ctx, pkt->l4_offset, pkt->l4_bytes, pkt->family, &quote);
+	struct ax_scratch *scratch = ax_own_scratch();
+	int reason = AX_CONTINUE, quoted;
+	struct ax_request *request;
+	struct ax_quote *quote;
 
+	if (!scratch)
+		return AX_R_INTERNAL;
+	request = &scratch->request;
+	quote = &scratch->quote;
+	quoted = !pkt->fragment && !ax_read_quote(ctx, pkt->l4_offset, pkt->l4_bytes, pkt->family);
 	if (ax_guard && (pkt->settings->flags & AX_SETTINGS_GTSM)) {
 		if (quoted)
-			reason = ax_gtsm_icmp(pkt, &quote);
+			reason = ax_gtsm_icmp(pkt, quote);
 		else if (pkt->fragment)
 			reason = ax_gtsm_icmp_fragment(ctx, pkt);
 		if (reason)
@@ -116,13 +119,13 @@ static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 		return AX_R_NOT_VIP;
 	if (pkt->fragment)
 		return AX_NEXT_NEW;
-	if (ax_addresses(ctx, pkt, &source, &own.addr))
+	if (ax_addresses(ctx, pkt, &request->source, &request->destination))
 		return AX_R_INTERNAL;
 	/* An error goes to the sender of what it quotes. */
-	if (quoted && own.addr.pair[0] == quote.saddr.pair[0] &&
-	    own.addr.pair[1] == quote.saddr.pair[1])
-		reason = ax_steer_icmp(pkt, &quote);
-	return reason ? reason : ax_unserved(pkt, &own);
+	if (quoted && request->destination.pair[0] == quote->saddr.pair[0] &&
+	    request->destination.pair[1] == quote->saddr.pair[1])
+		reason = ax_steer_icmp(pkt, scratch);
+	return reason ? reason : ax_unserved();
 }
 
 __noinline int ax_icmp_stage(struct xdp_md *ctx)

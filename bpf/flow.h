@@ -11,17 +11,6 @@
 #include "loss.h"
 #include "transport.h"
 
-struct ax_flow_key {
-	__u64 pair[4]; /* source, destination as they lie in memory; IPv4: pair[0] only */
-	__u32 ports;   /* source, destination as they lie in memory */
-	__u8 proto;
-	__u8 family;
-	__u8 tag;
-	__u8 pad;
-	__u32 bucket; /* index in the family's bucket map */
-	__u32 hash;   /* low half: names a SYN */
-};
-
 #define AX_LANES 0x0101010101010101ULL
 #define AX_USED_BITS (AX_TAG_USED * AX_LANES)
 
@@ -58,7 +47,7 @@ static __always_inline void ax_hash_key(const struct ax_ctl *ctl, struct ax_flow
 	key->bucket = bpf_get_smp_processor_id() * (mask + 1) + ((__u32)(h >> 20) & mask);
 }
 
-static __always_inline int ax_make_key(struct xdp_md *ctx, const struct ax_packet *pkt,
+static __always_inline int ax_read_key(struct xdp_md *ctx, const struct ax_packet *pkt,
 				       struct ax_flow_key *key)
 {
 	key->ports = (__u32)pkt->sport | (__u32)pkt->dport << 16;
@@ -82,13 +71,20 @@ static __always_inline int ax_make_key(struct xdp_md *ctx, const struct ax_packe
 		key->pair[2] = (__u64)word[4] | (__u64)word[5] << 32;
 		key->pair[3] = (__u64)word[6] | (__u64)word[7] << 32;
 	}
+	return 0;
+}
+
+static __always_inline int ax_make_key(struct xdp_md *ctx, const struct ax_packet *pkt,
+				       struct ax_flow_key *key)
+{
+	if (ax_read_key(ctx, pkt, key))
+		return -1;
 	ax_hash_key(pkt->ctl, key);
 	return 0;
 }
 
 /* Of the flow whose answer is quoted: the quote with its ends swapped. */
-static __always_inline void ax_make_quote_key(const struct ax_ctl *ctl,
-					      const struct ax_quote *quote, struct ax_flow_key *key)
+static __always_inline void ax_read_quote_key(const struct ax_quote *quote, struct ax_flow_key *key)
 {
 	key->ports = (__u32)quote->dport | (__u32)quote->sport << 16;
 	key->proto = quote->proto;
@@ -101,7 +97,6 @@ static __always_inline void ax_make_quote_key(const struct ax_ctl *ctl,
 		key->pair[2] = quote->saddr.pair[0];
 		key->pair[3] = quote->saddr.pair[1];
 	}
-	ax_hash_key(ctl, key);
 }
 
 /* 0, and what GTSM protects. */
@@ -261,31 +256,65 @@ static __always_inline void ax_use(const struct ax_ctl *ctl, struct ax_bucket *b
 	flow->stamp = ax_jiffies(ctl) >> 8;
 }
 
-/* The flow's entry on this CPU; ref->flow = 0 if there is none. No entry is loaded unless its tag
- * matches. */
-static __always_inline void ax_find(const struct ax_packet *pkt, const struct ax_flow_key *key,
-				    struct ax_bucket *bucket, struct ax_flow_ref *ref)
+/* The slot of the scratch's key if the entry in this way is its flow's, which is in use then, else
+ * 0. */
+__noinline __u32 ax_check_way(__u32 way)
 {
-	__u64 matches = ax_matches(bucket, key->tag);
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_ctl *ctl = ax_control();
+	const struct ax_flow_key *key;
+	struct ax_bucket *bucket;
+	struct ax_flow *flow = 0;
+	__u32 slot;
+	void *entry;
 
-	ref->flow = 0;
-	ref->family = key->family;
-	for (int i = 0; i < AX_NAMESAKES && matches; i++, matches &= matches - 1) {
-		struct ax_flow *flow = 0;
-		__u32 way = ax_first_way(matches) & (AX_WAYS - 1);
-		__u32 slot = ax_slot_at(key->family, key->bucket, way);
-		void *entry = ax_entry(key->family, slot, &flow);
+	if (!scratch || !ctl)
+		return 0;
+	key = &scratch->key;
+	slot = ax_slot_at(key->family, key->bucket, way);
+	entry = ax_entry(key->family, slot, &flow);
+	if (!entry || !ax_is_flow(entry, flow, key))
+		return 0;
+	bucket = ax_bucket_of(key);
+	if (bucket)
+		ax_use(ctl, bucket, way, flow);
+	return slot;
+}
 
-		if (!entry)
-			return;
-		if (!ax_is_flow(entry, flow, key))
-			continue;
-		ref->slot = slot;
-		ref->way = way;
-		ax_use(pkt->ctl, bucket, way, flow);
-		ref->flow = flow;
-		return;
+/* Looks for the flow of the scratch's key, hashed here, on this CPU: slot, way and family of its
+ * entry go to the scratch. Returns the slot, 0 if there is none; -1 if there is no bucket. No entry
+ * is loaded unless its tag matches. */
+__noinline int ax_find(void)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_ctl *ctl = ax_control();
+	struct ax_bucket *bucket;
+	__u64 matches;
+
+	if (!scratch || !ctl)
+		return -1;
+	ax_hash_key(ctl, &scratch->key);
+	bucket = ax_bucket_of(&scratch->key);
+	if (!bucket)
+		return -1;
+	scratch->family = scratch->key.family;
+	scratch->slot = 0;
+	matches = ax_matches(bucket, scratch->key.tag);
+	for (int i = 0; i < AX_NAMESAKES && matches && !scratch->slot; i++) {
+		scratch->way = ax_first_way(matches);
+		scratch->slot = ax_check_way(scratch->way);
+		matches &= matches - 1;
 	}
+	return scratch->slot;
+}
+
+/* The entry that was found. */
+static __always_inline int ax_found(const struct ax_scratch *scratch, struct ax_flow_ref *ref)
+{
+	ref->slot = scratch->slot;
+	ref->way = scratch->way & (AX_WAYS - 1);
+	ref->family = scratch->family;
+	return ax_entry(ref->family, ref->slot, &ref->flow) ? 0 : -1;
 }
 
 /* The way for a new flow: that of the last of AX_NAMESAKES, else an empty one, else one whose flow
@@ -344,7 +373,8 @@ struct ax_place {
 
 static __always_inline void ax_pick(const struct ax_flow_key *key, struct ax_place *place)
 {
-	place->way = ax_victim(key->family, key->bucket, key->hash) & (AX_WAYS - 1);
+	/* clang 19 knows what ax_victim returns, verifiers do not */
+	place->way = AX_BOUNDED(ax_victim(key->family, key->bucket, key->hash), AX_WAYS - 1);
 	place->slot = ax_take_slot(key->family, key->bucket, place->way);
 	place->entry = ax_entry(key->family, place->slot, &place->flow);
 }
@@ -368,7 +398,7 @@ static __always_inline void ax_insert(const struct ax_packet *pkt, const struct 
 		ax_note_reason(AX_R_UNTRACKED, pkt->bytes);
 		return;
 	}
-	if (bucket->tag[place->way])
+	if (bucket->tag[place->way & (AX_WAYS - 1)])
 		ax_note_reason(AX_R_FLOW_EVICTED, pkt->bytes);
 	ax_count(bpf_map_lookup_elem(&ax_note, &reason), pkt->bytes);
 
@@ -393,93 +423,20 @@ static __always_inline void ax_insert(const struct ax_packet *pkt, const struct 
 	flow->stamp = now >> 8;
 	barrier();
 	flow->version = version;
-	bucket->tag[place->way] = key->tag;
+	bucket->tag[place->way & (AX_WAYS - 1)] = key->tag;
 	ref->flow = flow;
 	ref->slot = place->slot;
 }
 
-/* Ends a flow: its way is free for the next. */
-static __always_inline void ax_forget(struct ax_bucket *bucket, const struct ax_flow_ref *ref)
+/* Ends the flow that was found: its way is free for the next. */
+__noinline int ax_forget(void)
 {
-	bucket->tag[ref->way & (AX_WAYS - 1)] = 0;
-}
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_bucket *bucket = scratch ? ax_bucket_of(&scratch->key) : 0;
 
-/* ---- SYN sketch ---------------------------------------------------------------------------- */
-
-static __always_inline struct ax_syn *ax_syn_slot(const struct ax_flow_key *key)
-{
-	__u32 at = bpf_get_smp_processor_id() * AX_SYN_SLOTS + (key->hash & (AX_SYN_SLOTS - 1));
-
-	return bpf_map_lookup_elem(&ax_syn, &at);
-}
-
-/* RFC 9293 section 3.7.1: the MSS option, where nearly everybody puts it: first. */
-static __always_inline __u16 ax_syn_mss(struct xdp_md *ctx, const struct ax_packet *pkt)
-{
-	__u8 *option = ax_at(ctx, pkt->l4_offset) + sizeof(struct tcphdr);
-
-	if ((void *)(option + 4) > ax_data_end(ctx) || option[0] != 2 || option[1] != 4)
-		return 0;
-	return (__u16)option[2] << 8 | option[3];
-}
-
-/* bpf_ktime_get_ns costs as much as all else that is done for a SYN: a flood need not pay for it.
- */
-static __always_inline int ax_may_read_clock(const struct ax_ctl *ctl)
-{
-	__u32 cpu = bpf_get_smp_processor_id();
-	struct ax_cpu *own = bpf_map_lookup_elem(&ax_cpu, &cpu);
-
-	if (!own)
-		return 0;
-	ax_open_window(own, ax_jiffies(ctl));
-	return own->syns < AX_TIMED_SYNS && ++own->syns;
-}
-
-static __always_inline struct ax_syn *ax_note_syn(struct xdp_md *ctx, const struct ax_packet *pkt,
-						  const struct ax_flow_key *key)
-{
-	struct tcphdr *tcp = ax_at(ctx, pkt->l4_offset);
-	struct ax_syn *syn = ax_syn_slot(key);
-	__u32 isn;
-
-	if (!syn || (void *)(tcp + 1) > ax_data_end(ctx))
-		return 0;
-	/* Data on the SYN (RFC 7413) has been sent too. */
-	isn = bpf_ntohl(tcp->seq) + pkt->l4_bytes - tcp->doff * 4;
-	if (syn->hash == key->hash && syn->isn == isn) {
-		if (syn->repeats < 255)
-			syn->repeats++;
-	} else {
-		syn->hash = key->hash;
-		syn->isn = isn;
-		syn->repeats = 0;
-		syn->mss = ax_syn_mss(ctx, pkt);
-	}
-	syn->at_us = ax_may_read_clock(pkt->ctl) ? (__u32)(ax_now_ns(pkt->ctl) / 1000) | 1 : 0;
-	return syn;
-}
-
-/* What the SYN told, moved into the entry that the flow's first later packet made. */
-static __always_inline void ax_consume_syn(const struct ax_packet *pkt,
-					   const struct ax_flow_key *key, struct ax_flow *flow)
-{
-	struct ax_syn *syn = ax_syn_slot(key);
-	__u32 rtt;
-
-	if (!syn || syn->hash != key->hash)
-		return;
-	flow->flags |= AX_FLOW_SYN | AX_FLOW_SYNCED;
-	flow->nxt = syn->isn + 1;
-	flow->segments = 1;
-	flow->mss = syn->mss;
-	flow->syn_rtx = syn->repeats > 15 ? 15 : syn->repeats;
-	syn->hash = 0;
-	if (!syn->at_us)
-		return;
-	rtt = ((__u32)(ax_now_ns(pkt->ctl) / 1000) - syn->at_us) / AX_RTT_UNIT_US;
-	flow->rtt = rtt > 0xffff ? 0xffff : rtt;
-	flow->flags |= AX_FLOW_RTT;
+	if (bucket)
+		bucket->tag[scratch->way & (AX_WAYS - 1)] = 0;
+	return 0;
 }
 
 #endif

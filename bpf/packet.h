@@ -95,15 +95,61 @@ struct ax_sending {
 	__u8 pad;
 };
 
+/* A flow, as the flow table knows it. */
+struct ax_flow_key {
+	__u64 pair[4]; /* source, destination as they lie in memory; IPv4: pair[0] only */
+	__u32 ports;   /* source, destination as they lie in memory */
+	__u8 proto;
+	__u8 family;
+	__u8 tag;
+	__u8 pad;
+	__u32 bucket; /* index in the family's bucket map */
+	__u32 hash;   /* low half: names a SYN */
+};
+
+/* The quoted packet, which this node or a backend behind it once sent: its destination is the
+ * remote end. */
+struct ax_quote {
+	struct ax_addr saddr, daddr;
+	__be16 sport, dport;
+	__u8 proto;
+	__u8 family;
+	__u8 fragment; /* AX_FRAGMENT_LATER: no ports */
+	__u8 pad;
+};
+
+/* Which service, and which of its backends: the packet's, or of the flow that an ICMP error quotes.
+ */
+struct ax_request {
+	struct ax_addr source, destination;
+	__be16 sport, dport;
+	__u8 proto;
+	__u8 fragment;
+	__u8 pad[2];
+};
+
+/* The answer. */
+struct ax_choice {
+	__u32 backend_id;
+	__u32 vip_id;
+	__u16 backend_gen, vip_gen;
+	__u8 forward;
+	__u8 pad[3];
+	__u32 slot; /* of the pool */
+};
+
 struct ax_scratch {
 	struct ax_sending sending;
 	struct ax_packet packet;
 	struct bpf_fib_lookup fib;
-	struct ax_segment
-		segment; /* out of order, and whose: slot and family of the flow's entry */
-	__u32 slot, family;
-	struct ax_flow flow; /* of the entry, as the segment found it */
-	__u32 record;	     /* of the flow: index + 1 in ax_anomaly */
+	struct ax_flow_key key;
+	__u32 slot, way, family; /* its entry */
+	struct ax_quote quote;
+	struct ax_request request;
+	struct ax_choice choice;
+	struct ax_segment segment; /* out of order, of the flow in `slot` */
+	struct ax_flow flow;	   /* of the entry, as the segment found it */
+	__u32 record;		   /* of the flow: index + 1 in ax_anomaly */
 	struct ax_hole rest;
 	__u64 option_types[4]; /* of an IPv6 options header, a bit each */
 	__u32 odd;	       /* what is odd about them */

@@ -65,11 +65,12 @@ static __always_inline int ax_stranger_transport(struct xdp_md *ctx, struct ax_p
 }
 
 /* Who gets it, if the way there is short. */
-static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct ax_packet *pkt,
-					      struct ax_choice *choice)
+static __always_inline struct ax_backend *
+ax_stranger_choice(struct xdp_md *ctx, const struct ax_packet *pkt, struct ax_choice *choice)
 {
 	struct ax_addr source, vip;
 	struct ax_shortcut *shortcut;
+	struct ax_backend *backend;
 	struct ax_slot *slot;
 	__u32 at;
 
@@ -91,11 +92,14 @@ static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct a
 	if (!slot || !slot->count)
 		return 0;
 	choice->backend_id = slot->backend[0];
-	choice->backend = ax_backend_at(pkt, choice->backend_id);
+	backend = ax_backend_at(pkt, choice->backend_id);
+	if (!backend)
+		return 0;
+	choice->backend_gen = backend->gen;
 	choice->vip_id = shortcut->vip;
 	choice->vip_gen = shortcut->vip_gen;
 	choice->forward = AX_FORWARD_IPIP;
-	return choice->backend != 0;
+	return backend;
 }
 
 /* A handshake that a change of the configuration overtook: ax_keep_choice decides. */
@@ -107,18 +111,22 @@ static __always_inline int ax_overtaken(const struct ax_packet *pkt, const struc
 }
 
 /* Remembered, in the way that ax_steer_new does it, where the packet can be sent. */
-static __always_inline int ax_stranger_to(struct xdp_md *ctx, struct ax_packet *pkt,
-					  struct ax_flow_key *key, struct ax_choice *choice)
+static __always_inline struct ax_backend *ax_stranger_to(struct xdp_md *ctx, struct ax_packet *pkt,
+							 struct ax_flow_key *key,
+							 struct ax_choice *choice)
 {
+	struct ax_flow_ref ref = {};
 	struct ax_place place = {};
+	struct ax_backend *backend;
 	struct ax_bucket *bucket;
 
 	if (!ax_is_opening(pkt))
 		ax_pick(key, &place);
-	if (!ax_stranger_choice(ctx, pkt, choice) || !ax_is_express(choice->backend, pkt->family))
+	backend = ax_stranger_choice(ctx, pkt, choice);
+	if (!backend || !ax_is_express(backend, pkt->family))
 		return 0;
 	if (pkt->l3_bytes + (pkt->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) >
-	    choice->backend->mtu)
+	    backend->mtu)
 		return 0;
 	if (pkt->proto == IPPROTO_TCP && !ax_is_opening(pkt) && ax_overtaken(pkt, key))
 		return 0;
@@ -126,8 +134,10 @@ static __always_inline int ax_stranger_to(struct xdp_md *ctx, struct ax_packet *
 	if (!bucket)
 		return 0;
 	ax_trace_slot(pkt, choice->slot);
-	ax_remember(ctx, pkt, key, bucket, &place, choice);
-	return 1;
+	ax_remember(ctx, pkt, key, bucket, &place, choice, &ref);
+	if (ax_loss && ref.flow && pkt->proto == IPPROTO_TCP)
+		ax_track(ctx, pkt, &ref);
+	return backend;
 }
 
 /* What ax_outcome makes of it; the verdict is in `sent`. */
@@ -153,6 +163,7 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes)
 	struct iphdr *ip = ax_plain_ip4(ctx);
 	struct ax_flow_key key = {};
 	struct ax_choice choice = {};
+	struct ax_backend *backend;
 	int reason;
 
 	if (!ip || !ax_stranger_start(&pkt))
@@ -166,12 +177,13 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes)
 	if (!ax_stranger_transport(ctx, &pkt) || ax_make_key(ctx, &pkt, &key) ||
 	    ax_odd4(bpf_ntohl((__u32)key.pair[0]), bpf_ntohl(key.pair[0] >> 32), key.ports))
 		return AX_UNUSUAL;
-	if (!ax_stranger_to(ctx, &pkt, &key, &choice))
+	backend = ax_stranger_to(ctx, &pkt, &key, &choice);
+	if (!backend)
 		return AX_UNUSUAL;
-	reason = ax_express_outer4(ctx, choice.backend, pkt.l3_bytes + sizeof(*ip), pkt.tos);
+	reason = ax_express_outer4(ctx, backend, pkt.l3_bytes + sizeof(*ip), pkt.tos);
 	if (!reason)
-		reason = ax_express_sent(ctx, pkt.ctl, choice.backend, choice.vip_id,
-					 choice.backend_id, bytes);
+		reason = ax_express_sent(ctx, pkt.ctl, backend, choice.vip_id, choice.backend_id,
+					 bytes);
 	return ax_stranger_sent(&pkt, reason);
 }
 
@@ -181,6 +193,7 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 	struct ipv6hdr *ip = ax_plain_ip6(ctx);
 	struct ax_flow_key key = {};
 	struct ax_choice choice = {};
+	struct ax_backend *backend;
 	__u32 length;
 	int reason;
 
@@ -194,16 +207,17 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 	if (!ax_stranger_transport(ctx, &pkt) || ax_make_key(ctx, &pkt, &key) ||
 	    ax_odd6(key.pair[0], key.pair[1], key.pair[2], key.pair[3], key.ports))
 		return AX_UNUSUAL;
-	if (!ax_stranger_to(ctx, &pkt, &key, &choice))
+	backend = ax_stranger_to(ctx, &pkt, &key, &choice);
+	if (!backend)
 		return AX_UNUSUAL;
 	ip = ax_plain_ip6(ctx);
 	if (!ip)
 		return AX_R_INTERNAL;
-	reason = ax_express_outer6(ctx, pkt.settings, choice.backend,
+	reason = ax_express_outer6(ctx, pkt.settings, backend,
 				   ax_outer6_start(ip, length, key.hash));
 	if (!reason)
-		reason = ax_express_sent(ctx, pkt.ctl, choice.backend, choice.vip_id,
-					 choice.backend_id, bytes);
+		reason = ax_express_sent(ctx, pkt.ctl, backend, choice.vip_id, choice.backend_id,
+					 bytes);
 	return ax_stranger_sent(&pkt, reason);
 }
 
