@@ -150,8 +150,14 @@ static __always_inline void ax_remember_lost(struct ax_anomaly *a, __u32 start, 
 	a->undo_next = at + 1;
 }
 
-/* Fills a hole with the segment; returns whether any of its bytes were new. A segment in the middle
- * of a hole leaves two: the second is then scratch->rest. */
+static __always_inline int ax_overlaps(const struct ax_hole *hole, const struct ax_segment *segment)
+{
+	return hole->start != hole->end && ax_after(segment->seq, hole->end) < 0 &&
+	       ax_after(segment->end, hole->start) > 0;
+}
+
+/* Fills a hole with the segment. One in the middle of the hole leaves two: the second is then
+ * scratch->rest. */
 __noinline int ax_fill_hole(__u32 index)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
@@ -166,8 +172,6 @@ __noinline int ax_fill_hole(__u32 index)
 	hole = &a->hole[index & (AX_HOLES - 1)];
 	start = hole->start;
 	end = hole->end;
-	if (start == end || ax_after(segment->seq, end) >= 0 || ax_after(segment->end, start) <= 0)
-		return 0;
 	if (ax_after(segment->seq, start) > 0) { /* what lies before stays a hole */
 		if (ax_after(segment->end, end) < 0) {
 			scratch->rest = *hole; /* and so does what lies behind */
@@ -193,19 +197,21 @@ __noinline int ax_fill_hole(__u32 index)
 	return 1;
 }
 
-/* All holes. */
+/* All holes; returns whether any of the segment's bytes were new. */
 __noinline int ax_fill_holes(void)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_anomaly *a;
 	struct ax_hole *rest;
 	int filled = 0;
 
-	if (!scratch)
+	if (!scratch || !(a = ax_record(scratch)))
 		return 0;
 	rest = &scratch->rest;
 	rest->start = rest->end;
 	for (__u32 i = 0; i < AX_HOLES; i++)
-		filled |= ax_fill_hole(i);
+		if (ax_overlaps(&a->hole[i], &scratch->segment))
+			filled |= ax_fill_hole(i);
 	if (rest->start != rest->end)
 		ax_open_hole(rest->start, rest->end, rest->opened_us, rest->ts);
 	return filled;

@@ -47,7 +47,7 @@ static __always_inline void ax_hash_key(const struct ax_ctl *ctl, struct ax_flow
 	key->bucket = bpf_get_smp_processor_id() * (mask + 1) + ((__u32)(h >> 20) & mask);
 }
 
-static __always_inline int ax_read_key(struct xdp_md *ctx, const struct ax_packet *pkt,
+static __always_inline int ax_make_key(struct xdp_md *ctx, const struct ax_packet *pkt,
 				       struct ax_flow_key *key)
 {
 	key->ports = (__u32)pkt->sport | (__u32)pkt->dport << 16;
@@ -71,20 +71,13 @@ static __always_inline int ax_read_key(struct xdp_md *ctx, const struct ax_packe
 		key->pair[2] = (__u64)word[4] | (__u64)word[5] << 32;
 		key->pair[3] = (__u64)word[6] | (__u64)word[7] << 32;
 	}
-	return 0;
-}
-
-static __always_inline int ax_make_key(struct xdp_md *ctx, const struct ax_packet *pkt,
-				       struct ax_flow_key *key)
-{
-	if (ax_read_key(ctx, pkt, key))
-		return -1;
 	ax_hash_key(pkt->ctl, key);
 	return 0;
 }
 
 /* Of the flow whose answer is quoted: the quote with its ends swapped. */
-static __always_inline void ax_read_quote_key(const struct ax_quote *quote, struct ax_flow_key *key)
+static __always_inline void ax_make_quote_key(const struct ax_ctl *ctl,
+					      const struct ax_quote *quote, struct ax_flow_key *key)
 {
 	key->ports = (__u32)quote->dport | (__u32)quote->sport << 16;
 	key->proto = quote->proto;
@@ -97,6 +90,7 @@ static __always_inline void ax_read_quote_key(const struct ax_quote *quote, stru
 		key->pair[2] = quote->saddr.pair[0];
 		key->pair[3] = quote->saddr.pair[1];
 	}
+	ax_hash_key(ctl, key);
 }
 
 /* 0, and what GTSM protects. */
@@ -256,65 +250,36 @@ static __always_inline void ax_use(const struct ax_ctl *ctl, struct ax_bucket *b
 	flow->stamp = ax_jiffies(ctl) >> 8;
 }
 
-/* The slot of the scratch's key if the entry in this way is its flow's, which is in use then, else
- * 0. */
-__noinline __u32 ax_check_way(__u32 way)
+/* The flow's entry on this CPU; ref->flow = 0 if there is none. No entry is loaded unless its tag
+ * matches. */
+static __always_inline void ax_find(const struct ax_packet *pkt, const struct ax_flow_key *key,
+				    struct ax_bucket *bucket, struct ax_flow_ref *ref)
 {
-	struct ax_scratch *scratch = ax_own_scratch();
-	struct ax_ctl *ctl = ax_control();
-	const struct ax_flow_key *key;
-	struct ax_bucket *bucket;
-	struct ax_flow *flow = 0;
-	__u32 slot;
-	void *entry;
+	__u64 matches = ax_matches(bucket, key->tag);
 
-	if (!scratch || !ctl)
-		return 0;
-	key = &scratch->key;
-	slot = ax_slot_at(key->family, key->bucket, way);
-	entry = ax_entry(key->family, slot, &flow);
-	if (!entry || !ax_is_flow(entry, flow, key))
-		return 0;
-	bucket = ax_bucket_of(key);
-	if (bucket)
-		ax_use(ctl, bucket, way, flow);
-	return slot;
-}
+	ref->flow = 0;
+	ref->family = key->family;
+	/* Unrolled: verifiers before 6.12 refuse a loop back to where a call ends. */
+#pragma unroll
+	for (int i = 0; i < AX_NAMESAKES; i++, matches &= matches - 1) {
+		struct ax_flow *flow = 0;
+		__u32 way = ax_first_way(matches) & (AX_WAYS - 1), slot;
+		void *entry;
 
-/* Looks for the flow of the scratch's key, hashed here, on this CPU: slot, way and family of its
- * entry go to the scratch. Returns the slot, 0 if there is none; -1 if there is no bucket. No entry
- * is loaded unless its tag matches. */
-__noinline int ax_find(void)
-{
-	struct ax_scratch *scratch = ax_own_scratch();
-	struct ax_ctl *ctl = ax_control();
-	struct ax_bucket *bucket;
-	__u64 matches;
-
-	if (!scratch || !ctl)
-		return -1;
-	ax_hash_key(ctl, &scratch->key);
-	bucket = ax_bucket_of(&scratch->key);
-	if (!bucket)
-		return -1;
-	scratch->family = scratch->key.family;
-	scratch->slot = 0;
-	matches = ax_matches(bucket, scratch->key.tag);
-	for (int i = 0; i < AX_NAMESAKES && matches && !scratch->slot; i++) {
-		scratch->way = ax_first_way(matches);
-		scratch->slot = ax_check_way(scratch->way);
-		matches &= matches - 1;
+		if (!matches)
+			return;
+		slot = ax_slot_at(key->family, key->bucket, way);
+		entry = ax_entry(key->family, slot, &flow);
+		if (!entry)
+			return;
+		if (!ax_is_flow(entry, flow, key))
+			continue;
+		ref->slot = slot;
+		ref->way = way;
+		ax_use(pkt->ctl, bucket, way, flow);
+		ref->flow = flow;
+		return;
 	}
-	return scratch->slot;
-}
-
-/* The entry that was found. */
-static __always_inline int ax_found(const struct ax_scratch *scratch, struct ax_flow_ref *ref)
-{
-	ref->slot = scratch->slot;
-	ref->way = scratch->way & (AX_WAYS - 1);
-	ref->family = scratch->family;
-	return ax_entry(ref->family, ref->slot, &ref->flow) ? 0 : -1;
 }
 
 /* The way for a new flow: that of the last of AX_NAMESAKES, else an empty one, else one whose flow
@@ -428,15 +393,10 @@ static __always_inline void ax_insert(const struct ax_packet *pkt, const struct 
 	ref->slot = place->slot;
 }
 
-/* Ends the flow that was found: its way is free for the next. */
-__noinline int ax_forget(void)
+/* Ends a flow: its way is free for the next. */
+static __always_inline void ax_forget(struct ax_bucket *bucket, const struct ax_flow_ref *ref)
 {
-	struct ax_scratch *scratch = ax_own_scratch();
-	struct ax_bucket *bucket = scratch ? ax_bucket_of(&scratch->key) : 0;
-
-	if (bucket)
-		bucket->tag[scratch->way & (AX_WAYS - 1)] = 0;
-	return 0;
+	bucket->tag[ref->way & (AX_WAYS - 1)] = 0;
 }
 
 #endif

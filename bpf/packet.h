@@ -143,13 +143,13 @@ struct ax_scratch {
 	struct ax_packet packet;
 	struct bpf_fib_lookup fib;
 	struct ax_flow_key key;
-	__u32 slot, way, family; /* its entry */
 	struct ax_quote quote;
 	struct ax_request request;
 	struct ax_choice choice;
-	struct ax_segment segment; /* out of order, of the flow in `slot` */
-	struct ax_flow flow;	   /* of the entry, as the segment found it */
-	__u32 record;		   /* of the flow: index + 1 in ax_anomaly */
+	struct ax_segment segment; /* out of order, and whose: its flow's entry */
+	__u32 slot, family;
+	struct ax_flow flow; /* of the entry, as the segment found it */
+	__u32 record;	     /* of the flow: index + 1 in ax_anomaly */
 	struct ax_hole rest;
 	__u64 option_types[4]; /* of an IPv6 options header, a bit each */
 	__u32 odd;	       /* what is odd about them */

@@ -74,26 +74,28 @@ static __always_inline int ax_takes_known(const struct ax_backend *backend)
 	return backend->state == AX_BACKEND_ACTIVE || backend->state == AX_BACKEND_DRAINING;
 }
 
-/* Held against a newer configuration once: does the entry that was found still say what is so? */
-__noinline int ax_revalidate(void)
+/* Held against a newer configuration once: does the entry of the scratch's key still say what is
+ * so?
+ */
+__noinline int ax_revalidate(__u32 family, __u32 slot)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
-	struct ax_flow_ref ref = {};
 	struct ax_packet pkt = {};
 	struct ax_backend *backend;
+	struct ax_flow *flow = 0;
 	struct ax_vip *vip;
 
-	if (!scratch || ax_load(&pkt) || ax_found(scratch, &ref))
+	if (!scratch || ax_load(&pkt) || !ax_entry(family, slot, &flow) || !flow)
 		return 0;
-	vip = ax_vip_at(&pkt, ref.flow->vip);
-	backend = ax_backend_at(&pkt, ref.flow->backend);
-	if (!vip || vip->gen != ref.flow->vip_gen || vip->forward == AX_FORWARD_NONE || !backend ||
-	    backend->gen != ref.flow->backend_gen || !ax_takes_known(backend)) {
+	vip = ax_vip_at(&pkt, flow->vip);
+	backend = ax_backend_at(&pkt, flow->backend);
+	if (!vip || vip->gen != flow->vip_gen || vip->forward == AX_FORWARD_NONE || !backend ||
+	    backend->gen != flow->backend_gen || !ax_takes_known(backend)) {
 		ax_note_reason(AX_R_FLOW_RESTEERED, pkt.bytes);
 		return 0;
 	}
-	ref.flow->forward = vip->forward | ax_long_way(&scratch->key);
-	ref.flow->generation = pkt.generation;
+	flow->forward = vip->forward | ax_long_way(&scratch->key);
+	flow->generation = pkt.generation;
 	ax_note_reason(AX_R_FLOW_REVALIDATED, pkt.bytes);
 	return 1;
 }
@@ -119,28 +121,17 @@ static __always_inline void ax_choose_entry(struct ax_scratch *scratch, const st
 	scratch->choice.forward = flow->forward & ~AX_FORWARD_LONG;
 }
 
-/* The loss tracker, for the saved packet and the entry that was found or made; 1 if it has work
- * left (ax_loss_stage). */
-__noinline int ax_track_found(struct xdp_md *ctx)
-{
-	struct ax_scratch *scratch = ax_own_scratch();
-	struct ax_flow_ref ref = {};
-	struct ax_packet pkt = {};
-
-	if (!ax_loss || !scratch || ax_load(&pkt) || ax_found(scratch, &ref))
-		return 0;
-	ax_track(ctx, &pkt, &ref);
-	return !!(pkt.flags & AX_PACKET_ANOMALY);
-}
-
 /* The flow table knows it: no VIP, pool or slot is looked at. */
 static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *pkt,
-					  struct ax_scratch *scratch, struct ax_flow *flow)
+					  struct ax_scratch *scratch, struct ax_bucket *bucket,
+					  struct ax_flow_ref *ref)
 {
+	struct ax_flow *flow = ref->flow;
 	struct ax_backend *backend;
 
-	if (unlikely(flow->generation != pkt->generation) && !ax_revalidate()) {
-		ax_forget();
+	if (unlikely(flow->generation != pkt->generation) &&
+	    !ax_revalidate(ref->family, ref->slot)) {
+		ax_forget(bucket, ref);
 		return AX_CONTINUE;
 	}
 	backend = ax_backend_at(pkt, flow->backend);
@@ -149,11 +140,11 @@ static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *
 	if (unlikely(ax_is_opening(pkt))) {
 		ax_note_syn(ctx, pkt, &scratch->key);
 		if (!ax_may_reuse(backend, flow)) {
-			ax_forget();
+			ax_forget(bucket, ref);
 			return AX_CONTINUE;
 		}
-	} else if (ax_loss && pkt->proto == IPPROTO_TCP && ax_track_found(ctx)) {
-		pkt->flags |= AX_PACKET_ANOMALY;
+	} else if (ax_loss && pkt->proto == IPPROTO_TCP) {
+		ax_track(ctx, pkt, ref);
 	}
 	flow->packets++;
 	flow->bytes += pkt->bytes;
@@ -193,29 +184,31 @@ static __always_inline void ax_keep_choice(struct xdp_md *ctx, const struct ax_p
 	choice->backend_gen = syn->backend_gen;
 }
 
-/* Whoever calls it lets the loss tracker see the packet if ref->flow is set then. */
 static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pkt,
 					const struct ax_flow_key *key, struct ax_bucket *bucket,
 					const struct ax_place *place,
-					const struct ax_choice *choice, struct ax_flow_ref *ref)
+					const struct ax_choice *choice)
 {
+	struct ax_flow_ref ref = {};
+
 	if (ax_is_opening(pkt)) {
 		ax_note_choice(pkt, ax_note_syn(ctx, pkt, key), choice);
 		return;
 	}
-	ax_insert(pkt, key, bucket, place, ref);
-	if (!ref->flow)
+	ax_insert(pkt, key, bucket, place, &ref);
+	if (!ref.flow)
 		return;
-	ref->flow->forward = choice->forward | ax_long_way(key);
-	ref->flow->generation = pkt->generation;
-	ref->flow->backend = choice->backend_id;
-	ref->flow->backend_gen = choice->backend_gen;
-	ref->flow->vip = choice->vip_id;
-	ref->flow->vip_gen = choice->vip_gen;
-	ref->flow->packets = 1;
-	ref->flow->bytes = pkt->bytes;
+	ref.flow->forward = choice->forward | ax_long_way(key);
+	ref.flow->generation = pkt->generation;
+	ref.flow->backend = choice->backend_id;
+	ref.flow->backend_gen = choice->backend_gen;
+	ref.flow->vip = choice->vip_id;
+	ref.flow->vip_gen = choice->vip_gen;
+	ref.flow->packets = 1;
+	ref.flow->bytes = pkt->bytes;
 	if (pkt->proto == IPPROTO_TCP && ax_loss) {
-		ax_consume_syn(pkt, key, ref->flow);
+		ax_consume_syn(pkt, key, ref.flow);
+		ax_track(ctx, pkt, &ref);
 	}
 }
 
@@ -247,14 +240,18 @@ __noinline int ax_choose_known(void)
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_flow_ref ref = {};
 	struct ax_packet pkt = {};
+	struct ax_bucket *bucket;
 
 	if (!scratch || ax_load(&pkt) || scratch->quote.fragment ||
 	    (scratch->quote.proto != IPPROTO_TCP && scratch->quote.proto != IPPROTO_UDP))
 		return 0;
-	ax_read_quote_key(&scratch->quote, &scratch->key);
-	if (ax_find() <= 0 || ax_found(scratch, &ref))
+	ax_make_quote_key(pkt.ctl, &scratch->quote, &scratch->key);
+	bucket = ax_bucket_of(&scratch->key);
+	if (!bucket)
 		return 0;
-	if (ref.flow->generation != pkt.generation && !ax_revalidate())
+	ax_find(&pkt, &scratch->key, bucket, &ref);
+	if (!ref.flow ||
+	    (ref.flow->generation != pkt.generation && !ax_revalidate(ref.family, ref.slot)))
 		return 0;
 	ax_choose_entry(scratch, ref.flow);
 	return ax_backend_at(&pkt, ref.flow->backend) != 0;
@@ -287,7 +284,6 @@ static __always_inline int ax_steer_icmp(const struct ax_packet *pkt, struct ax_
 __noinline int ax_remember_new(struct xdp_md *ctx)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
-	struct ax_flow_ref ref = {};
 	struct ax_place place = {};
 	struct ax_packet pkt = {};
 	struct ax_bucket *bucket;
@@ -300,13 +296,8 @@ __noinline int ax_remember_new(struct xdp_md *ctx)
 	if (pkt.proto == IPPROTO_TCP && !ax_is_opening(&pkt))
 		ax_keep_choice(ctx, &pkt, &scratch->key, &scratch->choice);
 	ax_pick(&scratch->key, &place);
-	ax_remember(ctx, &pkt, &scratch->key, bucket, &place, &scratch->choice, &ref);
-	if (!ref.flow || pkt.proto != IPPROTO_TCP)
-		return 0;
-	scratch->slot = ref.slot;
-	scratch->way = place.way;
-	scratch->family = ref.family;
-	return ax_track_found(ctx);
+	ax_remember(ctx, &pkt, &scratch->key, bucket, &place, &scratch->choice);
+	return !!(pkt.flags & AX_PACKET_ANOMALY);
 }
 
 static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pkt)
@@ -334,9 +325,8 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 		return reason;
 	scratch->key.hash = 0;
 	if (ax_has_flow(pkt)) {
-		if (ax_read_key(ctx, pkt, &scratch->key))
+		if (ax_make_key(ctx, pkt, &scratch->key))
 			return AX_R_INTERNAL;
-		ax_hash_key(pkt->ctl, &scratch->key);
 		if (ax_remember_new(ctx))
 			pkt->flags |= AX_PACKET_ANOMALY;
 	}
@@ -365,18 +355,20 @@ static __always_inline int ax_steer_flow(struct xdp_md *ctx, struct ax_packet *p
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_flow_ref ref = {};
-	int reason, slot;
+	struct ax_bucket *bucket;
+	int reason;
 
-	if (!scratch || ax_read_key(ctx, pkt, &scratch->key))
+	if (!scratch || ax_make_key(ctx, pkt, &scratch->key))
 		return AX_R_INTERNAL;
-	slot = ax_find();
-	if (!slot)
+	bucket = ax_bucket_of(&scratch->key);
+	if (!bucket)
+		return AX_R_INTERNAL;
+	ax_find(pkt, &scratch->key, bucket, &ref);
+	if (!ref.flow)
 		return AX_NEXT_NEW;
-	if (slot < 0 || ax_found(scratch, &ref))
-		return AX_R_INTERNAL;
 	reason = ax_check_steered(pkt);
 	if (!reason)
-		reason = ax_steer_known(ctx, pkt, scratch, ref.flow);
+		reason = ax_steer_known(ctx, pkt, scratch, bucket, &ref);
 	return reason ? reason : ax_steer_anew(scratch);
 }
 

@@ -115,7 +115,6 @@ static __always_inline struct ax_backend *ax_stranger_to(struct xdp_md *ctx, str
 							 struct ax_flow_key *key,
 							 struct ax_choice *choice)
 {
-	struct ax_flow_ref ref = {};
 	struct ax_place place = {};
 	struct ax_backend *backend;
 	struct ax_bucket *bucket;
@@ -134,9 +133,7 @@ static __always_inline struct ax_backend *ax_stranger_to(struct xdp_md *ctx, str
 	if (!bucket)
 		return 0;
 	ax_trace_slot(pkt, choice->slot);
-	ax_remember(ctx, pkt, key, bucket, &place, choice, &ref);
-	if (ax_loss && ref.flow && pkt->proto == IPPROTO_TCP)
-		ax_track(ctx, pkt, &ref);
+	ax_remember(ctx, pkt, key, bucket, &place, choice);
 	return backend;
 }
 
