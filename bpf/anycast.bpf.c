@@ -51,14 +51,7 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 	if ((ax_role & AX_ROLE_BACKEND) && unlikely(ax_is_tunnel(pkt))) {
 		if (pkt->flags & AX_PACKET_INNER)
 			return AX_R_TUNNEL_MALFORMED;
-		result = ax_accept_tunnel(ctx, pkt->half, pkt->family, pkt->l3_offset);
-		if (result == AX_NEXT_TUNNEL) {
-			/* We never fragment what we encapsulate: DF is set, and 6-in-6 is sized. */
-			if (pkt->fragment)
-				return AX_R_TUNNEL_MALFORMED;
-			/* XDP takes the packet before the kernel could check the outer header. */
-			AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM);
-		}
+		result = ax_accept_tunnel(ctx, pkt);
 		if (result)
 			return result;
 	}

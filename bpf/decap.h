@@ -14,16 +14,21 @@ static __always_inline int ax_is_tunnel(const struct ax_packet *pkt)
 }
 
 /* AX_NEXT_TUNNEL: ours, and from an edge. AX_CONTINUE: not for us. */
-__noinline int ax_accept_tunnel(struct xdp_md *ctx, __u32 half, __u32 family, __u32 l3_offset)
+static __always_inline int ax_accept_tunnel(struct xdp_md *ctx, struct ax_packet *pkt)
 {
-	struct ax_packet pkt = {.half = half, .family = family, .l3_offset = l3_offset};
-	struct ax_addr_key source = {.half = half}, destination = {.half = half};
+	struct ax_addr_key source = {.half = pkt->half}, destination = {.half = pkt->half};
 
-	if (!(ax_role & AX_ROLE_BACKEND) ||
-	    ax_addresses(ctx, &pkt, &source.addr, &destination.addr) ||
+	if (ax_addresses(ctx, pkt, &source.addr, &destination.addr) ||
 	    !bpf_map_lookup_elem(&ax_tunnel_dst, &destination))
 		return AX_CONTINUE;
-	return bpf_map_lookup_elem(&ax_edge, &source) ? AX_NEXT_TUNNEL : AX_R_TUNNEL_UNTRUSTED;
+	if (!bpf_map_lookup_elem(&ax_edge, &source))
+		return AX_R_TUNNEL_UNTRUSTED;
+	/* We never fragment what we encapsulate: DF is set, and 6-in-6 is sized. */
+	if (pkt->fragment)
+		return AX_R_TUNNEL_MALFORMED;
+	/* XDP takes the packet before the kernel could check the outer header. */
+	AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM);
+	return AX_NEXT_TUNNEL;
 }
 
 /* RFC 6040 section 4.2, figure 4: the codepoint that leaves the tunnel; -1 where the packet must be
