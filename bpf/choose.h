@@ -196,7 +196,6 @@ __noinline int ax_choose(__u32 vip_id)
 	ax_keep_shortcut(&pkt, &request->destination, vip_id, vip, pool);
 	at = ax_hash_packet(&pkt, &request->source, &request->destination) % pool->size;
 	ax_trace_slot(&pkt, at);
-	choice->slot = at;
 	at += pool->first;
 	if (at >= ax_slots)
 		return AX_R_INTERNAL;

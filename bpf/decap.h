@@ -77,7 +77,7 @@ __noinline __u32 ax_tunnel_stage(struct xdp_md *ctx)
 	__be16 type;
 	__u32 outer, l2;
 
-	if (!(ax_role & AX_ROLE_BACKEND) || !scratch)
+	if (!scratch)
 		return 0;
 	pkt = &scratch->packet;
 	l2 = pkt->l3_offset;
@@ -115,7 +115,7 @@ __noinline int ax_merge_ecn(struct xdp_md *ctx, __u32 family, __u32 l3_offset)
 	struct ax_packet pkt = {.l3_offset = l3_offset};
 	struct ax_scratch *scratch = ax_own_scratch();
 
-	if (!(ax_role & AX_ROLE_BACKEND) || !scratch)
+	if (!scratch)
 		return AX_R_INTERNAL;
 	if (family == 4) {
 		struct iphdr *ip = ax_ip4(ctx, &pkt);

@@ -68,7 +68,7 @@ struct ax_packet {
 	/* transport layer; 0 where there is none */
 	__be16 sport, dport;
 	__u32 l4_bytes; /* from the transport header to the datagram's end */
-	__u32 cursor;	/* of a loop, see AX_UNSEEN */
+	__u32 cursor;	/* of a walk over options */
 	__u32 verdict;	/* XDP_TX or XDP_REDIRECT, of reasons of class STEER */
 };
 
@@ -176,11 +176,6 @@ static __always_inline struct ax_packet *ax_saved(void)
  * there does not multiply the verifier's states. */
 #define AX_UNSEEN(field) (*(volatile typeof(field) *)&(field))
 
-/* The same for a number in a register, by any number that the verifier does not know: what was a
- * constant of its own on each of several ways is one unknown behind them. */
-#define AX_FORGOTTEN(number, unknown)                                                              \
-	asm volatile("%0 += %1; %0 -= %1" : "+r"(number) : "r"(unknown))
-
 static __always_inline int ax_save(const struct ax_packet *pkt)
 {
 	struct ax_packet *saved = ax_saved();
@@ -269,7 +264,7 @@ __noinline int ax_broken(__u32 half, __u32 reason, __u32 bytes)
 /* The same in a walk that may meet it more than once: counted once a packet. */
 #define AX_RULE_ONCE(cond, id, bit)                                                                \
 	do {                                                                                       \
-		if (unlikely(cond) && !(AX_UNSEEN(pkt->noted) & (bit))) {                          \
+		if (unlikely(cond) && !(pkt->noted & (bit))) {                                     \
 			pkt->noted |= (bit);                                                       \
 			AX_RULE(1, id);                                                            \
 		}                                                                                  \
