@@ -9,6 +9,7 @@
  * so that stack and verifier see one at a time. */
 #include "maps.h"
 
+#include "anomaly.h"
 #include "conclude.h"
 #include "decap.h"
 #include "express.h"
@@ -48,7 +49,14 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 	if (result)
 		return result;
 	if ((ax_role & AX_ROLE_BACKEND) && unlikely(ax_is_tunnel(pkt))) {
+		if (pkt->flags & AX_PACKET_INNER)
+			return AX_R_TUNNEL_MALFORMED;
 		result = ax_accept_tunnel(ctx, pkt);
+		if (result)
+			return result;
+	}
+	if ((ax_role & AX_ROLE_BACKEND) && unlikely(pkt->flags & AX_PACKET_INNER)) {
+		result = ax_merge_ecn(ctx, pkt->family, pkt->l3_offset);
 		if (result)
 			return result;
 	}
@@ -57,12 +65,16 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 		return result;
 	if (ax_wants_icmp(ctx, pkt))
 		return AX_NEXT_ICMP;
+	if ((ax_role & AX_ROLE_BACKEND) && unlikely(pkt->flags & AX_PACKET_INNER))
+		return AX_R_DECAPSULATED;
 	return ax_role & AX_ROLE_EDGE ? ax_steer(ctx, pkt) : AX_R_NOT_VIP;
 }
 
-__noinline int ax_inspect_stage(struct xdp_md *ctx, __u32 bytes)
+/* `flags`: AX_PACKET_INNER behind the tunnel stage. The inner packet is guarded like any other, and
+ * never steered. */
+__noinline int ax_inspect_stage(struct xdp_md *ctx, __u32 bytes, __u32 flags)
 {
-	struct ax_packet pkt = {.ctl = ax_control(), .bytes = bytes};
+	struct ax_packet pkt = {.ctl = ax_control(), .bytes = bytes, .flags = flags};
 
 	if (!pkt.ctl)
 		return AX_R_INTERNAL;
@@ -74,42 +86,21 @@ __noinline int ax_inspect_stage(struct xdp_md *ctx, __u32 bytes)
 	return ax_hand_on(&pkt, ax_process(ctx, &pkt));
 }
 
-/* A tunnel packet from an edge: the inner packet is guarded like any other and never steered. */
-__noinline int ax_tunnel_stage(struct xdp_md *ctx)
-{
-	struct ax_packet loaded = {}, *pkt = &loaded;
-	__u8 outer_tos;
-	int result;
-
-	if (ax_load(pkt))
-		return AX_R_INTERNAL;
-	outer_tos = pkt->tos;
-	result = ax_decap(ctx, pkt);
-	if (!result)
-		result = ax_inspect(ctx, pkt);
-	if (!result && ax_is_tunnel(pkt))
-		result = AX_R_TUNNEL_MALFORMED;
-	if (!result)
-		result = ax_merge_ecn(ctx, pkt, outer_tos);
-	if (!result)
-		result = ax_gtsm(ctx, pkt);
-	if (!result)
-		result = ax_wants_icmp(ctx, pkt) ? AX_NEXT_ICMP : AX_R_DECAPSULATED;
-	return ax_hand_on(pkt, result);
-}
-
 static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 {
-	struct ax_quote quote = {};
-	struct ax_vip_key own = {};
-	struct ax_addr source;
-	int reason = AX_CONTINUE;
-	int quoted = !pkt->fragment &&
-		     !ax_read_quote(ctx, pkt->l4_offset, pkt->l4_bytes, pkt->family, &quote);
+	struct ax_scratch *scratch = ax_own_scratch();
+	int reason = AX_CONTINUE, quoted;
+	struct ax_request *request;
+	struct ax_quote *quote;
 
+	if (!scratch)
+		return AX_R_INTERNAL;
+	request = &scratch->request;
+	quote = &scratch->quote;
+	quoted = !pkt->fragment && !ax_read_quote(ctx, pkt->l4_offset, pkt->l4_bytes, pkt->family);
 	if (ax_guard && (pkt->settings->flags & AX_SETTINGS_GTSM)) {
 		if (quoted)
-			reason = ax_gtsm_icmp(pkt, &quote);
+			reason = ax_gtsm_icmp(pkt, quote);
 		else if (pkt->fragment)
 			reason = ax_gtsm_icmp_fragment(ctx, pkt);
 		if (reason)
@@ -121,13 +112,13 @@ static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 		return AX_R_NOT_VIP;
 	if (pkt->fragment)
 		return AX_NEXT_NEW;
-	if (ax_addresses(ctx, pkt, &source, &own.addr))
+	if (ax_addresses(ctx, pkt, &request->source, &request->destination))
 		return AX_R_INTERNAL;
 	/* An error goes to the sender of what it quotes. */
-	if (quoted && own.addr.pair[0] == quote.saddr.pair[0] &&
-	    own.addr.pair[1] == quote.saddr.pair[1])
-		reason = ax_steer_icmp(pkt, &quote);
-	return reason ? reason : ax_unserved(pkt, &own);
+	if (quoted && request->destination.pair[0] == quote->saddr.pair[0] &&
+	    request->destination.pair[1] == quote->saddr.pair[1])
+		reason = ax_steer_icmp(pkt, scratch);
+	return reason ? reason : ax_unserved();
 }
 
 __noinline int ax_icmp_stage(struct xdp_md *ctx)
@@ -158,12 +149,16 @@ static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __
 
 static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
 {
-	int outcome = ax_inspect_stage(ctx, bytes);
+	int outcome = ax_inspect_stage(ctx, bytes, 0);
 
 	if (likely((outcome & 0xffff) <= AX_OPAQUE))
 		return outcome;
-	if ((ax_role & AX_ROLE_BACKEND) && outcome == AX_NEXT_TUNNEL)
-		outcome = ax_tunnel_stage(ctx);
+	if ((ax_role & AX_ROLE_BACKEND) && outcome == AX_NEXT_TUNNEL) {
+		__u32 inner = ax_tunnel_stage(ctx);
+
+		outcome = inner ? ax_inspect_stage(ctx, inner, AX_PACKET_INNER)
+				: AX_R_TUNNEL_MALFORMED;
+	}
 	if (outcome == AX_NEXT_GTSM)
 		outcome = ax_gtsm_stage(ctx);
 	if (outcome == AX_NEXT_ICMP)

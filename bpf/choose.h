@@ -94,15 +94,6 @@ static __always_inline void ax_trace_backend(const struct ax_packet *pkt, __u32 
 
 /* ---- choosing ------------------------------------------------------------------------------ */
 
-struct ax_choice {
-	struct ax_backend *backend;
-	__u32 backend_id;
-	__u32 vip_id;
-	__u16 vip_gen;
-	__u8 forward;
-	__u32 slot; /* of the pool */
-};
-
 static __always_inline __u32 ax_hash_packet(const struct ax_packet *pkt,
 					    const struct ax_addr *source,
 					    const struct ax_addr *destination)
@@ -148,41 +139,77 @@ static __always_inline void ax_keep_shortcut(const struct ax_packet *pkt,
 	shortcut->vip_gen = vip->gen;
 }
 
-/* The slot's owner, for a packet to the service `vip_id`. */
-static __always_inline int ax_choose(struct ax_packet *pkt, __u32 vip_id,
-				     const struct ax_addr *source,
-				     const struct ax_addr *destination, struct ax_choice *choice)
+/* The packet as far as the request is about another: its service, and its backend there. */
+static __always_inline void ax_ask(struct ax_packet *pkt, const struct ax_request *request)
 {
-	struct ax_vip *vip = ax_vip_at(pkt, vip_id);
+	pkt->sport = request->sport;
+	pkt->dport = request->dport;
+	pkt->proto = request->proto;
+	pkt->fragment = request->fragment;
+}
+
+/* The id of the requested service, -1 if there is none. This function and the next are of their own
+ * so that verifiers see them once, not in each stage that calls them. */
+__noinline int ax_find_service(void)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_vip_key key = {};
+	struct ax_packet pkt = {};
+	__u32 *id;
+
+	if (!scratch || ax_load(&pkt))
+		return -1;
+	ax_ask(&pkt, &scratch->request);
+	key.addr = scratch->request.destination;
+	id = ax_service(&pkt, &key);
+	return id ? (int)*id : -1;
+}
+
+/* The owner of the request's slot, to the scratch. */
+__noinline int ax_choose(__u32 vip_id)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_packet pkt = {};
+	struct ax_request *request;
+	struct ax_backend *backend;
+	struct ax_choice *choice;
 	struct ax_pool *pool;
 	struct ax_slot *slot;
+	struct ax_vip *vip;
 	__u32 at;
 
+	if (!scratch || ax_load(&pkt))
+		return AX_R_INTERNAL;
+	request = &scratch->request;
+	choice = &scratch->choice;
+	ax_ask(&pkt, request);
+	vip = ax_vip_at(&pkt, vip_id);
 	if (!vip || vip->pool >= ax_pools)
 		return AX_R_INTERNAL;
-	at = pkt->half * ax_pools + vip->pool;
+	at = pkt.half * ax_pools + vip->pool;
 	pool = bpf_map_lookup_elem(&ax_pool, &at);
 	if (!pool)
 		return AX_R_INTERNAL;
-	ax_trace_vip(pkt, vip_id);
+	ax_trace_vip(&pkt, vip_id);
 	if (!pool->size)
 		return pool->all_down == AX_ALL_DOWN_PASS ? AX_R_ALL_DOWN_PASS : AX_R_NO_BACKEND;
-	ax_keep_shortcut(pkt, destination, vip_id, vip, pool);
-	at = ax_hash_packet(pkt, source, destination) % pool->size;
-	ax_trace_slot(pkt, at);
+	ax_keep_shortcut(&pkt, &request->destination, vip_id, vip, pool);
+	at = ax_hash_packet(&pkt, &request->source, &request->destination) % pool->size;
+	ax_trace_slot(&pkt, at);
 	at += pool->first;
 	if (at >= ax_slots)
 		return AX_R_INTERNAL;
-	at += pkt->half * ax_slots;
+	at += pkt.half * ax_slots;
 	slot = bpf_map_lookup_elem(&ax_slot, &at);
 	if (!slot)
 		return AX_R_INTERNAL;
 	if (!slot->count)
 		return AX_R_NO_BACKEND;
-	choice->backend_id = slot->backend[0];
-	choice->backend = ax_backend_at(pkt, choice->backend_id);
-	if (!choice->backend)
+	backend = ax_backend_at(&pkt, slot->backend[0]);
+	if (!backend)
 		return AX_R_INTERNAL;
+	choice->backend_id = slot->backend[0];
+	choice->backend_gen = backend->gen;
 	choice->vip_id = vip_id;
 	choice->vip_gen = vip->gen;
 	choice->forward = vip->forward;

@@ -66,24 +66,31 @@ static __always_inline int ax_merge_ecn6(struct ipv6hdr *ip, __u8 outer)
 	return AX_CONTINUE;
 }
 
-/* Takes the outer header away; Ethernet header and VLAN tags stay. Afterwards all pointers into the
- * frame are void and pkt describes the inner packet's place, not the packet. */
-static __always_inline int ax_decap(struct xdp_md *ctx, struct ax_packet *pkt)
+/* The stage for tunnel packets of edges: takes the outer header away; Ethernet header and VLAN tags
+ * stay. Returns how many bytes the frame has now, 0 if that cannot be. */
+__noinline __u32 ax_tunnel_stage(struct xdp_md *ctx)
 {
-	__u32 outer = pkt->l4_offset - pkt->l3_offset, l2 = pkt->l3_offset;
-	__be16 type = bpf_htons(pkt->proto == IPPROTO_IPIP ? ETH_P_IP : ETH_P_IPV6);
+	struct ax_scratch *scratch = ax_own_scratch();
+	const struct ax_packet *pkt;
 	/* Ethernet header and two tags, as words: 22 bytes and two more that are cut off again */
-	__u16 header[11];
-	__u16 *from = ax_data(ctx), *to;
+	__u16 header[11], *from = ax_data(ctx), *to;
+	__be16 type;
+	__u32 outer, l2;
 
+	if (!scratch)
+		return 0;
+	pkt = &scratch->packet;
+	l2 = pkt->l3_offset;
+	outer = pkt->l4_offset - l2;
+	type = bpf_htons(pkt->proto == IPPROTO_IPIP ? ETH_P_IP : ETH_P_IPV6);
 	if (pkt->l4_bytes < sizeof(struct iphdr) || (void *)(from + 11) > ax_data_end(ctx))
-		return AX_R_TUNNEL_MALFORMED;
+		return 0;
 	__builtin_memcpy(header, from, sizeof(header));
 	if (bpf_xdp_adjust_head(ctx, (int)(outer & AX_MAX_OFFSET)))
-		return AX_R_TUNNEL_MALFORMED;
+		return 0;
 	to = ax_data(ctx);
 	if ((void *)(to + 11) > ax_data_end(ctx))
-		return AX_R_TUNNEL_MALFORMED;
+		return 0;
 	__builtin_memcpy(to, header, ETH_HLEN - 2);
 	if (l2 == ETH_HLEN) {
 		to[6] = type;
@@ -98,24 +105,26 @@ static __always_inline int ax_decap(struct xdp_md *ctx, struct ax_packet *pkt)
 		to[9] = header[9];
 		to[10] = type;
 	}
-	pkt->bytes = l2 + pkt->l4_bytes; /* the frame may have padding behind the tunnel's end */
-	pkt->family = pkt->proto == IPPROTO_IPIP ? 4 : 6;
-	pkt->fragment = AX_FRAGMENT_NONE;
-	pkt->noted = 0;
-	pkt->flags = AX_PACKET_INNER;
-	return AX_CONTINUE;
+	scratch->outer_tos = pkt->tos;
+	return l2 + pkt->l4_bytes; /* the frame may have padding behind the tunnel's end */
 }
 
-static __always_inline int ax_merge_ecn(struct xdp_md *ctx, const struct ax_packet *pkt, __u8 outer)
+/* Of the packet that was decapsulated. */
+__noinline int ax_merge_ecn(struct xdp_md *ctx, __u32 family, __u32 l3_offset)
 {
-	if (pkt->family == 4) {
-		struct iphdr *ip = ax_ip4(ctx, pkt);
+	struct ax_packet pkt = {.l3_offset = l3_offset};
+	struct ax_scratch *scratch = ax_own_scratch();
 
-		return ip ? ax_merge_ecn4(ip, outer) : AX_R_INTERNAL;
+	if (!scratch)
+		return AX_R_INTERNAL;
+	if (family == 4) {
+		struct iphdr *ip = ax_ip4(ctx, &pkt);
+
+		return ip ? ax_merge_ecn4(ip, scratch->outer_tos) : AX_R_INTERNAL;
 	}
-	struct ipv6hdr *ip = ax_ip6(ctx, pkt);
+	struct ipv6hdr *ip = ax_ip6(ctx, &pkt);
 
-	return ip ? ax_merge_ecn6(ip, outer) : AX_R_INTERNAL;
+	return ip ? ax_merge_ecn6(ip, scratch->outer_tos) : AX_R_INTERNAL;
 }
 
 #endif

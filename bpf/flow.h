@@ -11,17 +11,6 @@
 #include "loss.h"
 #include "transport.h"
 
-struct ax_flow_key {
-	__u64 pair[4]; /* source, destination as they lie in memory; IPv4: pair[0] only */
-	__u32 ports;   /* source, destination as they lie in memory */
-	__u8 proto;
-	__u8 family;
-	__u8 tag;
-	__u8 pad;
-	__u32 bucket; /* index in the family's bucket map */
-	__u32 hash;   /* low half: names a SYN */
-};
-
 #define AX_LANES 0x0101010101010101ULL
 #define AX_USED_BITS (AX_TAG_USED * AX_LANES)
 
@@ -270,12 +259,17 @@ static __always_inline void ax_find(const struct ax_packet *pkt, const struct ax
 
 	ref->flow = 0;
 	ref->family = key->family;
-	for (int i = 0; i < AX_NAMESAKES && matches; i++, matches &= matches - 1) {
+	/* Unrolled: verifiers before 6.12 refuse a loop back to where a call ends. */
+#pragma unroll
+	for (int i = 0; i < AX_NAMESAKES; i++, matches &= matches - 1) {
 		struct ax_flow *flow = 0;
-		__u32 way = ax_first_way(matches) & (AX_WAYS - 1);
-		__u32 slot = ax_slot_at(key->family, key->bucket, way);
-		void *entry = ax_entry(key->family, slot, &flow);
+		__u32 way = ax_first_way(matches) & (AX_WAYS - 1), slot;
+		void *entry;
 
+		if (!matches)
+			return;
+		slot = ax_slot_at(key->family, key->bucket, way);
+		entry = ax_entry(key->family, slot, &flow);
 		if (!entry)
 			return;
 		if (!ax_is_flow(entry, flow, key))
@@ -344,7 +338,8 @@ struct ax_place {
 
 static __always_inline void ax_pick(const struct ax_flow_key *key, struct ax_place *place)
 {
-	place->way = ax_victim(key->family, key->bucket, key->hash) & (AX_WAYS - 1);
+	/* clang 19 knows what ax_victim returns, verifiers do not */
+	place->way = AX_BOUNDED(ax_victim(key->family, key->bucket, key->hash), AX_WAYS - 1);
 	place->slot = ax_take_slot(key->family, key->bucket, place->way);
 	place->entry = ax_entry(key->family, place->slot, &place->flow);
 }
@@ -368,7 +363,7 @@ static __always_inline void ax_insert(const struct ax_packet *pkt, const struct 
 		ax_note_reason(AX_R_UNTRACKED, pkt->bytes);
 		return;
 	}
-	if (bucket->tag[place->way])
+	if (bucket->tag[place->way & (AX_WAYS - 1)])
 		ax_note_reason(AX_R_FLOW_EVICTED, pkt->bytes);
 	ax_count(bpf_map_lookup_elem(&ax_note, &reason), pkt->bytes);
 
@@ -393,7 +388,7 @@ static __always_inline void ax_insert(const struct ax_packet *pkt, const struct 
 	flow->stamp = now >> 8;
 	barrier();
 	flow->version = version;
-	bucket->tag[place->way] = key->tag;
+	bucket->tag[place->way & (AX_WAYS - 1)] = key->tag;
 	ref->flow = flow;
 	ref->slot = place->slot;
 }
@@ -402,84 +397,6 @@ static __always_inline void ax_insert(const struct ax_packet *pkt, const struct 
 static __always_inline void ax_forget(struct ax_bucket *bucket, const struct ax_flow_ref *ref)
 {
 	bucket->tag[ref->way & (AX_WAYS - 1)] = 0;
-}
-
-/* ---- SYN sketch ---------------------------------------------------------------------------- */
-
-static __always_inline struct ax_syn *ax_syn_slot(const struct ax_flow_key *key)
-{
-	__u32 at = bpf_get_smp_processor_id() * AX_SYN_SLOTS + (key->hash & (AX_SYN_SLOTS - 1));
-
-	return bpf_map_lookup_elem(&ax_syn, &at);
-}
-
-/* RFC 9293 section 3.7.1: the MSS option, where nearly everybody puts it: first. */
-static __always_inline __u16 ax_syn_mss(struct xdp_md *ctx, const struct ax_packet *pkt)
-{
-	__u8 *option = ax_at(ctx, pkt->l4_offset) + sizeof(struct tcphdr);
-
-	if ((void *)(option + 4) > ax_data_end(ctx) || option[0] != 2 || option[1] != 4)
-		return 0;
-	return (__u16)option[2] << 8 | option[3];
-}
-
-/* bpf_ktime_get_ns costs as much as all else that is done for a SYN: a flood need not pay for it.
- */
-static __always_inline int ax_may_read_clock(const struct ax_ctl *ctl)
-{
-	__u32 cpu = bpf_get_smp_processor_id();
-	struct ax_cpu *own = bpf_map_lookup_elem(&ax_cpu, &cpu);
-
-	if (!own)
-		return 0;
-	ax_open_window(own, ax_jiffies(ctl));
-	return own->syns < AX_TIMED_SYNS && ++own->syns;
-}
-
-static __always_inline struct ax_syn *ax_note_syn(struct xdp_md *ctx, const struct ax_packet *pkt,
-						  const struct ax_flow_key *key)
-{
-	struct tcphdr *tcp = ax_at(ctx, pkt->l4_offset);
-	struct ax_syn *syn = ax_syn_slot(key);
-	__u32 isn;
-
-	if (!syn || (void *)(tcp + 1) > ax_data_end(ctx))
-		return 0;
-	/* Data on the SYN (RFC 7413) has been sent too. */
-	isn = bpf_ntohl(tcp->seq) + pkt->l4_bytes - tcp->doff * 4;
-	if (syn->hash == key->hash && syn->isn == isn) {
-		if (syn->repeats < 255)
-			syn->repeats++;
-	} else {
-		syn->hash = key->hash;
-		syn->isn = isn;
-		syn->repeats = 0;
-		syn->mss = ax_syn_mss(ctx, pkt);
-	}
-	syn->at_us = ax_may_read_clock(pkt->ctl) ? (__u32)(ax_now_ns(pkt->ctl) / 1000) | 1 : 0;
-	return syn;
-}
-
-/* What the SYN told, moved into the entry that the flow's first later packet made. */
-static __always_inline void ax_consume_syn(const struct ax_packet *pkt,
-					   const struct ax_flow_key *key, struct ax_flow *flow)
-{
-	struct ax_syn *syn = ax_syn_slot(key);
-	__u32 rtt;
-
-	if (!syn || syn->hash != key->hash)
-		return;
-	flow->flags |= AX_FLOW_SYN | AX_FLOW_SYNCED;
-	flow->nxt = syn->isn + 1;
-	flow->segments = 1;
-	flow->mss = syn->mss;
-	flow->syn_rtx = syn->repeats > 15 ? 15 : syn->repeats;
-	syn->hash = 0;
-	if (!syn->at_us)
-		return;
-	rtt = ((__u32)(ax_now_ns(pkt->ctl) / 1000) - syn->at_us) / AX_RTT_UNIT_US;
-	flow->rtt = rtt > 0xffff ? 0xffff : rtt;
-	flow->flags |= AX_FLOW_RTT;
 }
 
 #endif

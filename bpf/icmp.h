@@ -8,17 +8,6 @@
 #include "ip4.h"
 #include "ip6.h"
 
-/* The quoted packet, which this node or a backend behind it once sent: its destination is the
- * remote end. */
-struct ax_quote {
-	struct ax_addr saddr, daddr;
-	__be16 sport, dport;
-	__u8 proto;
-	__u8 family;
-	__u8 fragment; /* AX_FRAGMENT_LATER: no ports */
-	__u8 pad;
-};
-
 static __always_inline int ax_is_icmp_error(const struct ax_packet *pkt, __u8 type)
 {
 	if (pkt->family == 4) /* unreachable, source quench, time exceeded, parameter problem */
@@ -79,14 +68,20 @@ static __always_inline int ax_quote6(struct xdp_md *ctx, __u32 offset, struct ax
 	return 0;
 }
 
-/* Reads what the message at `offset` quotes, of which l4_bytes are there; 0 on success, -1 if it is
- * too short or no IP packet. quote->proto is an extension header if there are more than we read. */
-static __noinline int ax_read_quote(struct xdp_md *ctx, __u32 offset, __u32 l4_bytes, __u32 family,
-				    struct ax_quote *quote)
+/* Reads what the message at `offset` quotes, of which l4_bytes are there, to the scratch; 0 on
+ * success, -1 if it is too short or no IP packet. quote->proto is an extension header if there are
+ * more than we read. */
+__noinline int ax_read_quote(struct xdp_md *ctx, __u32 offset, __u32 l4_bytes, __u32 family)
 {
+	struct ax_scratch *scratch = ax_own_scratch();
 	__u32 at, end = offset + l4_bytes;
+	struct ax_quote *quote;
 	__be16 *ports;
 
+	if (!scratch)
+		return -1;
+	quote = &scratch->quote;
+	__builtin_memset(quote, 0, sizeof(*quote));
 	quote->family = family;
 	offset += 8;
 	if (family == 4 ? ax_quote4(ctx, offset, quote, &at) : ax_quote6(ctx, offset, quote, &at))

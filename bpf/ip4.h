@@ -65,56 +65,69 @@ _Static_assert((AX_R_IP4_SOURCE_ROUTE & 7) != (AX_R_IP4_RECORD_ROUTE & 7) &&
 		       (AX_R_IP4_RECORD_ROUTE & 7) != (AX_R_IP4_TIMESTAMP & 7),
 	       "each has a bit of its own in ax_packet.noted");
 
-/* RFC 791 section 3.1. Works on the saved packet; sets its flags. */
+/* RFC 791 section 3.1: one option of the saved packet, and the NOP before it if there is one; a
+ * reason, AX_CONTINUE at the end, or AX_MORE. A function of its own, see ax_tcp_option. */
+__noinline int ax_ip4_option(struct xdp_md *ctx)
+{
+	struct ax_packet *pkt = ax_saved();
+	void *end = ax_data_end(ctx);
+	__u32 at, first, left;
+	__u8 *option;
+	int rule;
+
+	if (!pkt)
+		return AX_R_INTERNAL;
+	at = pkt->cursor;
+	first = pkt->l3_offset + sizeof(struct iphdr);
+	left = pkt->l4_offset - first - at;
+	option = ax_data(ctx) + AX_BOUNDED(first, 63) + AX_BOUNDED(at, 63);
+	if (!left || (void *)(option + 1) > end)
+		return AX_CONTINUE;
+	if (*option == 1) {
+		at++;
+		option++;
+		if (!--left || (void *)(option + 1) > end)
+			return AX_CONTINUE;
+	}
+	if (*option == 0)
+		return AX_CONTINUE;
+	if (*option == 1) {
+		pkt->cursor = at + 1;
+		return AX_MORE;
+	}
+	if (left < 2 || (void *)(option + 2) > end || option[1] < 2 || option[1] > left) {
+		AX_RULE(1, IP4_OPTION_LENGTH);
+		return AX_CONTINUE;
+	}
+	pkt->cursor = at + option[1];
+	rule = ax_option_rule(*option);
+	if (rule && !(pkt->noted & (1 << (rule & 7)))) {
+		pkt->noted |= (1 << (rule & 7));
+		if (ax_broken(pkt->half, rule, pkt->bytes))
+			return rule;
+	}
+	return AX_MORE;
+}
+
+/* All of them, and the header's checksum. Works on the saved packet; sets its flags. */
 __noinline int ax_ip4_options(struct xdp_md *ctx)
 {
 	struct ax_packet *pkt = ax_saved();
 	struct iphdr *ip;
-	__u32 options;
 
 	if (!pkt)
 		return AX_R_INTERNAL;
 	ip = ax_network(ctx, pkt);
-	options = pkt->l4_offset - pkt->l3_offset - sizeof(*ip);
 	if ((void *)(ip + 1) > ax_data_end(ctx))
 		return AX_R_INTERNAL;
-	if (ax_bad_checksum(ctx, ip, options))
+	if (ax_bad_checksum(ctx, ip, pkt->l4_offset - pkt->l3_offset - sizeof(*ip)))
 		pkt->flags |= AX_PACKET_BAD_CSUM;
+	pkt->cursor = 0;
+	for (int i = 0; i < AX_IP4_OPTION_BYTES / 2; i++) {
+		int reason = ax_ip4_option(ctx);
 
-	AX_UNSEEN(pkt->cursor) = 0;
-	for (int i = 0; i < AX_IP4_OPTION_BYTES / 2; i++) { /* a NOP and what follows */
-		__u32 at = AX_UNSEEN(pkt->cursor);
-		__u32 first = AX_UNSEEN(pkt->l3_offset) + sizeof(*ip);
-		__u32 left = AX_UNSEEN(pkt->l4_offset) - first - at;
-		__u8 *option = ax_data(ctx) + AX_BOUNDED(first, 63) + AX_BOUNDED(at, 63);
-		void *end = ax_data_end(ctx);
-		int rule;
-
-		if (!left || (void *)(option + 1) > end)
-			return AX_CONTINUE;
-		if (*option == 1) {
-			at++;
-			option++;
-			if (!--left || (void *)(option + 1) > end)
-				return AX_CONTINUE;
-		}
-		if (*option == 0)
-			return AX_CONTINUE;
-		if (*option == 1) {
-			AX_UNSEEN(pkt->cursor) = at + 1;
-			continue;
-		}
-		if (left < 2 || (void *)(option + 2) > end || option[1] < 2 || option[1] > left) {
-			AX_RULE(1, IP4_OPTION_LENGTH);
-			return AX_CONTINUE;
-		}
-		rule = ax_option_rule(*option);
-		if (rule && !(AX_UNSEEN(pkt->noted) & (1 << (rule & 7)))) {
-			pkt->noted |= (1 << (rule & 7));
-			if (ax_broken(pkt->half, rule, pkt->bytes))
-				return rule;
-		}
-		AX_UNSEEN(pkt->cursor) = at + option[1];
+		if (reason != AX_MORE)
+			return reason;
 	}
 	return AX_CONTINUE;
 }

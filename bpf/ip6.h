@@ -107,8 +107,69 @@ __noinline int ax_ip6_options(struct xdp_md *ctx, __u32 offset, __u32 length)
 	return AX_UNSEEN(scratch->odd);
 }
 
-/* RFC 8200 section 4. Works on the saved packet: l4_offset, l4_bytes and proto move along the
- * chain. */
+/* RFC 8200 section 4: one header of the saved packet, whose l4_offset, l4_bytes and proto move
+ * along the chain; a reason, AX_CONTINUE at the end, or AX_MORE. A function of its own, see
+ * ax_tcp_option.
+ */
+__noinline int ax_walk_header(struct xdp_md *ctx, __u32 before)
+{
+	struct ax_packet *pkt = ax_saved();
+	__u32 offset, left, length;
+	struct ax_ip6_ext *ext;
+	__u8 proto;
+
+	if (!pkt)
+		return AX_R_INTERNAL;
+	proto = pkt->proto;
+	if (!ax_is_ext(proto))
+		return AX_CONTINUE;
+	offset = pkt->l4_offset;
+	left = pkt->l4_bytes;
+	ext = ax_at(ctx, offset);
+	if (left < sizeof(*ext) || offset > AX_MAX_OFFSET || (void *)(ext + 1) > ax_data_end(ctx)) {
+		AX_RULE_END(pkt->fragment == AX_FRAGMENT_FIRST, IP6_FRAG_NO_UPPER);
+		AX_RULE_END(1, IP6_EXT_TRUNCATED);
+	}
+	if (proto == IPPROTO_FRAGMENT)
+		length = sizeof(struct ax_ip6_frag);
+	else if (proto == IPPROTO_AH)
+		length = (ext->length + 2) * 4;
+	else
+		length = (ext->length + 1) * 8;
+	if (length > left) {
+		AX_RULE_END(pkt->fragment == AX_FRAGMENT_FIRST, IP6_FRAG_NO_UPPER);
+		AX_RULE_END(1, IP6_EXT_TRUNCATED);
+	}
+	AX_RULE_ONCE(proto == IPPROTO_HOPOPTS && before, IP6_HOPOPT_LATE, 1);
+	/* RFC 5095 (0), RFC 9288 section 3.5.2 (1: Nimrod, 3: RPL inside its domain) */
+	AX_RULE_ONCE(proto == IPPROTO_ROUTING &&
+			     (ext->type == 0 || ext->type == 1 || ext->type == 3),
+		     IP6_ROUTING_TYPE, 2);
+	if (proto == IPPROTO_HOPOPTS || proto == IPPROTO_DSTOPTS) {
+		int odd = ax_ip6_options(ctx, offset + 2, length - 2);
+
+		AX_RULE_ONCE(odd & AX_OPTION_PADDING, IP6_OPTION_PADDING, 64);
+		AX_RULE_ONCE(odd & AX_OPTION_TWICE, IP6_OPTION_TWICE, 128);
+		ext = ax_at(ctx, offset); /* the verifier holds nothing across calls */
+		if ((void *)(ext + 1) > ax_data_end(ctx))
+			return AX_R_INTERNAL;
+	}
+	if (proto == IPPROTO_FRAGMENT) {
+		int reason;
+
+		AX_RULE_ONCE(pkt->flags & AX_PACKET_FRAG_HEADER, IP6_FRAG_NESTED, 4);
+		pkt->flags |= AX_PACKET_FRAG_HEADER;
+		reason = ax_check_ip6_fragment(pkt, (void *)ext);
+		if (reason)
+			return reason;
+	}
+	pkt->proto = ext->next;
+	pkt->l4_offset = offset + length;
+	pkt->l4_bytes = left - length;
+	return pkt->fragment == AX_FRAGMENT_LATER ? AX_CONTINUE : AX_MORE;
+}
+
+/* The whole chain. */
 __noinline int ax_walk_chain(struct xdp_md *ctx)
 {
 	struct ax_packet *pkt = ax_saved();
@@ -116,59 +177,10 @@ __noinline int ax_walk_chain(struct xdp_md *ctx)
 	if (!pkt)
 		return AX_R_INTERNAL;
 	for (int i = 0; i < AX_IP6_EXT_DEPTH; i++) {
-		struct ax_ip6_ext *ext;
-		__u32 offset = AX_UNSEEN(pkt->l4_offset), left = AX_UNSEEN(pkt->l4_bytes), length;
-		__u8 proto = AX_UNSEEN(pkt->proto);
+		int reason = ax_walk_header(ctx, i);
 
-		if (!ax_is_ext(proto))
-			return AX_CONTINUE;
-		ext = ax_at(ctx, offset);
-		if (left < sizeof(*ext) || offset > AX_MAX_OFFSET ||
-		    (void *)(ext + 1) > ax_data_end(ctx)) {
-			AX_RULE_END(AX_UNSEEN(pkt->fragment) == AX_FRAGMENT_FIRST,
-				    IP6_FRAG_NO_UPPER);
-			AX_RULE_END(1, IP6_EXT_TRUNCATED);
-		}
-		if (proto == IPPROTO_FRAGMENT)
-			length = sizeof(struct ax_ip6_frag);
-		else if (proto == IPPROTO_AH)
-			length = (ext->length + 2) * 4;
-		else
-			length = (ext->length + 1) * 8;
-		if (length > left) {
-			AX_RULE_END(AX_UNSEEN(pkt->fragment) == AX_FRAGMENT_FIRST,
-				    IP6_FRAG_NO_UPPER);
-			AX_RULE_END(1, IP6_EXT_TRUNCATED);
-		}
-		AX_RULE_ONCE(proto == IPPROTO_HOPOPTS && i, IP6_HOPOPT_LATE, 1);
-		/* RFC 5095 (0), RFC 9288 section 3.5.2 (1: Nimrod, 3: RPL inside its domain) */
-		AX_RULE_ONCE(proto == IPPROTO_ROUTING &&
-				     (ext->type == 0 || ext->type == 1 || ext->type == 3),
-			     IP6_ROUTING_TYPE, 2);
-		if (proto == IPPROTO_HOPOPTS || proto == IPPROTO_DSTOPTS) {
-			int odd = ax_ip6_options(ctx, offset + 2, length - 2);
-
-			AX_RULE_ONCE(odd & AX_OPTION_PADDING, IP6_OPTION_PADDING, 64);
-			AX_RULE_ONCE(odd & AX_OPTION_TWICE, IP6_OPTION_TWICE, 128);
-			ext = ax_at(ctx, offset); /* the verifier holds nothing across calls */
-			if ((void *)(ext + 1) > ax_data_end(ctx))
-				return AX_R_INTERNAL;
-		}
-		if (proto == IPPROTO_FRAGMENT) {
-			int reason;
-
-			AX_RULE_ONCE(AX_UNSEEN(pkt->flags) & AX_PACKET_FRAG_HEADER, IP6_FRAG_NESTED,
-				     4);
-			pkt->flags |= AX_PACKET_FRAG_HEADER;
-			reason = ax_check_ip6_fragment(pkt, (void *)ext);
-			if (reason)
-				return reason;
-		}
-		pkt->proto = ext->next;
-		pkt->l4_offset = offset + length;
-		pkt->l4_bytes = left - length;
-		if (AX_UNSEEN(pkt->fragment) == AX_FRAGMENT_LATER)
-			return AX_CONTINUE;
+		if (reason != AX_MORE)
+			return reason;
 	}
 	AX_RULE_END(ax_is_ext(pkt->proto), IP6_EXT_TOO_MANY);
 	return AX_CONTINUE;

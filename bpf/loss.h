@@ -3,7 +3,8 @@
  * what they are worth: docs/loss.md.
  *
  * A segment in order touches the flow entry and nothing else, and reads no clock. Everything else
- * goes to ax_loss_anomaly. All arithmetic on sequence numbers and timestamps is serial (RFC 1982).
+ * goes to ax_loss_stage (anomaly.h). All arithmetic on sequence numbers and timestamps is serial
+ * (RFC 1982).
  */
 #ifndef AX_BPF_LOSS_H
 #define AX_BPF_LOSS_H
@@ -13,9 +14,8 @@
 #include "transport.h"
 
 #define AX_RTT_UNIT_US 64
-#define AX_DEFAULT_PATIENCE_US 3000 /* while the RTT is unknown */
-#define AX_IPID_NEAR 64		    /* ids this close are the same sender's sequence */
-#define AX_IPID_SURE 8		    /* of 15 */
+#define AX_IPID_NEAR 64 /* ids this close are the same sender's sequence */
+#define AX_IPID_SURE 8	/* of 15 */
 
 /* The flow entry, whatever its family. */
 struct ax_flow_ref {
@@ -85,246 +85,6 @@ static __always_inline int ax_read_segment(struct xdp_md *ctx, const struct ax_p
 	return 0;
 }
 
-/* ---- the anomaly record -------------------------------------------------------------------- */
-
-static __always_inline struct ax_anomaly *ax_anomaly_at(__u32 index)
-{
-	__u32 at;
-
-	if (index - 1 >= ax_anomalies) /* 0 = none */
-		return 0;
-	at = bpf_get_smp_processor_id() * ax_anomalies + index - 1;
-	return bpf_map_lookup_elem(&ax_anomaly, &at);
-}
-
-static __always_inline int ax_owns(const struct ax_anomaly *a, const struct ax_flow_ref *ref)
-{
-	return a->owner == ref->slot && a->owner_version == ref->flow->version &&
-	       a->family == ref->family;
-}
-
-/* The flow's record: the one it has, or the one under the clock hand, from whomever it is. The hand
- * moves past up to two records that were used within the last second. */
-static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_ref *ref,
-							  __u32 now_us, __u32 bytes)
-{
-	struct ax_flow *flow = ref->flow;
-	struct ax_anomaly *a = ax_anomaly_at(flow->anomaly);
-	__u32 cpu = bpf_get_smp_processor_id(), index = 0;
-	struct ax_cpu *own;
-
-	if (a && ax_owns(a, ref))
-		return a;
-	if (flow->anomaly) /* it was ours once: what it held is lost */
-		flow->flags |= AX_FLOW_LOSS_LOST;
-	own = bpf_map_lookup_elem(&ax_cpu, &cpu);
-	if (!own)
-		return 0;
-	a = 0;
-	for (int i = 0; i < 3; i++) {
-		index = own->next_anomaly + 1;
-		own->next_anomaly = index >= ax_anomalies ? 0 : index;
-		a = ax_anomaly_at(index);
-		if (!a || !a->owner || now_us - a->last_us > 1000000)
-			break;
-	}
-	if (!a)
-		return 0;
-	if (a->owner)
-		ax_note_reason(AX_R_LOSS_STATE_STOLEN, bytes);
-	__builtin_memset(a, 0, sizeof(*a));
-	a->owner = ref->slot;
-	a->owner_version = flow->version;
-	a->family = ref->family;
-	flow->anomaly = index;
-	return a;
-}
-
-static __always_inline __u32 ax_segments(__u32 bytes, __u32 mss)
-{
-	if (!mss || bytes <= mss)
-		return 1;
-	return (bytes + mss - 1) / mss;
-}
-
-/* Into an empty place, else over the oldest. */
-static __always_inline void ax_open_hole(struct ax_anomaly *a, __u32 start, __u32 end,
-					 __u32 opened_us, __u32 ts)
-{
-	struct ax_hole *hole;
-
-	AX_UNSEEN(a->victim) = 0;
-	for (__u32 i = 0; i < AX_HOLES; i++) {
-		hole = &a->hole[AX_UNSEEN(a->victim) & (AX_HOLES - 1)];
-		if (hole->start == hole->end)
-			break;
-		if (a->hole[i].start == a->hole[i].end ||
-		    ax_after(hole->opened_us, a->hole[i].opened_us) > 0)
-			AX_UNSEEN(a->victim) = i;
-	}
-	hole = &a->hole[AX_UNSEEN(a->victim) & (AX_HOLES - 1)];
-	if (hole->start != hole->end)
-		a->evicted++;
-	hole->start = start;
-	hole->end = end;
-	hole->opened_us = opened_us;
-	hole->ts = ts;
-}
-
-/* Was the original of what now fills the hole lost, or is this it, late? */
-static __always_inline int ax_was_lost(const struct ax_flow *flow, const struct ax_hole *hole,
-				       const struct ax_segment *segment)
-{
-	__u32 patience = AX_DEFAULT_PATIENCE_US;
-
-	if (segment->has_ts && (flow->flags & AX_FLOW_TS)) {
-		__s32 newer = ax_after(segment->ts, hole->ts);
-
-		if (newer > 0)
-			return 1;
-		if (newer < 0)
-			return 0;
-		/* A retransmission would carry a newer value: the sender's clock has ticked since.
-		 */
-		if (ax_after(flow->max_ts, hole->ts) > 0)
-			return 0;
-	}
-	if (flow->flags & AX_FLOW_RTT)
-		patience = (__u32)flow->rtt * AX_RTT_UNIT_US * 9 / 10;
-	return segment->now_us - hole->opened_us > patience;
-}
-
-static __always_inline void ax_remember_lost(struct ax_anomaly *a, __u32 start, __u32 end, __u32 ts)
-{
-	__u32 at = a->undo_next & (AX_UNDO - 1);
-
-	a->undo[at].start = start;
-	a->undo[at].end = end;
-	a->undo[at].ts = ts;
-	a->undo_next = at + 1;
-}
-
-/* Fills holes with the segment; returns whether any of its bytes were new. A segment in the middle
- * of a hole leaves two: *rest is the second. */
-static __always_inline int ax_fill_holes(const struct ax_flow *flow, struct ax_anomaly *a,
-					 const struct ax_segment *segment, struct ax_hole *rest)
-{
-	int filled = 0;
-
-	rest->start = rest->end;
-
-	for (__u32 i = 0; i < AX_HOLES; i++) {
-		struct ax_hole *hole = &a->hole[i];
-		__u32 start = hole->start, end = hole->end, segments;
-
-		if (start == end || ax_after(segment->seq, end) >= 0 ||
-		    ax_after(segment->end, start) <= 0)
-			continue;
-		filled = 1;
-		if (ax_after(segment->seq, start) > 0) { /* what lies before stays a hole */
-			if (ax_after(segment->end, end) < 0) {
-				*rest = *hole; /* and so does what lies behind */
-				rest->start = segment->end;
-			}
-			start = segment->seq;
-			hole->end = start;
-			if (ax_after(segment->end, end) < 0)
-				end = segment->end;
-		} else if (ax_after(segment->end, end) < 0) {
-			hole->start = segment->end;
-			end = segment->end;
-		} else {
-			hole->start = hole->end;
-		}
-		segments = ax_segments(end - start, flow->mss);
-		if (ax_was_lost(flow, hole, segment)) {
-			a->lost += segments;
-			ax_remember_lost(a, start, end, segment->ts);
-		} else {
-			a->reordered += segments;
-		}
-	}
-	if (rest->start != rest->end)
-		ax_open_hole(a, rest->start, rest->end, rest->opened_us, rest->ts);
-	return filled;
-}
-
-/* Bytes that were all seen before. */
-static __always_inline void ax_seen_before(const struct ax_flow *flow, struct ax_anomaly *a,
-					   const struct ax_segment *segment)
-{
-	__u32 segments = ax_segments(segment->end - segment->seq, flow->mss);
-	int copy = 0;
-
-	if (segment->has_ts && (flow->flags & AX_FLOW_TS))
-		copy = ax_after(segment->ts, flow->max_ts) < 0;
-	if (!copy && (flow->flags & AX_FLOW_IPID))
-		copy = (__s16)(segment->ip_id - flow->ip_id) <= 0;
-	if (!copy) {
-		a->rtx_seen += segments;
-		a->rtx_bytes += segment->end - segment->seq;
-		return;
-	}
-	for (__u32 i = 0; i < AX_UNDO; i++) {
-		struct ax_undo *undo = &a->undo[i];
-
-		if (undo->start == undo->end || ax_after(segment->seq, undo->end) >= 0 ||
-		    ax_after(segment->end, undo->start) <= 0)
-			continue;
-		a->undone += segments; /* the original after all: late, not lost */
-		a->reordered += segments;
-		undo->start = undo->end;
-		return;
-	}
-	a->duplicated += segments;
-}
-
-static __always_inline int ax_out_of_order(const struct ax_ctl *ctl, const struct ax_flow_ref *ref,
-					   struct ax_segment *segment, struct ax_hole *rest,
-					   __u32 bytes)
-{
-	struct ax_flow *flow = ref->flow;
-	__s32 ahead = ax_after(segment->seq, flow->nxt);
-	struct ax_anomaly *a;
-	int fresh;
-
-	if (ahead < 0 && segment->end == segment->seq) /* an old pure ACK carries nothing */
-		return 0;
-	segment->now_us = ax_now_ns(ctl) / 1000;
-	a = ax_take_anomaly(ref, segment->now_us, bytes);
-	if (!a)
-		return 0;
-	a->last_us = segment->now_us;
-	if (ahead > AX_RESYNC_BYTES || ahead < -AX_RESYNC_BYTES) {
-		a->resync++;
-		__builtin_memset(a->hole, 0, sizeof(a->hole));
-		__builtin_memset(a->undo, 0, sizeof(a->undo));
-		flow->nxt = segment->end;
-		return 0;
-	}
-	if (ahead > 0) {
-		ax_open_hole(a, flow->nxt, segment->seq, segment->now_us, segment->ts);
-		if (segment->end != segment->seq)
-			flow->segments++;
-		flow->nxt = segment->end;
-		return 0;
-	}
-	if (ahead == -1 && segment->end - segment->seq == 1) {
-		a->keepalives++; /* RFC 9293 section 3.8.4; those without an octet end above */
-		return 0;
-	}
-	fresh = ax_fill_holes(flow, a, segment, rest);
-	if (ax_after(segment->end, flow->nxt) > 0) {
-		flow->nxt = segment->end;
-		fresh = 1;
-	}
-	if (fresh)
-		flow->segments++;
-	else
-		ax_seen_before(flow, a, segment);
-	return 0;
-}
-
 /* ---- every segment of a tracked flow ------------------------------------------------------- */
 
 /* How far IPv4 ids can be trusted to be this flow's own sequence. */
@@ -375,23 +135,6 @@ static __always_inline void ax_defer(struct ax_packet *pkt, const struct ax_flow
 	scratch->slot = ref->slot;
 	scratch->family = ref->family;
 	pkt->flags |= AX_PACKET_ANOMALY;
-}
-
-__noinline int ax_loss_stage(__u32 bytes)
-{
-	struct ax_scratch *scratch = ax_own_scratch();
-	struct ax_ctl *ctl = ax_control();
-	struct ax_flow_ref ref = {};
-
-	if (!ctl || !scratch)
-		return 0;
-	ref.slot = scratch->slot;
-	ref.family = scratch->family;
-	if (!ax_entry(ref.family, ref.slot, &ref.flow) || !ref.flow)
-		return 0;
-	ax_out_of_order(ctl, &ref, &scratch->segment, &scratch->rest, bytes);
-	ax_learn(ref.flow, ref.family, &scratch->segment);
-	return 0;
 }
 
 static __always_inline void ax_track(struct xdp_md *ctx, struct ax_packet *pkt,

@@ -25,6 +25,8 @@ enum ax_next {
 	AX_NEXT_SEND, /* a backend was chosen: struct ax_sending */
 };
 
+#define AX_MORE -1 /* of a step of a walk: neither a reason nor the walk's end */
+
 /* The largest offset of a transport header: 22 + 40 + 8 extension headers of 2 KB and a bit. */
 #define AX_MAX_OFFSET 0x7fff
 
@@ -66,7 +68,7 @@ struct ax_packet {
 	/* transport layer; 0 where there is none */
 	__be16 sport, dport;
 	__u32 l4_bytes; /* from the transport header to the datagram's end */
-	__u32 cursor;	/* of a loop, see AX_UNSEEN */
+	__u32 cursor;	/* of a walk over options */
 	__u32 verdict;	/* XDP_TX or XDP_REDIRECT, of reasons of class STEER */
 };
 
@@ -93,16 +95,66 @@ struct ax_sending {
 	__u8 pad;
 };
 
+/* A flow, as the flow table knows it. */
+struct ax_flow_key {
+	__u64 pair[4]; /* source, destination as they lie in memory; IPv4: pair[0] only */
+	__u32 ports;   /* source, destination as they lie in memory */
+	__u8 proto;
+	__u8 family;
+	__u8 tag;
+	__u8 pad;
+	__u32 bucket; /* index in the family's bucket map */
+	__u32 hash;   /* low half: names a SYN */
+};
+
+/* The quoted packet, which this node or a backend behind it once sent: its destination is the
+ * remote end. */
+struct ax_quote {
+	struct ax_addr saddr, daddr;
+	__be16 sport, dport;
+	__u8 proto;
+	__u8 family;
+	__u8 fragment; /* AX_FRAGMENT_LATER: no ports */
+	__u8 pad;
+};
+
+/* Which service, and which of its backends: the packet's, or of the flow that an ICMP error quotes.
+ */
+struct ax_request {
+	struct ax_addr source, destination;
+	__be16 sport, dport;
+	__u8 proto;
+	__u8 fragment;
+	__u8 pad[2];
+};
+
+/* The answer. */
+struct ax_choice {
+	__u32 backend_id;
+	__u32 vip_id;
+	__u16 backend_gen, vip_gen;
+	__u8 forward;
+	__u8 pad[3];
+	__u32 slot; /* of the pool */
+};
+
 struct ax_scratch {
 	struct ax_sending sending;
 	struct ax_packet packet;
 	struct bpf_fib_lookup fib;
-	struct ax_segment
-		segment; /* out of order, and whose: slot and family of the flow's entry */
+	struct ax_flow_key key;
+	struct ax_quote quote;
+	struct ax_request request;
+	struct ax_choice choice;
+	struct ax_segment segment; /* out of order, and whose: its flow's entry */
 	__u32 slot, family;
+	struct ax_flow flow; /* of the entry, as the segment found it */
+	__u32 record;	     /* of the flow: index + 1 in ax_anomaly */
 	struct ax_hole rest;
 	__u64 option_types[4]; /* of an IPv6 options header, a bit each */
 	__u32 odd;	       /* what is odd about them */
+	__u32 outer_tos;       /* of the tunnel packet that was decapsulated */
+	__u64 found;	       /* in the TCP options, AX_OPTIONS_* */
 };
 AX_PERCPU(ax_scratch, struct ax_scratch, 1);
 
@@ -123,11 +175,6 @@ static __always_inline struct ax_packet *ax_saved(void)
 /* A field of it as a value that neither compiler nor verifier has seen before: what a loop keeps
  * there does not multiply the verifier's states. */
 #define AX_UNSEEN(field) (*(volatile typeof(field) *)&(field))
-
-/* The same for a number in a register, by any number that the verifier does not know: what was a
- * constant of its own on each of several ways is one unknown behind them. */
-#define AX_FORGOTTEN(number, unknown)                                                              \
-	asm volatile("%0 += %1; %0 -= %1" : "+r"(number) : "r"(unknown))
 
 static __always_inline int ax_save(const struct ax_packet *pkt)
 {
@@ -217,7 +264,7 @@ __noinline int ax_broken(__u32 half, __u32 reason, __u32 bytes)
 /* The same in a walk that may meet it more than once: counted once a packet. */
 #define AX_RULE_ONCE(cond, id, bit)                                                                \
 	do {                                                                                       \
-		if (unlikely(cond) && !(AX_UNSEEN(pkt->noted) & (bit))) {                          \
+		if (unlikely(cond) && !(pkt->noted & (bit))) {                                     \
 			pkt->noted |= (bit);                                                       \
 			AX_RULE(1, id);                                                            \
 		}                                                                                  \

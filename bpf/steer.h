@@ -5,7 +5,7 @@
 
 #include "choose.h"
 #include "encap.h"
-#include "flow.h"
+#include "syn.h"
 
 /* ---- going out ----------------------------------------------------------------------------- */
 
@@ -24,17 +24,13 @@ static __always_inline int ax_check_steered(const struct ax_packet *pkt)
 	return AX_CONTINUE;
 }
 
-static __always_inline int ax_send(__u32 vip, __u32 backend, __u8 forward, __u32 label, int reason)
+static __always_inline int ax_send(struct ax_scratch *scratch, __u32 label, int reason)
 {
-	struct ax_scratch *scratch = ax_own_scratch();
-
-	if (!scratch)
-		return AX_R_INTERNAL;
-	scratch->sending.vip = vip;
-	scratch->sending.backend = backend;
+	scratch->sending.vip = scratch->choice.vip_id;
+	scratch->sending.backend = scratch->choice.backend_id;
+	scratch->sending.forward = scratch->choice.forward;
 	scratch->sending.label = label;
 	scratch->sending.reason = reason;
-	scratch->sending.forward = forward;
 	return AX_NEXT_SEND;
 }
 
@@ -78,21 +74,29 @@ static __always_inline int ax_takes_known(const struct ax_backend *backend)
 	return backend->state == AX_BACKEND_ACTIVE || backend->state == AX_BACKEND_DRAINING;
 }
 
-/* Held against a newer configuration once: does the entry still say what is so? */
-static __always_inline int ax_revalidate(const struct ax_packet *pkt, const struct ax_flow_key *key,
-					 struct ax_flow *flow)
+/* Held against a newer configuration once: does the entry of the scratch's key still say what is
+ * so?
+ */
+__noinline int ax_revalidate(__u32 family, __u32 slot)
 {
-	struct ax_vip *vip = ax_vip_at(pkt, flow->vip);
-	struct ax_backend *backend = ax_backend_at(pkt, flow->backend);
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_packet pkt = {};
+	struct ax_backend *backend;
+	struct ax_flow *flow = 0;
+	struct ax_vip *vip;
 
+	if (!scratch || ax_load(&pkt) || !ax_entry(family, slot, &flow) || !flow)
+		return 0;
+	vip = ax_vip_at(&pkt, flow->vip);
+	backend = ax_backend_at(&pkt, flow->backend);
 	if (!vip || vip->gen != flow->vip_gen || vip->forward == AX_FORWARD_NONE || !backend ||
 	    backend->gen != flow->backend_gen || !ax_takes_known(backend)) {
-		ax_note_reason(AX_R_FLOW_RESTEERED, pkt->bytes);
+		ax_note_reason(AX_R_FLOW_RESTEERED, pkt.bytes);
 		return 0;
 	}
-	flow->forward = vip->forward | ax_long_way(key);
-	flow->generation = pkt->generation;
-	ax_note_reason(AX_R_FLOW_REVALIDATED, pkt->bytes);
+	flow->forward = vip->forward | ax_long_way(&scratch->key);
+	flow->generation = pkt.generation;
+	ax_note_reason(AX_R_FLOW_REVALIDATED, pkt.bytes);
 	return 1;
 }
 
@@ -110,15 +114,23 @@ static __always_inline int ax_is_opening(const struct ax_packet *pkt)
 	       (pkt->tcp_flags & (AX_TCP_SYN | AX_TCP_ACK)) == AX_TCP_SYN;
 }
 
+static __always_inline void ax_choose_entry(struct ax_scratch *scratch, const struct ax_flow *flow)
+{
+	scratch->choice.vip_id = flow->vip;
+	scratch->choice.backend_id = flow->backend;
+	scratch->choice.forward = flow->forward & ~AX_FORWARD_LONG;
+}
+
 /* The flow table knows it: no VIP, pool or slot is looked at. */
 static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *pkt,
-					  const struct ax_flow_key *key, struct ax_bucket *bucket,
+					  struct ax_scratch *scratch, struct ax_bucket *bucket,
 					  struct ax_flow_ref *ref)
 {
 	struct ax_flow *flow = ref->flow;
 	struct ax_backend *backend;
 
-	if (unlikely(flow->generation != pkt->generation) && !ax_revalidate(pkt, key, flow)) {
+	if (unlikely(flow->generation != pkt->generation) &&
+	    !ax_revalidate(ref->family, ref->slot)) {
 		ax_forget(bucket, ref);
 		return AX_CONTINUE;
 	}
@@ -126,7 +138,7 @@ static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *
 	if (!backend)
 		return AX_R_INTERNAL;
 	if (unlikely(ax_is_opening(pkt))) {
-		ax_note_syn(ctx, pkt, key);
+		ax_note_syn(ctx, pkt, &scratch->key);
 		if (!ax_may_reuse(backend, flow)) {
 			ax_forget(bucket, ref);
 			return AX_CONTINUE;
@@ -136,8 +148,8 @@ static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *
 	}
 	flow->packets++;
 	flow->bytes += pkt->bytes;
-	return ax_send(flow->vip, flow->backend, flow->forward & ~AX_FORWARD_LONG, key->hash,
-		       AX_R_STEERED);
+	ax_choose_entry(scratch, flow);
+	return ax_send(scratch, scratch->key.hash, AX_R_STEERED);
 }
 
 static __always_inline void ax_note_choice(const struct ax_packet *pkt, struct ax_syn *syn,
@@ -149,7 +161,7 @@ static __always_inline void ax_note_choice(const struct ax_packet *pkt, struct a
 	syn->vip = choice->vip_id;
 	syn->vip_gen = choice->vip_gen;
 	syn->backend = choice->backend_id;
-	syn->backend_gen = choice->backend->gen;
+	syn->backend_gen = choice->backend_gen;
 }
 
 /* A handshake that a change of the pool overtook goes on with the backend that has its SYN. */
@@ -169,7 +181,7 @@ static __always_inline void ax_keep_choice(struct xdp_md *ctx, const struct ax_p
 	if (!backend || backend->gen != syn->backend_gen || !ax_takes_known(backend))
 		return;
 	choice->backend_id = syn->backend;
-	choice->backend = backend;
+	choice->backend_gen = syn->backend_gen;
 }
 
 static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pkt,
@@ -189,7 +201,7 @@ static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pk
 	ref.flow->forward = choice->forward | ax_long_way(key);
 	ref.flow->generation = pkt->generation;
 	ref.flow->backend = choice->backend_id;
-	ref.flow->backend_gen = choice->backend->gen;
+	ref.flow->backend_gen = choice->backend_gen;
 	ref.flow->vip = choice->vip_id;
 	ref.flow->vip_gen = choice->vip_gen;
 	ref.flow->packets = 1;
@@ -207,93 +219,118 @@ static __always_inline int ax_has_flow(const struct ax_packet *pkt)
 	return !pkt->fragment && (pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP);
 }
 
-/* A VIP's address, but no service of it. */
-static __always_inline int ax_unserved(const struct ax_packet *pkt, struct ax_vip_key *key)
+/* The request is for a VIP's address, but for no service of it. */
+__noinline int ax_unserved(void)
 {
-	if (!ax_find_vip(pkt, key, 0, AX_VIP_ADDRESS))
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_vip_key key = {};
+	struct ax_packet pkt = {};
+
+	if (!scratch || ax_load(&pkt))
+		return AX_R_INTERNAL;
+	key.addr = scratch->request.destination;
+	if (!ax_find_vip(&pkt, &key, 0, AX_VIP_ADDRESS))
 		return AX_R_NOT_VIP;
-	return ax_is_icmp(pkt) ? AX_R_VIP_ICMP : AX_R_VIP_NO_SERVICE;
+	return ax_is_icmp(&pkt) ? AX_R_VIP_ICMP : AX_R_VIP_NO_SERVICE;
 }
 
-/* What the flow table says of the flow that is quoted; AX_CONTINUE: nothing. */
-static __always_inline int ax_choose_known(const struct ax_packet *pkt,
-					   const struct ax_packet *quoted,
-					   const struct ax_quote *quote, struct ax_choice *choice)
+/* What the flow table says of the flow that is quoted, to the scratch; 0: nothing. */
+__noinline int ax_choose_known(void)
 {
-	struct ax_flow_key key = {};
+	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_flow_ref ref = {};
+	struct ax_packet pkt = {};
 	struct ax_bucket *bucket;
 
-	if (!ax_has_flow(quoted))
+	if (!scratch || ax_load(&pkt) || scratch->quote.fragment ||
+	    (scratch->quote.proto != IPPROTO_TCP && scratch->quote.proto != IPPROTO_UDP))
 		return 0;
-	ax_make_quote_key(pkt->ctl, quote, &key);
-	bucket = ax_bucket_of(&key);
+	ax_make_quote_key(pkt.ctl, &scratch->quote, &scratch->key);
+	bucket = ax_bucket_of(&scratch->key);
 	if (!bucket)
 		return 0;
-	ax_find(pkt, &key, bucket, &ref);
+	ax_find(&pkt, &scratch->key, bucket, &ref);
 	if (!ref.flow ||
-	    (ref.flow->generation != pkt->generation && !ax_revalidate(pkt, &key, ref.flow)))
+	    (ref.flow->generation != pkt.generation && !ax_revalidate(ref.family, ref.slot)))
 		return 0;
-	choice->backend_id = ref.flow->backend;
-	choice->backend = ax_backend_at(pkt, choice->backend_id);
-	choice->vip_id = ref.flow->vip;
-	choice->forward = ref.flow->forward & ~AX_FORWARD_LONG;
-	return choice->backend != 0;
+	ax_choose_entry(scratch, ref.flow);
+	return ax_backend_at(&pkt, ref.flow->backend) != 0;
 }
 
 /* ICMP errors go where the flow they quote goes; the quoted packet came from the VIP. Looked up as
  * what the client sends to this flow: the quote with its ends swapped. AX_CONTINUE: no flow of
  * ours. */
-static __always_inline int ax_steer_icmp(struct ax_packet *pkt, const struct ax_quote *quote)
+static __always_inline int ax_steer_icmp(const struct ax_packet *pkt, struct ax_scratch *scratch)
 {
-	struct ax_packet quoted = *pkt;
-	struct ax_vip_key key = {.addr = quote->saddr};
-	struct ax_choice choice = {};
-	int reason;
-	__u32 *id;
+	const struct ax_quote *quote = &scratch->quote;
+	struct ax_request *request = &scratch->request;
+	int reason, id;
 
-	quoted.proto = quote->proto;
-	quoted.fragment = quote->fragment;
-	quoted.sport = quote->dport;
-	quoted.dport = quote->sport;
-	id = ax_service(&quoted, &key);
-	if (!id)
+	request->source = quote->daddr;
+	request->proto = quote->proto;
+	request->fragment = quote->fragment;
+	request->sport = quote->dport;
+	request->dport = quote->sport;
+	id = ax_find_service();
+	if (id < 0)
 		return AX_CONTINUE;
 	reason = ax_check_steered(pkt);
-	if (!reason && !ax_choose_known(pkt, &quoted, quote, &choice))
-		reason = ax_choose(&quoted, *id, &quote->daddr, &quote->saddr, &choice);
-	if (reason)
-		return reason;
-	return ax_send(choice.vip_id, choice.backend_id, choice.forward, 0, AX_R_STEERED_ICMP);
+	if (!reason && !ax_choose_known())
+		reason = ax_choose(id);
+	return reason ? reason : ax_send(scratch, 0, AX_R_STEERED_ICMP);
 }
 
-static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pkt,
-					const struct ax_flow_key *key, struct ax_bucket *bucket)
+/* Remembers the choice for the saved packet's flow; 1 if the loss tracker has work left. */
+__noinline int ax_remember_new(struct xdp_md *ctx)
 {
-	struct ax_vip_key vip = {};
-	struct ax_choice choice = {};
+	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_place place = {};
-	struct ax_addr source;
-	__u32 *id;
-	int reason;
+	struct ax_packet pkt = {};
+	struct ax_bucket *bucket;
 
-	if (ax_addresses(ctx, pkt, &source, &vip.addr))
+	if (!scratch || ax_load(&pkt))
+		return 0;
+	bucket = ax_bucket_of(&scratch->key);
+	if (!bucket)
+		return 0;
+	if (pkt.proto == IPPROTO_TCP && !ax_is_opening(&pkt))
+		ax_keep_choice(ctx, &pkt, &scratch->key, &scratch->choice);
+	ax_pick(&scratch->key, &place);
+	ax_remember(ctx, &pkt, &scratch->key, bucket, &place, &scratch->choice);
+	return !!(pkt.flags & AX_PACKET_ANOMALY);
+}
+
+static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pkt)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_request *request;
+	int id, reason;
+
+	if (!scratch)
 		return AX_R_INTERNAL;
-	id = ax_service(pkt, &vip);
-	if (!id)
-		return ax_unserved(pkt, &vip);
+	request = &scratch->request;
+	if (ax_addresses(ctx, pkt, &request->source, &request->destination))
+		return AX_R_INTERNAL;
+	request->sport = pkt->sport;
+	request->dport = pkt->dport;
+	request->proto = pkt->proto;
+	request->fragment = pkt->fragment;
+	id = ax_find_service();
+	if (id < 0)
+		return ax_unserved();
 	reason = ax_check_steered(pkt);
 	if (!reason)
-		reason = ax_choose(pkt, *id, &source, &vip.addr, &choice);
+		reason = ax_choose(id);
 	if (reason)
 		return reason;
-	if (bucket) {
-		if (pkt->proto == IPPROTO_TCP && !ax_is_opening(pkt))
-			ax_keep_choice(ctx, pkt, key, &choice);
-		ax_pick(key, &place);
-		ax_remember(ctx, pkt, key, bucket, &place, &choice);
+	scratch->key.hash = 0;
+	if (ax_has_flow(pkt)) {
+		if (ax_make_key(ctx, pkt, &scratch->key))
+			return AX_R_INTERNAL;
+		if (ax_remember_new(ctx))
+			pkt->flags |= AX_PACKET_ANOMALY;
 	}
-	return ax_send(choice.vip_id, choice.backend_id, choice.forward, key->hash,
+	return ax_send(scratch, scratch->key.hash,
 		       pkt->fragment ? AX_R_STEERED_FRAGMENT : AX_R_STEERED);
 }
 
@@ -301,51 +338,38 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 __noinline int ax_new_stage(struct xdp_md *ctx)
 {
 	struct ax_packet pkt = {};
-	struct ax_flow_key key = {};
-	struct ax_bucket *bucket = 0;
 
 	if (ax_load(&pkt))
 		return AX_R_INTERNAL;
-	if (ax_has_flow(&pkt)) {
-		if (ax_make_key(ctx, &pkt, &key))
-			return AX_R_INTERNAL;
-		bucket = ax_bucket_of(&key);
-		if (!bucket)
-			return AX_R_INTERNAL;
-	}
-	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_steer_new(ctx, &pkt, &key, bucket)));
+	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_steer_new(ctx, &pkt)));
 }
 
 /* The flow's entry was given up; what was counted of the packet is not counted again. */
-static __always_inline int ax_steer_anew(void)
+static __always_inline int ax_steer_anew(struct ax_scratch *scratch)
 {
-	struct ax_packet *saved = ax_saved();
-
-	if (!saved)
-		return AX_R_INTERNAL;
-	saved->flags |= AX_PACKET_CHECKED;
+	scratch->packet.flags |= AX_PACKET_CHECKED;
 	return AX_NEXT_NEW;
 }
 
 static __always_inline int ax_steer_flow(struct xdp_md *ctx, struct ax_packet *pkt)
 {
-	struct ax_flow_key key = {};
+	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_flow_ref ref = {};
 	struct ax_bucket *bucket;
 	int reason;
 
-	if (ax_make_key(ctx, pkt, &key))
+	if (!scratch || ax_make_key(ctx, pkt, &scratch->key))
 		return AX_R_INTERNAL;
-	bucket = ax_bucket_of(&key);
+	bucket = ax_bucket_of(&scratch->key);
 	if (!bucket)
 		return AX_R_INTERNAL;
-	ax_find(pkt, &key, bucket, &ref);
+	ax_find(pkt, &scratch->key, bucket, &ref);
 	if (!ref.flow)
 		return AX_NEXT_NEW;
 	reason = ax_check_steered(pkt);
 	if (!reason)
-		reason = ax_steer_known(ctx, pkt, &key, bucket, &ref);
-	return reason ? reason : ax_steer_anew();
+		reason = ax_steer_known(ctx, pkt, scratch, bucket, &ref);
+	return reason ? reason : ax_steer_anew(scratch);
 }
 
 /* The stage for packets that may be of a known flow and did not go the express way. AX_NEXT_NEW

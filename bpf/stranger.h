@@ -70,6 +70,7 @@ static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct a
 {
 	struct ax_addr source, vip;
 	struct ax_shortcut *shortcut;
+	struct ax_backend *backend;
 	struct ax_slot *slot;
 	__u32 at;
 
@@ -91,11 +92,14 @@ static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct a
 	if (!slot || !slot->count)
 		return 0;
 	choice->backend_id = slot->backend[0];
-	choice->backend = ax_backend_at(pkt, choice->backend_id);
+	backend = ax_backend_at(pkt, choice->backend_id);
+	if (!backend)
+		return 0;
+	choice->backend_gen = backend->gen;
 	choice->vip_id = shortcut->vip;
 	choice->vip_gen = shortcut->vip_gen;
 	choice->forward = AX_FORWARD_IPIP;
-	return choice->backend != 0;
+	return 1;
 }
 
 /* A handshake that a change of the configuration overtook: ax_keep_choice decides. */

@@ -4,6 +4,7 @@
 #define AX_BPF_TRANSPORT_H
 
 #include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
 
@@ -40,42 +41,58 @@
 #define AX_OPTIONS_BROKEN (1ULL << 33)
 #define AX_OPTIONS_TS (1ULL << 32) /* a timestamp option (RFC 7323): TSval in the low half */
 
-/* RFC 9293 section 3.1: walks the options; a result of the two above. At most 40 bytes: each round
- * takes a NOP, if there is one, and what follows it. */
+/* RFC 9293 section 3.1: one option, and the NOP before it if there is one; 0 at the end. A function
+ * of its own so that verifiers see it once, not once in each round of the loop: what it hands on is
+ * in the scratch. */
+__noinline int ax_tcp_option(struct xdp_md *ctx, __u32 offset, __u32 length)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	void *end = ax_data_end(ctx);
+	__u32 at, left;
+	__u8 *kind;
+
+	if (!scratch)
+		return 0;
+	at = scratch->packet.cursor;
+	left = length - at;
+	kind = ax_at(ctx, offset) + AX_BOUNDED(at, 63);
+	if (!left || (void *)(kind + 1) > end)
+		return 0;
+	if (*kind == 1) {
+		at++;
+		kind++;
+		if (!--left || (void *)(kind + 1) > end)
+			return 0;
+	}
+	if (*kind == 0)
+		return 0;
+	if (*kind == 1) {
+		scratch->packet.cursor = at + 1;
+		return 1;
+	}
+	if (left < 2 || (void *)(kind + 2) > end || kind[1] < 2 || kind[1] > left) {
+		scratch->found |= AX_OPTIONS_BROKEN;
+		return 0;
+	}
+	if (*kind == 8 && kind[1] == 10 && (void *)(kind + 10) <= end)
+		scratch->found = AX_OPTIONS_TS | bpf_ntohl(*(__be32 *)(kind + 2));
+	scratch->packet.cursor = at + kind[1];
+	return 1;
+}
+
+/* All of them, at most 40 bytes; a result of the two above. */
 __noinline __u64 ax_tcp_options(struct xdp_md *ctx, __u32 offset, __u32 length)
 {
-	struct ax_packet *saved = ax_saved();
-	__u64 found = 0;
+	struct ax_scratch *scratch = ax_own_scratch();
 
-	if (!saved)
+	if (!scratch)
 		return 0;
-	AX_UNSEEN(saved->cursor) = 0;
-	for (int i = 0; i < 20; i++) {
-		__u32 at = AX_UNSEEN(saved->cursor), left = length - at;
-		__u8 *kind = ax_at(ctx, offset) + AX_BOUNDED(at, 63);
-		void *end = ax_data_end(ctx);
-
-		if (!left || (void *)(kind + 1) > end)
-			return found;
-		if (*kind == 1) {
-			at++;
-			kind++;
-			if (!--left || (void *)(kind + 1) > end)
-				return found;
-		}
-		if (*kind == 0)
-			return found;
-		if (*kind == 1) {
-			AX_UNSEEN(saved->cursor) = at + 1;
-			continue;
-		}
-		if (left < 2 || (void *)(kind + 2) > end || kind[1] < 2 || kind[1] > left)
-			return found | AX_OPTIONS_BROKEN;
-		if (*kind == 8 && kind[1] == 10 && (void *)(kind + 10) <= end)
-			found = AX_OPTIONS_TS | bpf_ntohl(*(__be32 *)(kind + 2));
-		AX_UNSEEN(saved->cursor) = at + kind[1];
-	}
-	return found;
+	scratch->packet.cursor = 0;
+	scratch->found = 0;
+	for (int i = 0; i < 20; i++)
+		if (!ax_tcp_option(ctx, offset, length))
+			break;
+	return scratch->found;
 }
 
 static __always_inline int ax_parse_tcp(struct xdp_md *ctx, struct ax_packet *pkt)

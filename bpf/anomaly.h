@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Segments out of order: holes, what fills them, what was lost. The stage runs behind all others,
+ * for the segment and the flow that ax_defer left in the scratch.
+ *
+ * Its steps are functions of their own that begin from the scratch, so that verifiers see each once
+ * and not once for every way that leads there. */
+#ifndef AX_BPF_ANOMALY_H
+#define AX_BPF_ANOMALY_H
+
+#include "loss.h"
+
+#define AX_DEFAULT_PATIENCE_US 3000 /* while the RTT is unknown */
+#define AX_RECENT_US 1000000
+#define AX_RECENT (1u << 31) /* of ax_next_record: was used within AX_RECENT_US */
+
+static __always_inline struct ax_anomaly *ax_anomaly_at(__u32 index)
+{
+	__u32 at;
+
+	if (index - 1 >= ax_anomalies) /* 0 = none */
+		return 0;
+	at = bpf_get_smp_processor_id() * ax_anomalies + index - 1;
+	return bpf_map_lookup_elem(&ax_anomaly, &at);
+}
+
+static __always_inline int ax_owns(const struct ax_anomaly *a, const struct ax_flow_ref *ref)
+{
+	return a->owner == ref->slot && a->owner_version == ref->flow->version &&
+	       a->family == ref->family;
+}
+
+/* The deferred segment's. */
+static __always_inline struct ax_anomaly *ax_record(const struct ax_scratch *scratch)
+{
+	return ax_anomaly_at(scratch->record);
+}
+
+/* Moves the clock hand; the index of the record it shows. */
+__noinline __u32 ax_next_record(__u32 now_us)
+{
+	__u32 cpu = bpf_get_smp_processor_id(), index;
+	struct ax_cpu *own = bpf_map_lookup_elem(&ax_cpu, &cpu);
+	struct ax_anomaly *a;
+
+	if (!own)
+		return 0;
+	index = own->next_anomaly + 1;
+	own->next_anomaly = index >= ax_anomalies ? 0 : index;
+	a = ax_anomaly_at(index);
+	return a && a->owner && now_us - a->last_us <= AX_RECENT_US ? index | AX_RECENT : index;
+}
+
+/* The flow's record: the one it has, or the one under the clock hand, from whomever it is. The hand
+ * moves past up to two records that were used within the last second. */
+static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_ref *ref,
+							  __u32 now_us, __u32 bytes)
+{
+	struct ax_flow *flow = ref->flow;
+	struct ax_anomaly *a = ax_anomaly_at(flow->anomaly);
+	__u32 index = 0;
+
+	if (a && ax_owns(a, ref))
+		return a;
+	if (flow->anomaly) /* it was ours once: what it held is lost */
+		flow->flags |= AX_FLOW_LOSS_LOST;
+	for (int i = 0; i < 3; i++) {
+		index = ax_next_record(now_us);
+		if (!(index & AX_RECENT))
+			break;
+	}
+	index &= ~AX_RECENT;
+	a = ax_anomaly_at(index);
+	if (!a)
+		return 0;
+	if (a->owner)
+		ax_note_reason(AX_R_LOSS_STATE_STOLEN, bytes);
+	__builtin_memset(a, 0, sizeof(*a));
+	a->owner = ref->slot;
+	a->owner_version = flow->version;
+	a->family = ref->family;
+	flow->anomaly = index;
+	return a;
+}
+
+static __always_inline __u32 ax_segments(__u32 bytes, __u32 mss)
+{
+	if (!mss || bytes <= mss)
+		return 1;
+	return (bytes + mss - 1) / mss;
+}
+
+/* Into an empty place, else over the oldest. */
+__noinline int ax_open_hole(__u32 start, __u32 end, __u32 opened_us, __u32 ts)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_anomaly *a;
+	struct ax_hole *hole;
+
+	if (!scratch || !(a = ax_record(scratch)))
+		return 0;
+	AX_UNSEEN(a->victim) = 0;
+	for (__u32 i = 0; i < AX_HOLES; i++) {
+		hole = &a->hole[AX_UNSEEN(a->victim) & (AX_HOLES - 1)];
+		if (hole->start == hole->end)
+			break;
+		if (a->hole[i].start == a->hole[i].end ||
+		    ax_after(hole->opened_us, a->hole[i].opened_us) > 0)
+			AX_UNSEEN(a->victim) = i;
+	}
+	hole = &a->hole[AX_UNSEEN(a->victim) & (AX_HOLES - 1)];
+	if (hole->start != hole->end)
+		a->evicted++;
+	hole->start = start;
+	hole->end = end;
+	hole->opened_us = opened_us;
+	hole->ts = ts;
+	return 0;
+}
+
+/* Was the original of what now fills the hole lost, or is this it, late? */
+static __always_inline int ax_was_lost(const struct ax_flow *flow, const struct ax_hole *hole,
+				       const struct ax_segment *segment)
+{
+	__u32 patience = AX_DEFAULT_PATIENCE_US;
+
+	if (segment->has_ts && (flow->flags & AX_FLOW_TS)) {
+		__s32 newer = ax_after(segment->ts, hole->ts);
+
+		if (newer > 0)
+			return 1;
+		if (newer < 0)
+			return 0;
+		/* A retransmission would carry a newer value: the sender's clock has ticked since.
+		 */
+		if (ax_after(flow->max_ts, hole->ts) > 0)
+			return 0;
+	}
+	if (flow->flags & AX_FLOW_RTT)
+		patience = (__u32)flow->rtt * AX_RTT_UNIT_US * 9 / 10;
+	return segment->now_us - hole->opened_us > patience;
+}
+
+static __always_inline void ax_remember_lost(struct ax_anomaly *a, __u32 start, __u32 end, __u32 ts)
+{
+	__u32 at = a->undo_next & (AX_UNDO - 1);
+
+	a->undo[at].start = start;
+	a->undo[at].end = end;
+	a->undo[at].ts = ts;
+	a->undo_next = at + 1;
+}
+
+static __always_inline int ax_overlaps(const struct ax_hole *hole, const struct ax_segment *segment)
+{
+	return hole->start != hole->end && ax_after(segment->seq, hole->end) < 0 &&
+	       ax_after(segment->end, hole->start) > 0;
+}
+
+/* Fills a hole with the segment. One in the middle of the hole leaves two: the second is then
+ * scratch->rest. */
+__noinline int ax_fill_hole(__u32 index)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	__u32 start, end, segments;
+	struct ax_segment *segment;
+	struct ax_anomaly *a;
+	struct ax_hole *hole;
+
+	if (!scratch || !(a = ax_record(scratch)))
+		return 0;
+	segment = &scratch->segment;
+	hole = &a->hole[index & (AX_HOLES - 1)];
+	start = hole->start;
+	end = hole->end;
+	if (ax_after(segment->seq, start) > 0) { /* what lies before stays a hole */
+		if (ax_after(segment->end, end) < 0) {
+			scratch->rest = *hole; /* and so does what lies behind */
+			scratch->rest.start = segment->end;
+		}
+		start = segment->seq;
+		hole->end = start;
+		if (ax_after(segment->end, end) < 0)
+			end = segment->end;
+	} else if (ax_after(segment->end, end) < 0) {
+		hole->start = segment->end;
+		end = segment->end;
+	} else {
+		hole->start = hole->end;
+	}
+	segments = ax_segments(end - start, scratch->flow.mss);
+	if (ax_was_lost(&scratch->flow, hole, segment)) {
+		a->lost += segments;
+		ax_remember_lost(a, start, end, segment->ts);
+	} else {
+		a->reordered += segments;
+	}
+	return 1;
+}
+
+/* All holes; returns whether any of the segment's bytes were new. */
+__noinline int ax_fill_holes(void)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_anomaly *a;
+	struct ax_hole *rest;
+	int filled = 0;
+
+	if (!scratch || !(a = ax_record(scratch)))
+		return 0;
+	rest = &scratch->rest;
+	rest->start = rest->end;
+	for (__u32 i = 0; i < AX_HOLES; i++)
+		if (ax_overlaps(&a->hole[i], &scratch->segment))
+			filled |= ax_fill_hole(i);
+	if (rest->start != rest->end)
+		ax_open_hole(rest->start, rest->end, rest->opened_us, rest->ts);
+	return filled;
+}
+
+/* Bytes that were all seen before. */
+__noinline int ax_seen_before(void)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	const struct ax_segment *segment;
+	const struct ax_flow *flow;
+	struct ax_anomaly *a;
+	__u32 segments;
+	int copy = 0;
+
+	if (!scratch || !(a = ax_record(scratch)))
+		return 0;
+	flow = &scratch->flow;
+	segment = &scratch->segment;
+	segments = ax_segments(segment->end - segment->seq, flow->mss);
+	if (segment->has_ts && (flow->flags & AX_FLOW_TS))
+		copy = ax_after(segment->ts, flow->max_ts) < 0;
+	if (!copy && (flow->flags & AX_FLOW_IPID))
+		copy = (__s16)(segment->ip_id - flow->ip_id) <= 0;
+	if (!copy) {
+		a->rtx_seen += segments;
+		a->rtx_bytes += segment->end - segment->seq;
+		return 0;
+	}
+	for (__u32 i = 0; i < AX_UNDO; i++) {
+		struct ax_undo *undo = &a->undo[i];
+
+		if (undo->start == undo->end || ax_after(segment->seq, undo->end) >= 0 ||
+		    ax_after(segment->end, undo->start) <= 0)
+			continue;
+		a->undone += segments; /* the original after all: late, not lost */
+		a->reordered += segments;
+		undo->start = undo->end;
+		return 0;
+	}
+	a->duplicated += segments;
+	return 0;
+}
+
+static __always_inline int ax_out_of_order(const struct ax_ctl *ctl, const struct ax_flow_ref *ref,
+					   struct ax_scratch *scratch, __u32 bytes)
+{
+	struct ax_segment *segment = &scratch->segment;
+	struct ax_flow *flow = ref->flow;
+	__s32 ahead = ax_after(segment->seq, flow->nxt);
+	struct ax_anomaly *a;
+	int fresh;
+
+	if (ahead < 0 && segment->end == segment->seq) /* an old pure ACK carries nothing */
+		return 0;
+	segment->now_us = ax_now_ns(ctl) / 1000;
+	a = ax_take_anomaly(ref, segment->now_us, bytes);
+	if (!a)
+		return 0;
+	a->last_us = segment->now_us;
+	scratch->record = flow->anomaly;
+	scratch->flow = *flow;
+	if (ahead > AX_RESYNC_BYTES || ahead < -AX_RESYNC_BYTES) {
+		a->resync++;
+		__builtin_memset(a->hole, 0, sizeof(a->hole));
+		__builtin_memset(a->undo, 0, sizeof(a->undo));
+		flow->nxt = segment->end;
+		return 0;
+	}
+	if (ahead > 0) {
+		ax_open_hole(flow->nxt, segment->seq, segment->now_us, segment->ts);
+		if (segment->end != segment->seq)
+			flow->segments++;
+		flow->nxt = segment->end;
+		return 0;
+	}
+	if (ahead == -1 && segment->end - segment->seq == 1) {
+		a->keepalives++; /* RFC 9293 section 3.8.4; those without an octet end above */
+		return 0;
+	}
+	fresh = ax_fill_holes();
+	if (ax_after(segment->end, flow->nxt) > 0) {
+		flow->nxt = segment->end;
+		fresh = 1;
+	}
+	if (fresh)
+		flow->segments++;
+	else
+		ax_seen_before();
+	return 0;
+}
+
+__noinline int ax_loss_stage(__u32 bytes)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_ctl *ctl = ax_control();
+	struct ax_flow_ref ref = {};
+
+	if (!ctl || !scratch)
+		return 0;
+	ref.slot = scratch->slot;
+	ref.family = scratch->family;
+	if (!ax_entry(ref.family, ref.slot, &ref.flow) || !ref.flow)
+		return 0;
+	ax_out_of_order(ctl, &ref, scratch, bytes);
+	ax_learn(ref.flow, ref.family, &scratch->segment);
+	return 0;
+}
+
+#endif

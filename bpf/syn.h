@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SYNs leave no entry in the flow table. What they tell is kept in a sketch that is always
+ * overwritten, until the flow's first later packet consumes it. */
+#ifndef AX_BPF_SYN_H
+#define AX_BPF_SYN_H
+
+#include "flow.h"
+
+static __always_inline struct ax_syn *ax_syn_slot(const struct ax_flow_key *key)
+{
+	__u32 at = bpf_get_smp_processor_id() * AX_SYN_SLOTS + (key->hash & (AX_SYN_SLOTS - 1));
+
+	return bpf_map_lookup_elem(&ax_syn, &at);
+}
+
+/* RFC 9293 section 3.7.1: the MSS option, where nearly everybody puts it: first. */
+static __always_inline __u16 ax_syn_mss(struct xdp_md *ctx, const struct ax_packet *pkt)
+{
+	__u8 *option = ax_at(ctx, pkt->l4_offset) + sizeof(struct tcphdr);
+
+	if ((void *)(option + 4) > ax_data_end(ctx) || option[0] != 2 || option[1] != 4)
+		return 0;
+	return (__u16)option[2] << 8 | option[3];
+}
+
+/* bpf_ktime_get_ns costs as much as all else that is done for a SYN: a flood need not pay for it.
+ */
+static __always_inline int ax_may_read_clock(const struct ax_ctl *ctl)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct ax_cpu *own = bpf_map_lookup_elem(&ax_cpu, &cpu);
+
+	if (!own)
+		return 0;
+	ax_open_window(own, ax_jiffies(ctl));
+	return own->syns < AX_TIMED_SYNS && ++own->syns;
+}
+
+static __always_inline struct ax_syn *ax_note_syn(struct xdp_md *ctx, const struct ax_packet *pkt,
+						  const struct ax_flow_key *key)
+{
+	struct tcphdr *tcp = ax_at(ctx, pkt->l4_offset);
+	struct ax_syn *syn = ax_syn_slot(key);
+	__u32 isn;
+
+	if (!syn || (void *)(tcp + 1) > ax_data_end(ctx))
+		return 0;
+	/* Data on the SYN (RFC 7413) has been sent too. */
+	isn = bpf_ntohl(tcp->seq) + pkt->l4_bytes - tcp->doff * 4;
+	if (syn->hash == key->hash && syn->isn == isn) {
+		if (syn->repeats < 255)
+			syn->repeats++;
+	} else {
+		syn->hash = key->hash;
+		syn->isn = isn;
+		syn->repeats = 0;
+		syn->mss = ax_syn_mss(ctx, pkt);
+	}
+	syn->at_us = ax_may_read_clock(pkt->ctl) ? (__u32)(ax_now_ns(pkt->ctl) / 1000) | 1 : 0;
+	return syn;
+}
+
+/* What the SYN told, moved into the entry that the flow's first later packet made. */
+static __always_inline void ax_consume_syn(const struct ax_packet *pkt,
+					   const struct ax_flow_key *key, struct ax_flow *flow)
+{
+	struct ax_syn *syn = ax_syn_slot(key);
+	__u32 rtt;
+
+	if (!syn || syn->hash != key->hash)
+		return;
+	flow->flags |= AX_FLOW_SYN | AX_FLOW_SYNCED;
+	flow->nxt = syn->isn + 1;
+	flow->segments = 1;
+	flow->mss = syn->mss;
+	flow->syn_rtx = syn->repeats > 15 ? 15 : syn->repeats;
+	syn->hash = 0;
+	if (!syn->at_us)
+		return;
+	rtt = ((__u32)(ax_now_ns(pkt->ctl) / 1000) - syn->at_us) / AX_RTT_UNIT_US;
+	flow->rtt = rtt > 0xffff ? 0xffff : rtt;
+	flow->flags |= AX_FLOW_RTT;
+}
+
+#endif
