@@ -118,7 +118,22 @@ static __always_inline void ax_choose_entry(struct ax_scratch *scratch, const st
 {
 	scratch->choice.vip_id = flow->vip;
 	scratch->choice.backend_id = flow->backend;
+	scratch->choice.vip_gen = flow->vip_gen;
+	scratch->choice.backend_gen = flow->backend_gen;
 	scratch->choice.forward = flow->forward & ~AX_FORWARD_LONG;
+}
+
+/* `generation`: of the configuration that chose. */
+static __always_inline void ax_note_choice(struct ax_syn *syn, const struct ax_choice *choice,
+					   __u32 generation)
+{
+	if (!syn)
+		return;
+	syn->generation = generation;
+	syn->vip = choice->vip_id;
+	syn->vip_gen = choice->vip_gen;
+	syn->backend = choice->backend_id;
+	syn->backend_gen = choice->backend_gen;
 }
 
 /* The flow table knows it: no VIP, pool or slot is looked at. */
@@ -128,6 +143,7 @@ static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *
 {
 	struct ax_flow *flow = ref->flow;
 	struct ax_backend *backend;
+	struct ax_syn *syn;
 
 	if (unlikely(flow->generation != pkt->generation) &&
 	    !ax_revalidate(ref->family, ref->slot)) {
@@ -137,31 +153,20 @@ static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *
 	backend = ax_backend_at(pkt, flow->backend);
 	if (!backend)
 		return AX_R_INTERNAL;
+	ax_choose_entry(scratch, flow);
 	if (unlikely(ax_is_opening(pkt))) {
-		ax_note_syn(ctx, pkt, &scratch->key);
+		syn = ax_note_syn(ctx, pkt, &scratch->key);
 		if (!ax_may_reuse(backend, flow)) {
 			ax_forget(bucket, ref);
 			return AX_CONTINUE;
 		}
+		ax_note_choice(syn, &scratch->choice, 0); /* perhaps an older one */
 	} else if (ax_loss && pkt->proto == IPPROTO_TCP) {
 		ax_track(ctx, pkt, ref);
 	}
 	flow->packets++;
 	flow->bytes += pkt->bytes;
-	ax_choose_entry(scratch, flow);
 	return ax_send(scratch, scratch->key.hash, AX_R_STEERED);
-}
-
-static __always_inline void ax_note_choice(const struct ax_packet *pkt, struct ax_syn *syn,
-					   const struct ax_choice *choice)
-{
-	if (!syn)
-		return;
-	syn->generation = pkt->generation;
-	syn->vip = choice->vip_id;
-	syn->vip_gen = choice->vip_gen;
-	syn->backend = choice->backend_id;
-	syn->backend_gen = choice->backend_gen;
 }
 
 /* A handshake that a change of the pool overtook goes on with the backend that has its SYN. */
@@ -192,7 +197,7 @@ static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pk
 	struct ax_flow_ref ref = {};
 
 	if (ax_is_opening(pkt)) {
-		ax_note_choice(pkt, ax_note_syn(ctx, pkt, key), choice);
+		ax_note_choice(ax_note_syn(ctx, pkt, key), choice, pkt->generation);
 		return;
 	}
 	ax_insert(pkt, key, bucket, place, &ref);

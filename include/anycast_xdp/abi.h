@@ -404,7 +404,7 @@ struct ax_syn {
 	__u16 mss;
 	__u8 repeats;
 	__u8 pad;
-	__u32 generation; /* of the configuration that chose the backend */
+	__u32 generation; /* of the configuration that chose the backend, 0: an older one perhaps */
 	__u16 vip, vip_gen;
 	__u16 backend, backend_gen;
 	__u8 tail[4];

@@ -136,6 +136,36 @@ TEST_F(Flow, AHandshakeOutlivesAPoolChange)
 	EXPECT_GT(strangers, stayed) << "ten new backends have most slots";
 }
 
+// A new connection of a known flow's ports stays with the flow's backend, and so does its handshake
+// when the entry is gone before it is over.
+TEST_F(Flow, AHandshakeOnAKnownTupleKeepsTheFlowsBackend)
+{
+	const auto segment = [this](std::uint16_t port, std::uint8_t flags, std::uint32_t seq) {
+		return expect(AX_R_STEERED,
+			      Eth{} / Ip4{} / Tcp{.sport = port, .seq = seq, .flags = flags})
+			.backend;
+	};
+	std::map<std::uint16_t, std::string> given;
+	for (std::uint16_t port = 1000; port < 1100; ++port)
+		given[port] = segment(port, kAck, port);
+	Config config = two_families();
+	for (int i = 20; i < 30; ++i)
+		config.pools[0].backends.push_back(backend_at("10.1.0." + std::to_string(i)));
+	apply(config);
+	for (const auto &[port, backend] : given)
+		EXPECT_EQ(segment(port, kSyn, 5000), backend);
+	forget_entries();
+
+	unsigned kept = 0, strangers = 0;
+	for (const auto &[port, backend] : given) {
+		kept += segment(port, kAck, 5001) == backend;
+		strangers +=
+			segment(static_cast<std::uint16_t>(port + 1000), kAck, 5001) == backend;
+	}
+	EXPECT_GE(kept, given.size() - 4) << "two SYNs may meet in one slot of 4096";
+	EXPECT_LT(strangers, given.size() / 2) << "ten new backends have most slots";
+}
+
 TEST_F(Flow, DrainingKeepsDownAndMaintenanceMove)
 {
 	const std::uint16_t port = port_on("10.1.0.12");

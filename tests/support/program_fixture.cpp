@@ -221,6 +221,12 @@ void ProgramTest::forget_next_hops()
 	zero(dataplane().map("ax_hop"));
 }
 
+void ProgramTest::forget_entries()
+{
+	for (const char *name : {"ax_flow4_idx", "ax_flow6_idx"})
+		zero(dataplane().map(name));
+}
+
 void ProgramTest::reset_flows()
 {
 	for (const char *name : {"ax_flow4_idx", "ax_flow4_slot", "ax_flow4_next", "ax_flow4",

@@ -86,6 +86,7 @@ protected:
 	std::vector<FlowRecord> flows();
 	void reset_flows(); // forgets them all, and the next hops
 	void forget_next_hops();
+	void forget_entries(); // of flows; what SYNs left stays
 	FlowRecord only_flow(const std::source_location &where = std::source_location::current());
 
 	[[nodiscard]] const Image &image() const { return image_; }
