@@ -149,7 +149,7 @@ static __always_inline void ax_ask(struct ax_packet *pkt, const struct ax_reques
 }
 
 /* The id of the requested service, -1 if there is none. This function and the next are of their own
- * so that verifiers see them once, not in each stage that calls them. */
+ * so that verifiers see them once, with all that is known of the packet forgotten. */
 __noinline int ax_find_service(void)
 {
 	struct ax_scratch *scratch = ax_own_scratch();

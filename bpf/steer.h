@@ -309,7 +309,9 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_request *request;
-	int id, reason;
+	struct ax_vip_key key = {};
+	int reason;
+	__u32 *id;
 
 	if (!scratch)
 		return AX_R_INTERNAL;
@@ -320,12 +322,13 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 	request->dport = pkt->dport;
 	request->proto = pkt->proto;
 	request->fragment = pkt->fragment;
-	id = ax_find_service();
-	if (id < 0)
+	key.addr = request->destination;
+	id = ax_service(pkt, &key);
+	if (!id)
 		return ax_unserved();
 	reason = ax_check_steered(pkt);
 	if (!reason)
-		reason = ax_choose(id);
+		reason = ax_choose(*id);
 	if (reason)
 		return reason;
 	scratch->key.hash = 0;
