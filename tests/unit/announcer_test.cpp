@@ -117,7 +117,7 @@ TEST_F(AnnouncerTest, DrainEndsInWithdrawalWhenNewFlowsStop)
 	facts[kWww].quiet = false;
 	EXPECT_EQ(reach(), Reach::kWithdrawn) << "not back into the drain";
 	order(OrderKind::kAuto);
-	EXPECT_EQ(reach(60), Reach::kAnnounced);
+	EXPECT_EQ(reach(900), Reach::kAnnounced) << "a drain and a withdrawal: 1500 points";
 	order(OrderKind::kDrain);
 	EXPECT_EQ(reach(), Reach::kDraining);
 	facts[kWww].health = Health::kDown;
