@@ -70,8 +70,14 @@ void add_address(const nlmsghdr *message, std::map<int, Interface> &links)
 	});
 	// On a point-to-point link IFA_ADDRESS is the other end's.
 	Address own;
-	if (const nlattr *best = local ? local : address; best && netlink::address_from(best, own))
+	if (const nlattr *best = local ? local : address;
+	    best && netlink::address_from(best, own)) {
+		const bool link_local = info->ifa_scope == RT_SCOPE_LINK;
 		link->second.addresses.push_back(own);
+		link->second.assigned.push_back({own, info->ifa_prefixlen, link_local});
+		link->second.autoconfigured |= info->ifa_family == AF_INET6 && !link_local &&
+					       !(info->ifa_flags & IFA_F_PERMANENT);
+	}
 }
 
 } // namespace

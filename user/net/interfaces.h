@@ -23,6 +23,13 @@ struct Interface {
 	int parent = 0; // IFLA_LINK, for VLAN devices
 	std::uint32_t rx_queues = 1;
 	std::vector<Address> addresses;
+	struct Assigned {
+		Address address;
+		std::uint8_t prefix = 0;
+		bool link_local = false;
+	};
+	std::vector<Assigned> assigned; // the same, with more
+	bool autoconfigured = false;	// has an IPv6 address by router advertisement
 };
 
 Result<std::vector<Interface>> interfaces();
