@@ -2,7 +2,9 @@
 #include "net/interfaces.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -80,7 +82,17 @@ void add_address(const nlmsghdr *message, std::map<int, Interface> &links)
 	}
 }
 
+// Kinds of devices without ndo_xdp_xmit.
+constexpr std::array<std::string_view, 14> kNoTransmit = {
+	"bridge", "vlan",   "dummy", "macvlan", "ipvlan", "vxlan", "geneve",
+	"gre",	  "gretap", "ipip",  "sit",	"vrf",	  "team",  "wireguard"};
+
 } // namespace
+
+bool can_transmit(const std::string &kind)
+{
+	return std::ranges::find(kNoTransmit, kind) == kNoTransmit.end();
+}
 
 Result<std::vector<Interface>> interfaces()
 {

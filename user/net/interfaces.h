@@ -37,6 +37,9 @@ Result<Interface> interface_named(const std::string &name); // error lists the n
 
 Result<NodeFacts> node_facts(const std::string &interface);
 
+// Has it ndo_xdp_xmit? By its IFLA_INFO_KIND: a redirect to other devices is lost.
+bool can_transmit(const std::string &kind);
+
 // Where the kernel would send a packet to `destination`.
 struct Route {
 	int ifindex = 0;
