@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "agent/agent.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -27,8 +28,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr std::uint64_t kLossEvery = 5, kTrafficEvery = 5, kNeighboursEvery = 30; // ticks
 constexpr seconds kGoodbye{4};
+constexpr double kJanitorPatience = 10; // seconds
 
 double wall_clock()
 {
@@ -102,6 +103,16 @@ Result<health::ExecUser> exec_user_of(const Config &config)
 				: Result<health::ExecUser>(health::ExecUser{});
 }
 
+// Nobody else would notice that the next hops are nobody's any more.
+Result<Janitor> start_janitor(const Surroundings &surroundings)
+{
+	return Janitor::start([&surroundings] {
+		if (const auto cleared = clear_next_hops(surroundings.paths, kJanitorPatience);
+		    !cleared)
+			surroundings.log(cleared.error().what);
+	});
+}
+
 } // namespace
 
 Agent::Agent(const Surroundings &surroundings, Loop &loop, Config config, Saved saved,
@@ -110,7 +121,8 @@ Agent::Agent(const Surroundings &surroundings, Loop &loop, Config config, Saved 
 	  ledger_(std::move(ledger)),
 	  announcer_([this](const Address &vip) -> Damping & { return ledger_.of(vip); },
 		     saved.announcer),
-	  backends_(surroundings.paths, saved.downed), stored_(std::move(saved)),
+	  backends_(surroundings.paths, saved.downed),
+	  next_hops_(loop, surroundings.paths, surroundings.log), stored_(std::move(saved)),
 	  began_(wall_clock())
 {
 }
@@ -123,6 +135,11 @@ Status Agent::run(const Surroundings &surroundings)
 	auto config = surroundings.load();
 	if (!config)
 		return tl::unexpected(std::move(config.error()));
+	if (const auto forgot = forget_last_boot(*config, surroundings.paths); !forgot)
+		surroundings.log(forgot.error().message());
+	auto janitor = start_janitor(surroundings); // a fork: before there is anything else
+	if (!janitor)
+		return tl::unexpected(std::move(janitor.error()));
 	raise_file_limit();
 	signal(SIGPIPE, SIG_IGN);
 
@@ -143,6 +160,7 @@ Status Agent::run(const Surroundings &surroundings)
 		return tl::unexpected(std::move(loop.error()));
 	Agent agent(surroundings, *loop, std::move(*config), std::move(*saved), std::move(*ledger));
 	agent.lock_ = std::move(*lock);
+	agent.janitor_ = std::move(*janitor);
 	AX_TRY(agent.start());
 	const Status ended = loop->run();
 	agent.stop();
@@ -183,6 +201,7 @@ Status Agent::start()
 			return tl::unexpected(std::move(http.error()));
 		http_ = std::move(*http);
 	}
+	start_next_hops();
 	around_.log(fmt::format("runs, with {}", around_.config_path));
 	tick();
 	notify("READY=1\nSTATUS=runs");
@@ -203,6 +222,27 @@ Status Agent::start_bird()
 	bird_ = std::move(*worker);
 	wanted_.reset();
 	return {};
+}
+
+void Agent::start_next_hops()
+{
+	(void)loop_.watch(janitor_.pidfd(), EPOLLIN, [this](std::uint32_t) { janitor_ended(); });
+	if (!config_.agent.next_hops)
+		return;
+	if (const auto started = next_hops_.start(); !started)
+		problem("janitor", started.error().what);
+}
+
+// Somebody has killed it: without it, next hops could outlive us.
+void Agent::janitor_ended()
+{
+	loop_.forget(janitor_.pidfd());
+	(void)janitor_.finish(milliseconds(0)); // it is a zombie
+	next_hops_.stop();
+	const auto cleared = clear_next_hops(around_.paths, 0);
+	problem("janitor", fmt::format("the agent's janitor has ended: next hops are looked up per "
+				       "packet until the agent is restarted{}",
+				       cleared ? "" : "; " + cleared.error().what));
 }
 
 void Agent::watch_signals()
@@ -267,214 +307,27 @@ void Agent::reload()
 		if (const auto started = start_bird(); !started)
 			problem("bird", started.error().what);
 	if (other_agent)
-		around_.log("[agent] has changed: group, exec_user and http_* from the next start");
+		around_.log("[agent] has changed: group, exec_user, http_* and next_hops from the "
+			    "next start");
+	next_hops_.soon();
 	around_.log(failed.empty() ? "reloaded" : "reloaded in part: " + failed);
 	act();
 	notify("READY=1");
-}
-
-void Agent::problem(const std::string &key, const std::string &text)
-{
-	const auto found = problems_.find(key);
-	if (text.empty()) {
-		if (found != problems_.end()) {
-			around_.log("over: " + found->second);
-			problems_.erase(found);
-		}
-		return;
-	}
-	if (found == problems_.end() || found->second != text)
-		around_.log(text);
-	problems_[key] = text;
-}
-
-Health Agent::health_of(const std::string &prefix, std::size_t checks) const
-{
-	std::vector<Health> parts;
-	for (std::size_t i = 0; i < checks; i++) {
-		const health::CheckState *state = engine_->find(prefix + std::to_string(i));
-		parts.push_back(state ? state->rise_fall.health() : Health::kUnknown);
-	}
-	return combined(parts);
-}
-
-// Somebody has to be there to send to.
-Health Agent::pool_health(const std::string &name) const
-{
-	const auto pool = std::ranges::find(config_.pools, name, &Pool::name);
-	if (pool == config_.pools.end() || pool->checks.empty())
-		return Health::kUp;
-	bool unknown = false;
-	for (const Backend &backend : pool->backends) {
-		const Health one = health_of(fmt::format("pool/{}/{}/", name, backend.name),
-					     pool->checks.size());
-		if (one == Health::kUp)
-			return Health::kUp;
-		unknown = unknown || one == Health::kUnknown;
-	}
-	return unknown ? Health::kUnknown : Health::kDown;
-}
-
-std::map<Address, VipFacts> Agent::facts() const
-{
-	std::map<Address, VipFacts> facts;
-	std::map<Address, std::vector<Health>> parts;
-	for (const Vip &vip : config_.vips) {
-		VipFacts &fact = facts[vip.address];
-		parts[vip.address].push_back(
-			health_of(fmt::format("vip/{}/", vip.name), vip.checks.size()));
-		parts[vip.address].push_back(pool_health(vip.pool));
-		fact.canary = fact.canary || vip.canary;
-	}
-	for (auto &[vip, fact] : facts) {
-		fact.health = combined(parts[vip]);
-		fact.others_announce = bird_status_ && bird_status_->announced_by_others(vip);
-		const auto watch = quiet_.find(vip);
-		fact.quiet = watch != quiet_.end() && watch->second.quiet();
-	}
-	return facts;
-}
-
-BackendHealth Agent::backend_health() const
-{
-	BackendHealth health;
-	for (const Pool &pool : config_.pools)
-		for (const Backend &backend : pool.backends)
-			if (!pool.checks.empty())
-				health[pool.name + "/" + backend.name] = health_of(
-					fmt::format("pool/{}/{}/", pool.name, backend.name),
-					pool.checks.size());
-	return health;
-}
-
-void Agent::soon()
-{
-	if (acting_soon_)
-		return;
-	acting_soon_ = true;
-	loop_.at(Loop::Clock::now(), [this] {
-		acting_soon_ = false;
-		act();
-	});
-}
-
-void Agent::act()
-{
-	if (stopping_)
-		return;
-	const double now = wall_clock();
-	const auto &decisions = announcer_.decide(facts(), config_.agent, guard_.overloaded(), now);
-	std::map<Address, Reach> reach;
-	for (const auto &[vip, decision] : decisions) {
-		reach[vip] = decision.reach;
-		const auto before = reach_.find(vip);
-		if (before == reach_.end() || before->second != decision.reach)
-			around_.log(fmt::format("{} ({}): {}, {}", names_of(vip), vip.text(),
-						reach_name(decision.reach), decision.reason));
-		if (decision.reach == Reach::kDraining)
-			quiet_[vip].drain(now);
-		else
-			quiet_[vip].stop();
-	}
-	reach_ = std::move(reach);
-	if (Wanted wanted = wanted_for(config_, reach_); bird_ && wanted != wanted_) {
-		bird_->post(wanted);
-		wanted_ = std::move(wanted);
-	}
-
-	std::vector<std::string> problems;
-	for (const std::string &change : backends_.sync(backend_health(), problems))
-		around_.log(change);
-	problem("backends", fmt::format("{}", fmt::join(problems, "; ")));
-	save();
-}
-
-void Agent::sample_load(double now)
-{
-	const auto loss = load_.loss;
-	load_ = pressure_.sample();
-	load_.loss = loss;
-	if (config_.agent.overload.loss.high != 0 && ticks_ % kLossEvery == 0) {
-		const auto sums = around_.loss();
-		load_.loss.reset();
-		if (sums && loss_before_ && sums->second > loss_before_->second)
-			load_.loss = 1000 * std::max(sums->first - loss_before_->first, 0.0) /
-				     (sums->second - loss_before_->second);
-		loss_before_ = sums;
-	}
-	const bool before = guard_.overloaded();
-	if (guard_.judge(config_.agent.overload, load_, now) != before)
-		around_.log(before ? "overload: over" : "overload: " + guard_.reason());
-}
-
-void Agent::sample_traffic(double now)
-{
-	traffic_ = around_.traffic();
-	std::map<Address, std::uint64_t> packets;
-	bool measurable = false;
-	for (const auto &interface : traffic_.value("interfaces", nlohmann::ordered_json::array()))
-		for (const auto &row : interface.value("vips", nlohmann::ordered_json::array())) {
-			const auto vip = std::ranges::find(
-				config_.vips, row.value("vip", std::string()), &Vip::name);
-			if (vip == config_.vips.end())
-				continue;
-			packets[vip->address] += row.value("packets", std::uint64_t{0});
-			measurable = true;
-		}
-	for (const auto &[vip, count] : packets)
-		quiet_[vip].sample(count, now);
-	if (!measurable)
-		quiet_.clear();
-}
-
-void Agent::tick()
-{
-	const auto began = Loop::Clock::now();
-	const double now = wall_clock();
-	loop_.at(began + seconds(1), [this] { tick(); });
-	sample_load(static_cast<double>(ticks_));
-	const auto draining = [](const auto &one) { return one.second == Reach::kDraining; };
-	if (ticks_ % kTrafficEvery == 0 || std::ranges::any_of(reach_, draining))
-		sample_traffic(now);
-	if (ticks_ % kNeighboursEvery == 0)
-		backends_.refresh_next_hops(config_);
-	act();
-	ticks_++;
-	notify("WATCHDOG=1");
-}
-
-void Agent::save()
-{
-	Saved saved{.announcer = announcer_.memory(), .health = {}, .downed = backends_.downed()};
-	for (auto &[vip, decision] : saved.announcer.decisions)
-		decision.wait = 0; // counts down every second: not worth a write
-	engine_->each([&](const health::CheckState &state) {
-		if (state.rise_fall.health() != Health::kUnknown)
-			saved.health[state.target.id] = state.rise_fall.health();
-	});
-	const auto same_reach = [](const Saved &a, const Saved &b) {
-		return std::ranges::equal(a.announcer.decisions, b.announcer.decisions,
-					  [](const auto &x, const auto &y) {
-						  return x.first == y.first &&
-							 x.second.reach == y.second.reach;
-					  });
-	};
-	if (problems_.contains("state") || !same_reach(saved, stored_) ||
-	    saved.health != stored_.health || saved.downed != stored_.downed ||
-	    saved.announcer.orders != stored_.announcer.orders ||
-	    saved.announcer.canaries_up_since != stored_.announcer.canaries_up_since) {
-		auto stored = store_saved(around_.paths.state + "/agent.json", saved);
-		if (stored)
-			stored = ledger_.save(wall_clock());
-		problem("state", stored ? "" : stored.error().message());
-		stored_ = std::move(saved);
-	}
 }
 
 void Agent::stop()
 {
 	stopping_ = true;
 	notify("STOPPING=1");
+	say_goodbye();
+	next_hops_.stop();
+	loop_.forget(janitor_.pidfd());
+	if (!janitor_.finish(kGoodbye))
+		around_.log("next hops are not cleared yet: another command works on an interface");
+}
+
+void Agent::say_goodbye()
+{
 	if (!bird_ || config_.agent.on_stop == OnStop::kLeave) {
 		around_.log("stopped; announcements are left as they are");
 		return;
@@ -498,16 +351,35 @@ void Agent::stop()
 	(void)ledger_.save(wall_clock());
 }
 
-Status Agent::withdraw_all(const Config &config)
+// The include file is on disk; the state directory, in /run, begins empty with each boot.
+Status Agent::forget_last_boot(const Config &config, const Paths &paths)
 {
-	if (config.bird.asn == 0)
+	const std::string mark = paths.state + "/booted";
+	std::error_code error;
+	if (std::filesystem::exists(mark, error))
 		return {};
+	if (config.bird.asn != 0 && std::filesystem::exists(config.bird.include, error))
+		AX_TRY(bird::replace_file(config.bird.include,
+					  bird::include_text(wanted_for(config, {}))));
+	std::filesystem::create_directories(paths.state, error);
+	const Fd fd(open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0640));
+	if (!fd.valid())
+		return fail_errno("create " + mark, errno,
+				  "run it as root, or as the user that owns the state directory");
+	return {};
+}
+
+Status Agent::withdraw_all(const Config &config, const Paths &paths)
+{
+	const Status cleared = clear_next_hops(paths, kJanitorPatience);
+	if (config.bird.asn == 0)
+		return cleared;
 	bird::Speaker speaker(config.bird);
 	BirdStatus status;
 	for (int round = 0; round < 4 && !status.in_force; round++)
 		status = speaker.reconcile(wanted_for(config, {}), milliseconds(2000));
 	if (status.in_force)
-		return {};
+		return cleared;
 	return fail(Exit::kFailed, "BIRD has not confirmed the withdrawal: " + status.problem,
 		    "see: anycast-xdp bird status");
 }

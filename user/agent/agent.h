@@ -15,6 +15,8 @@
 #include "agent/backends.h"
 #include "agent/bird_worker.h"
 #include "agent/control.h"
+#include "agent/janitor.h"
+#include "agent/next_hops.h"
 #include "agent/pressure.h"
 #include "agent/state_file.h"
 #include "bird/ledger.h"
@@ -43,7 +45,10 @@ public:
 	// Until SIGTERM or SIGINT. An error: it could not start, or the loop has broken.
 	static Status run(const Surroundings &surroundings);
 	// For a unit whose restarts are exhausted: takes all routes back, once, and ends.
-	static Status withdraw_all(const Config &config);
+	// Once after the machine has booted, before BIRD starts: what was announced before that
+	// says nothing about now. Later calls change nothing.
+	static Status forget_last_boot(const Config &config, const Paths &paths);
+	static Status withdraw_all(const Config &config, const Paths &paths);
 
 private:
 	struct Pending { // an order that waits for BIRD
@@ -58,9 +63,12 @@ private:
 	      bird::Ledger ledger);
 	Status start();
 	Status start_bird();
+	void start_next_hops();
+	void janitor_ended();
 	void watch_signals();
 	void reload();
 	void stop();
+	void say_goodbye(); // to BIRD
 
 	void tick(); // every second
 	void act();  // what follows from the facts, now
@@ -104,6 +112,8 @@ private:
 	std::map<Address, Reach> reach_;
 	std::optional<Wanted> wanted_; // as last posted
 	BackendKeeper backends_;
+	Janitor janitor_;
+	NextHopKeeper next_hops_;
 	OverloadGuard guard_;
 	Pressure pressure_;
 	Load load_;

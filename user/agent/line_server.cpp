@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kMaxClients = 64;
 constexpr std::chrono::seconds kPatience{10}; // for a whole exchange
+constexpr std::chrono::seconds kRest{1};      // out of file descriptors
 
 } // namespace
 
@@ -24,13 +25,18 @@ Result<std::unique_ptr<LineServer>> LineServer::start(Loop &loop, Fd listener, S
 {
 	std::unique_ptr<LineServer> server(
 		new LineServer(loop, std::move(listener), std::move(service)));
-	AX_TRY(loop.watch(server->listener_.get(), EPOLLIN,
-			  [self = server.get()](std::uint32_t) { self->accept_one(); }));
+	AX_TRY(server->listen());
 	return server;
+}
+
+Status LineServer::listen()
+{
+	return loop_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_one(); });
 }
 
 LineServer::~LineServer()
 {
+	loop_.cancel(rest_);
 	*alive_ = false;
 	while (!clients_.empty())
 		drop(clients_.begin()->first);
@@ -40,6 +46,12 @@ LineServer::~LineServer()
 void LineServer::accept_one()
 {
 	Fd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+	if (!fd.valid() && (errno == EMFILE || errno == ENFILE)) {
+		// It stays readable: without a rest the loop would do nothing else.
+		loop_.forget(listener_.get());
+		rest_ = loop_.at(Loop::Clock::now() + kRest, [this] { (void)listen(); });
+		return;
+	}
 	if (!fd.valid() || clients_.size() >= kMaxClients)
 		return; // too many: closed at once
 	const int number = fd.get();

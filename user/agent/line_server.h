@@ -45,6 +45,7 @@ private:
 	};
 
 	LineServer(Loop &loop, Fd listener, Service service);
+	Status listen();
 	void accept_one();
 	void ready(int fd, std::uint32_t events);
 	void read_request(Client &client);
@@ -58,6 +59,7 @@ private:
 	Service service_;
 	std::map<int, Client> clients_;
 	std::uint64_t serial_ = 0;
+	Loop::Timer rest_ = 0;
 	std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -113,8 +113,8 @@ Result<Saved> load_saved(const std::string &path)
 Status store_saved(const std::string &path, const Saved &saved)
 {
 	const std::string text = saved_to_text(saved), beside = path + ".new";
-	const Fd fd(open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
 	errno = 0;
+	const Fd fd(open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
 	const ssize_t written = fd.valid() ? write(fd.get(), text.data(), text.size()) : -1;
 	if (written == static_cast<ssize_t>(text.size()) && fsync(fd.get()) == 0 &&
 	    rename(beside.c_str(), path.c_str()) == 0)

@@ -167,6 +167,7 @@ json Agent::status() const
 		{"problems", problems},
 		{"vips", vips_json()},
 		{"pools", pools_json()},
+		{"next_hops", next_hops_.to_json()},
 		{"load", load_json()},
 		{"bird", bird_json()},
 		{"checks",

@@ -57,7 +57,7 @@ std::optional<std::pair<double, double>> loss_of(const Paths &paths)
 }
 
 struct AgentArguments {
-	bool withdraw = false;
+	bool withdraw = false, forget = false;
 };
 
 Status run_agent(const Context &context, const AgentArguments &arguments)
@@ -66,8 +66,10 @@ Status run_agent(const Context &context, const AgentArguments &arguments)
 	const auto config = context.load(path);
 	if (!config)
 		return tl::unexpected(config.error());
+	if (arguments.forget)
+		return agent::Agent::forget_last_boot(*config, context.paths_with(*config));
 	if (arguments.withdraw)
-		return agent::Agent::withdraw_all(*config);
+		return agent::Agent::withdraw_all(*config, context.paths_with(*config));
 	const agent::Surroundings surroundings{
 		.config_path = path,
 		.paths = context.paths_with(*config),
@@ -104,6 +106,11 @@ void add_agent(CLI::App &app, Action &chosen)
 		"Health checks, announcements, overload guard, metrics: in the foreground");
 	command->add_flag("--withdraw", arguments->withdraw,
 			  "Take all routes back and end: for when the agent cannot run");
+	command->add_flag(
+		       "--forget", arguments->forget,
+		       "Once after booting, before BIRD starts: announce nothing until the agent "
+		       "says so. Later: nothing")
+		->excludes("--withdraw");
 	command->footer(
 		"SIGHUP reads the configuration again and applies it; SIGTERM ends, with or "
 		"without withdrawing,\nas [agent] on_stop says. kill -9 changes nothing on "

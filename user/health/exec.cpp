@@ -76,6 +76,7 @@ bool drop_privileges(const ExecUser &user)
 			_exit(125);
 		_exit(126);
 	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); // after setuid, which forgets it
 	execve(argv[0], argv, env);
 	constexpr std::string_view text = "cannot be executed";
 	if (write(2, text.data(), text.size()) < 0)

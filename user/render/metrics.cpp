@@ -116,6 +116,16 @@ void add_backends(std::string &out, const json &status)
 					    text_of(backend, "health") == "up");
 }
 
+void add_next_hops(std::string &out, const json &status)
+{
+	Family family(out, "anycast_next_hops", "gauge",
+		      "Backends by whether their next hop is kept in the data path.");
+	for (const json &interface : list_of(status, "next_hops"))
+		for (const char *key : {"known", "not_known"})
+			family.add({{"interface", text_of(interface, "interface")}, {"state", key}},
+				   member(interface, key));
+}
+
 void add_checks(std::string &out, const json &status)
 {
 	const json &checks = member(status, "checks");
@@ -219,6 +229,7 @@ std::string metrics_text(const json &status)
 	// `vips` of the agent's status have a state; those of the data plane stand by interface.
 	add_vips(out, status);
 	add_backends(out, status);
+	add_next_hops(out, status);
 	add_checks(out, status);
 	add_bird(out, status);
 	add_load(out, status);
