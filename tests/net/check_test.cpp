@@ -183,7 +183,7 @@ TEST(Check, FindsWhatAnOperatorForgotInBird)
 		const Lines lines = check(lab);
 		EXPECT_THAT(lines.of("bird", "fail"), HasSubstr("has no ipv4 channel"));
 		EXPECT_THAT(lines.of("export", "fail"), HasSubstr("no route is exported"));
-		EXPECT_THAT(lines.of("gtsm", "warn"), HasSubstr("without protection: 10.1.0.1"));
+		EXPECT_THAT(lines.of("gtsm", "warn"), HasSubstr("up (10.1.0.1) is not protected"));
 	});
 	in_lab([] {
 		AgentLab lab;
@@ -217,6 +217,44 @@ TEST(Check, FindsAWrongAsn)
 			       std::string::npos;
 		})) << check(lab).all("fail");
 		EXPECT_THAT(check(lab).of("bgp", "fail"), HasSubstr("compare"));
+	});
+}
+
+// BIRD's neighbours, its own configuration's and one that an operator added by hand.
+TEST(Check, FindsNeighboursThatGtsmDoesNotCover)
+{
+	in_lab([] {
+		const std::string peers = "[gtsm]\nlocal = [\"10.1.0.2\"]\n"
+					  "[[gtsm.peers]]\naddress = \"10.1.0.1\"\n";
+		AgentLab lab(AgentLab::default_vip("") + peers);
+		attach(lab);
+		lab.start_bird();
+		EXPECT_EQ(check(lab).of("gtsm", "warn"), "");
+		EXPECT_THAT(check(lab).of("gtsm", "ok"), HasSubstr("every BGP neighbour"));
+
+		std::ofstream("/run/lab/rendered.conf", std::ios::app)
+			<< "protocol bgp by_hand { local 10.1.0.2 as 64512;\n"
+			   "\tneighbor 10.1.0.7 as 64507; ipv4 { import none; export none; }; }\n";
+		std::ostringstream text;
+		text << std::ifstream("/run/lab/rendered.conf").rdbuf();
+		lab.node_bird.reset();
+		lab.node_bird.emplace(lab.node, text.str());
+		const std::string warned = check(lab).of("gtsm", "warn");
+		EXPECT_THAT(warned, HasSubstr("by_hand (10.1.0.7) is not protected"));
+		EXPECT_THAT(warned, HasSubstr("address = \"10.1.0.7\", hops = 1"));
+		EXPECT_THAT(warned, testing::Not(HasSubstr("10.1.0.1)")));
+
+		lab.more(AgentLab::default_vip("") + peers +
+			 "[[gtsm.peers]]\naddress = \"10.1.0.7\"\nhops = 0\n");
+		const Lines late = check(lab);
+		EXPECT_EQ(late.of("gtsm", "warn"), "");
+		EXPECT_THAT(late.of("gtsm", "fail"),
+			    HasSubstr("by_hand (10.1.0.7) is a peer in the file, but not yet on "
+				      "eth0"));
+		lab.cli.expect(lab.node, {"apply", lab.config});
+		const Lines now = check(lab);
+		EXPECT_EQ(now.of("gtsm", "warn") + now.of("gtsm", "fail"), "");
+		EXPECT_THAT(now.of("gtsm", "ok"), HasSubstr("every BGP neighbour"));
 	});
 }
 

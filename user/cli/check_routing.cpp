@@ -10,6 +10,7 @@
 #include "bird/parse.h"
 #include "bird/speaker.h"
 #include "cli/check.h"
+#include "core/unprotected.h"
 
 namespace anycast::cli {
 
@@ -140,6 +141,52 @@ void check_theirs(const Config &config, const std::vector<bird::Protocol> &list,
 	}
 }
 
+std::vector<BirdNeighbour> neighbours_in(const std::vector<bird::Protocol> &list)
+{
+	std::vector<BirdNeighbour> neighbours;
+	for (const bird::Protocol &protocol : list)
+		if (protocol.kind == "BGP")
+			neighbours.push_back({protocol.name, protocol.neighbour});
+	return neighbours;
+}
+
+// BIRD's neighbours against the peers of the file, and against those of what runs.
+void check_protection(const CheckInput &input, Findings &findings)
+{
+	const auto list = protocols(input.config.bird);
+	if (!list)
+		return; // check_bird() says so
+	const std::vector<BirdNeighbour> neighbours = neighbours_in(*list);
+	const auto missing = unprotected_neighbours(input.config, neighbours);
+	for (const Unprotected &one : missing)
+		findings.warn("gtsm",
+			      fmt::format("{} ({}) is not protected: {}", one.neighbour.protocol,
+					  one.neighbour.address, one.why),
+			      "add " + one.hint);
+	bool late = false;
+	for (const Instance &instance : input.instances)
+		for (const Unprotected &one :
+		     unprotected_neighbours(instance.applied.config, neighbours)) {
+			if (std::ranges::find(missing, one.neighbour, &Unprotected::neighbour) !=
+			    missing.end())
+				continue;
+			late = true;
+			findings.fail("gtsm",
+				      fmt::format("{} ({}) is a peer in the file, but not yet on "
+						  "{}",
+						  one.neighbour.protocol, one.neighbour.address,
+						  instance.interface),
+				      "anycast-xdp apply");
+		}
+	if (!missing.empty() || late || neighbours.empty())
+		return;
+	if (input.instances.empty())
+		findings.warn("gtsm", "every BGP neighbour is a peer, but nothing is attached",
+			      "anycast-xdp attach DEV: until then nothing protects the sessions");
+	else
+		findings.ok("gtsm", "every BGP neighbour is a protected peer");
+}
+
 } // namespace
 
 void check_bird(const CheckInput &input, Findings &findings)
@@ -159,24 +206,7 @@ void check_bird(const CheckInput &input, Findings &findings)
 
 void check_gtsm(const CheckInput &input, Findings &findings)
 {
-	std::vector<std::string> missing;
-	const auto list = protocols(input.config.bird);
-	for (const bird::Protocol &protocol : list.value_or(std::vector<bird::Protocol>{})) {
-		const auto neighbour =
-			Address::parse(protocol.neighbour.substr(0, protocol.neighbour.find('%')));
-		if (protocol.kind == "BGP" && neighbour &&
-		    std::ranges::find(input.config.gtsm_peers, *neighbour, &GtsmPeer::address) ==
-			    input.config.gtsm_peers.end())
-			missing.push_back(protocol.neighbour);
-	}
-	if (!missing.empty())
-		findings.warn("gtsm",
-			      fmt::format("BIRD's neighbours without protection: {}",
-					  fmt::join(missing, ", ")),
-			      "add [[gtsm.peers]] with their addresses (hops = 0 for multihop)");
-	else if (list && !input.config.gtsm_peers.empty())
-		findings.ok("gtsm", "every BGP neighbour is a protected peer");
-
+	check_protection(input, findings);
 	for (const Instance &instance : input.instances) {
 		const auto counters = instance.dataplane.peer_counters();
 		if (!counters)

@@ -31,6 +31,20 @@ double part(std::uint64_t of, std::uint64_t all)
 	return all == 0 ? 0 : static_cast<double>(of) / static_cast<double>(all);
 }
 
+void check_next_hops(const nlohmann::ordered_json &status, Findings &findings)
+{
+	for (const auto &hops : status.value("next_hops", nlohmann::ordered_json::array())) {
+		const auto whys = hops.value("why", std::map<std::string, std::string>());
+		for (const auto &[address, why] : whys)
+			findings.warn("next_hop",
+				      fmt::format("{}: backend {}: its route is looked up for each "
+						  "packet: {}",
+						  hops.value("interface", "?"), address, why),
+				      "it works, but costs time; without a neighbour its packets "
+				      "are dropped: is it up?");
+	}
+}
+
 } // namespace
 
 void check_agent(const CheckInput &input, Findings &findings)
@@ -70,6 +84,7 @@ void check_agent(const CheckInput &input, Findings &findings)
 				      "status");
 			fine = false;
 		}
+	check_next_hops(status, findings);
 	if (fine)
 		findings.ok("agent", fmt::format("runs, process {}", status.value("pid", 0)));
 }
