@@ -65,6 +65,7 @@ static __noinline int ax_fib(struct xdp_md *ctx, const struct ax_backend *backen
 		return AX_R_NO_ROUTE;
 	}
 	hop->ifindex = fib->ifindex;
+	hop->mtu = fib->tot_len; /* the route's MTU; before 5.12 what was asked for */
 	__builtin_memcpy(hop->smac, fib->smac, ETH_ALEN);
 	__builtin_memcpy(hop->dmac, fib->dmac, ETH_ALEN);
 	return AX_CONTINUE;
@@ -78,6 +79,7 @@ static __always_inline int ax_resolve(struct xdp_md *ctx, const struct ax_packet
 		if (bytes > backend->mtu)
 			return AX_R_TOO_BIG;
 		hop->ifindex = backend->ifindex;
+		hop->mtu = backend->mtu;
 		__builtin_memcpy(hop->smac, backend->smac, ETH_ALEN);
 		__builtin_memcpy(hop->dmac, backend->dmac, ETH_ALEN);
 		return AX_CONTINUE;
@@ -154,8 +156,38 @@ static __always_inline void ax_write_outer6(struct ipv6hdr *outer, const struct 
 	__builtin_memcpy(&outer->daddr, &backend->addr, 16);
 }
 
+static __always_inline struct ax_hop *ax_hop_to(__u32 backend)
+{
+	__u32 at = bpf_get_smp_processor_id() * ax_backends + backend;
+
+	return bpf_map_lookup_elem(&ax_hop, &at);
+}
+
+/* The next packets to this backend need not ask. */
+static __always_inline void ax_keep_hop(const struct ax_packet *pkt,
+					const struct ax_backend *backend, __u32 id,
+					const struct ax_next_hop *next)
+{
+	struct ax_hop *hop = ax_hop_to(id);
+
+	if (!hop)
+		return;
+	hop->family = ax_is_v4(&backend->addr) ? 4 : 6;
+	if (hop->family == 4)
+		__builtin_memcpy(hop->outer, backend->outer, sizeof(hop->outer));
+	else
+		hop->to = backend->addr;
+	__builtin_memcpy(hop->smac, next->smac, ETH_ALEN);
+	__builtin_memcpy(hop->dmac, next->dmac, ETH_ALEN);
+	hop->ifindex = next->ifindex;
+	hop->csum4 = backend->csum4;
+	hop->mtu = next->mtu;
+	hop->generation = pkt->generation;
+	hop->stamp = ax_jiffies(pkt->ctl);
+}
+
 static __always_inline int ax_forward_ipip(struct xdp_md *ctx, struct ax_packet *pkt,
-					   const struct ax_backend *backend, __u32 label)
+					   const struct ax_backend *backend, __u32 id, __u32 label)
 {
 	struct ax_next_hop hop = {};
 	int to4 = ax_is_v4(&backend->addr), reason;
@@ -167,6 +199,7 @@ static __always_inline int ax_forward_ipip(struct xdp_md *ctx, struct ax_packet 
 	reason = ax_resolve(ctx, pkt, backend, pkt->l3_bytes + overhead, &hop);
 	if (reason)
 		return reason;
+	ax_keep_hop(pkt, backend, id, &hop);
 	/* The outer header takes the place of the VLAN tags. */
 	if (bpf_xdp_adjust_head(ctx, (int)pkt->l3_offset - (int)overhead - ETH_HLEN))
 		return AX_R_ENCAP_FAILED;
@@ -191,10 +224,10 @@ static __always_inline int ax_forward_ipip(struct xdp_md *ctx, struct ax_packet 
 }
 
 static __always_inline int ax_forward(struct xdp_md *ctx, struct ax_packet *pkt,
-				      const struct ax_backend *backend, __u8 forward, __u32 label)
+				      const struct ax_backend *backend, const struct ax_sending *to)
 {
-	if (forward == AX_FORWARD_IPIP)
-		return ax_forward_ipip(ctx, pkt, backend, label);
+	if (to->forward == AX_FORWARD_IPIP)
+		return ax_forward_ipip(ctx, pkt, backend, to->backend, to->label);
 	return ax_forward_l2dsr(ctx, pkt, backend);
 }
 

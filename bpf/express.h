@@ -246,29 +246,28 @@ static __always_inline int ax_express_transport(struct xdp_md *ctx, struct ax_fl
 	       (length >= sizeof(*udp) && length <= l4_bytes && (family == 4 || udp->check));
 }
 
-static __always_inline struct ax_backend *ax_express_backend(const struct ax_ctl *ctl, __u32 id)
+/* The way to the backend, if it was asked for lately and its outer header is of the packet's
+ * family. */
+static __always_inline struct ax_hop *ax_express_hop(const struct ax_ctl *ctl, __u32 backend,
+						     __u32 family)
 {
-	__u32 at = (ctl->generation & 1) * ax_backends + id;
+	struct ax_hop *hop = ax_hop_to(backend);
 
-	return bpf_map_lookup_elem(&ax_backend, &at);
-}
-
-/* Its next hop is known, its address of the packet's family, and it is another node. */
-static __always_inline int ax_is_express(const struct ax_backend *backend, __u32 family)
-{
-	return family == 4 ? backend->flags == (AX_BACKEND_RESOLVED | AX_BACKEND_OUTER4)
-			   : backend->flags == AX_BACKEND_RESOLVED && !ax_is_v4(&backend->addr);
+	if (!hop || hop->family != family || hop->generation != ctl->generation ||
+	    (__u32)ax_jiffies(ctl) - hop->stamp >= AX_HOP_JIFFIES)
+		return 0;
+	return hop;
 }
 
 /* Counted once it is sent; TX where it came from. */
 static __always_inline int ax_express_sent(struct xdp_md *ctx, struct ax_ctl *ctl,
-					   const struct ax_backend *backend, __u32 vip,
-					   __u32 backend_id, __u32 bytes)
+					   const struct ax_hop *hop, __u32 vip, __u32 backend_id,
+					   __u32 bytes)
 {
 	__u32 verdict = XDP_TX;
 
-	if (unlikely(backend->ifindex != ctx->ingress_ifindex))
-		verdict = bpf_redirect(backend->ifindex, 0);
+	if (unlikely(hop->ifindex != ctx->ingress_ifindex))
+		verdict = bpf_redirect(hop->ifindex, 0);
 	if (ax_replay) {
 		ctl->trace.vip = vip + 1;
 		ctl->trace.backend = backend_id + 1;
@@ -279,26 +278,26 @@ static __always_inline int ax_express_sent(struct xdp_md *ctx, struct ax_ctl *ct
 }
 
 static __always_inline int ax_express_known(struct xdp_md *ctx, struct ax_ctl *ctl,
-					    struct ax_flow *flow, const struct ax_backend *backend,
+					    struct ax_flow *flow, const struct ax_hop *hop,
 					    __u32 bytes)
 {
 	flow->packets++;
 	flow->bytes += bytes;
-	return ax_express_sent(ctx, ctl, backend, flow->vip, flow->backend, bytes);
+	return ax_express_sent(ctx, ctl, hop, flow->vip, flow->backend, bytes);
 }
 
 /* MAC addresses, type and outer header stand ready but for TOS, length and checksum. */
-static __always_inline int ax_express_outer4(struct xdp_md *ctx, const struct ax_backend *backend,
+static __always_inline int ax_express_outer4(struct xdp_md *ctx, const struct ax_hop *hop,
 					     __u32 total, __u32 tos)
 {
-	const __u64 *from = (void *)backend->outer;
-	__u32 sum = bpf_htons(total) + backend->csum4 + (tos << 8) + bpf_htons(IPPROTO_IPIP);
+	const __u64 *from = (void *)hop->outer;
+	__u32 sum = bpf_htons(total) + hop->csum4 + (tos << 8) + bpf_htons(IPPROTO_IPIP);
 	void *data;
 
 	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(struct iphdr)))
 		return AX_R_ENCAP_FAILED;
 	data = ax_data(ctx);
-	if (data + sizeof(backend->outer) > ax_data_end(ctx))
+	if (data + sizeof(hop->outer) > ax_data_end(ctx))
 		return AX_R_INTERNAL;
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
@@ -315,8 +314,8 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 {
 	const struct ax_settings *settings = &ctl->half[ctl->generation & 1];
 	struct iphdr *ip = ax_plain_ip4(ctx);
-	struct ax_backend *backend;
 	struct ax_flow4 *entry;
+	struct ax_hop *hop;
 	__u32 total, tos;
 	int reason;
 
@@ -327,19 +326,19 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 		return AX_STRANGER4;
 	if (!ax_is_current(ctl, &entry->flow))
 		return AX_UNUSUAL;
-	backend = ax_express_backend(ctl, entry->flow.backend);
+	hop = ax_express_hop(ctl, entry->flow.backend, 4);
 	ip = ax_plain_ip4(ctx);
-	if (!ip || !backend || !ax_is_express(backend, 4))
+	if (!ip || !hop)
 		return AX_UNUSUAL;
 	total = bpf_ntohs(ip->tot_len) + sizeof(*ip);
 	tos = ip->tos;
-	if (total > backend->mtu || !ax_express_transport(ctx, &entry->flow, ip + 1, ip->protocol,
-							  total - 2 * sizeof(*ip), 4))
+	if (total > hop->mtu || !ax_express_transport(ctx, &entry->flow, ip + 1, ip->protocol,
+						      total - 2 * sizeof(*ip), 4))
 		return AX_UNUSUAL;
 	if (ax_loss && ip->protocol == IPPROTO_TCP)
 		ax_learn_ip_id(&entry->flow, bpf_ntohs(ip->id));
-	reason = ax_express_outer4(ctx, backend, total, tos);
-	return reason ? reason : ax_express_known(ctx, ctl, &entry->flow, backend, bytes);
+	reason = ax_express_outer4(ctx, hop, total, tos);
+	return reason ? reason : ax_express_known(ctx, ctl, &entry->flow, hop, bytes);
 }
 
 /* Version, traffic class, flow label; then length, protocol, hop limit. */
@@ -353,9 +352,9 @@ static __always_inline __u64 ax_outer6_start(const struct ipv6hdr *ip, __u32 len
 
 /* RFC 2473, as ax_write_outer6: what depends on the packet is in its first eight bytes. */
 static __always_inline int ax_express_outer6(struct xdp_md *ctx, const struct ax_settings *settings,
-					     const struct ax_backend *backend, __u64 first)
+					     const struct ax_hop *hop, __u64 first)
 {
-	const __u64 *mac = (void *)backend->outer;
+	const __u64 *mac = (void *)hop->outer;
 	void *data;
 
 	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(struct ipv6hdr)))
@@ -369,8 +368,8 @@ static __always_inline int ax_express_outer6(struct xdp_md *ctx, const struct ax
 	*(__u64 *)(data + 14) = first;
 	*(__u64 *)(data + 22) = settings->source6.pair[0];
 	*(__u64 *)(data + 30) = settings->source6.pair[1];
-	*(__u64 *)(data + 38) = backend->addr.pair[0];
-	*(__u64 *)(data + 46) = backend->addr.pair[1];
+	*(__u64 *)(data + 38) = hop->to.pair[0];
+	*(__u64 *)(data + 46) = hop->to.pair[1];
 	return AX_CONTINUE;
 }
 
@@ -378,8 +377,8 @@ static __always_inline int ax_express6(struct xdp_md *ctx, struct ax_ctl *ctl, _
 {
 	const struct ax_settings *settings = &ctl->half[ctl->generation & 1];
 	struct ipv6hdr *ip = ax_plain_ip6(ctx);
-	struct ax_backend *backend;
 	struct ax_flow6 *entry;
+	struct ax_hop *hop;
 	__u32 length;
 	__u64 hash;
 	int reason;
@@ -392,16 +391,16 @@ static __always_inline int ax_express6(struct xdp_md *ctx, struct ax_ctl *ctl, _
 		return AX_STRANGER6;
 	if (!ax_is_current(ctl, &entry->flow))
 		return AX_UNUSUAL;
-	backend = ax_express_backend(ctl, entry->flow.backend);
+	hop = ax_express_hop(ctl, entry->flow.backend, 6);
 	ip = ax_plain_ip6(ctx);
-	if (!ip || !backend || !ax_is_express(backend, 6))
+	if (!ip || !hop)
 		return AX_UNUSUAL;
 	length = bpf_ntohs(ip->payload_len);
-	if (length + 2 * sizeof(*ip) > backend->mtu ||
+	if (length + 2 * sizeof(*ip) > hop->mtu ||
 	    !ax_express_transport(ctx, &entry->flow, ip + 1, ip->nexthdr, length, 6))
 		return AX_UNUSUAL;
-	reason = ax_express_outer6(ctx, settings, backend, ax_outer6_start(ip, length, hash >> 32));
-	return reason ? reason : ax_express_known(ctx, ctl, &entry->flow, backend, bytes);
+	reason = ax_express_outer6(ctx, settings, hop, ax_outer6_start(ip, length, hash >> 32));
+	return reason ? reason : ax_express_known(ctx, ctl, &entry->flow, hop, bytes);
 }
 
 #endif

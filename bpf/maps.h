@@ -82,6 +82,7 @@ AX_ARRAY(ax_flow6_next, __u32, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow6, struct ax_flow6, AX_MIN_BUCKETS *AX_WAYS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_anomaly, struct ax_anomaly, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_syn, struct ax_syn, AX_SYN_SLOTS, BPF_F_MMAPABLE);
+AX_ARRAY(ax_hop, struct ax_hop, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_shortcut, struct ax_shortcut, AX_SHORTCUTS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_cpu, struct ax_cpu, 1, BPF_F_MMAPABLE);
 

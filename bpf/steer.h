@@ -52,7 +52,7 @@ static __always_inline int ax_send_to(struct xdp_md *ctx, struct ax_packet *pkt,
 	if (backend->flags & AX_BACKEND_LOCAL) {
 		reason = AX_R_LOCAL;
 	} else {
-		int failure = ax_forward(ctx, pkt, backend, to->forward, to->label);
+		int failure = ax_forward(ctx, pkt, backend, to);
 
 		if (failure)
 			return failure;

@@ -106,19 +106,24 @@ static __always_inline int ax_overtaken(const struct ax_packet *pkt, const struc
 	return !syn || (syn->hash == key->hash && syn->generation != pkt->generation);
 }
 
-/* Remembered, in the way that ax_steer_new does it, where the packet can be sent. */
-static __always_inline int ax_stranger_to(struct xdp_md *ctx, struct ax_packet *pkt,
-					  struct ax_flow_key *key, struct ax_choice *choice)
+/* Remembered, in the way that ax_steer_new does it, where the packet can be sent; else 0. */
+static __always_inline struct ax_hop *ax_stranger_to(struct xdp_md *ctx, struct ax_packet *pkt,
+						     struct ax_flow_key *key,
+						     struct ax_choice *choice)
 {
 	struct ax_place place = {};
 	struct ax_bucket *bucket;
+	struct ax_hop *hop;
 
 	if (!ax_is_opening(pkt))
 		ax_pick(key, &place);
-	if (!ax_stranger_choice(ctx, pkt, choice) || !ax_is_express(choice->backend, pkt->family))
+	if (!ax_stranger_choice(ctx, pkt, choice))
+		return 0;
+	hop = ax_express_hop(pkt->ctl, choice->backend_id, pkt->family);
+	if (!hop)
 		return 0;
 	if (pkt->l3_bytes + (pkt->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) >
-	    choice->backend->mtu)
+	    hop->mtu)
 		return 0;
 	if (pkt->proto == IPPROTO_TCP && !ax_is_opening(pkt) && ax_overtaken(pkt, key))
 		return 0;
@@ -127,7 +132,7 @@ static __always_inline int ax_stranger_to(struct xdp_md *ctx, struct ax_packet *
 		return 0;
 	ax_trace_slot(pkt, choice->slot);
 	ax_remember(ctx, pkt, key, bucket, &place, choice);
-	return 1;
+	return hop;
 }
 
 /* What ax_outcome makes of it; the verdict is in `sent`. */
@@ -153,6 +158,7 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes)
 	struct iphdr *ip = ax_plain_ip4(ctx);
 	struct ax_flow_key key = {};
 	struct ax_choice choice = {};
+	struct ax_hop *hop;
 	int reason;
 
 	if (!ip || !ax_stranger_start(&pkt))
@@ -166,12 +172,13 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes)
 	if (!ax_stranger_transport(ctx, &pkt) || ax_make_key(ctx, &pkt, &key) ||
 	    ax_odd4(bpf_ntohl((__u32)key.pair[0]), bpf_ntohl(key.pair[0] >> 32), key.ports))
 		return AX_UNUSUAL;
-	if (!ax_stranger_to(ctx, &pkt, &key, &choice))
+	hop = ax_stranger_to(ctx, &pkt, &key, &choice);
+	if (!hop)
 		return AX_UNUSUAL;
-	reason = ax_express_outer4(ctx, choice.backend, pkt.l3_bytes + sizeof(*ip), pkt.tos);
+	reason = ax_express_outer4(ctx, hop, pkt.l3_bytes + sizeof(*ip), pkt.tos);
 	if (!reason)
-		reason = ax_express_sent(ctx, pkt.ctl, choice.backend, choice.vip_id,
-					 choice.backend_id, bytes);
+		reason =
+			ax_express_sent(ctx, pkt.ctl, hop, choice.vip_id, choice.backend_id, bytes);
 	return ax_stranger_sent(&pkt, reason);
 }
 
@@ -181,6 +188,7 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 	struct ipv6hdr *ip = ax_plain_ip6(ctx);
 	struct ax_flow_key key = {};
 	struct ax_choice choice = {};
+	struct ax_hop *hop;
 	__u32 length;
 	int reason;
 
@@ -194,16 +202,16 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 	if (!ax_stranger_transport(ctx, &pkt) || ax_make_key(ctx, &pkt, &key) ||
 	    ax_odd6(key.pair[0], key.pair[1], key.pair[2], key.pair[3], key.ports))
 		return AX_UNUSUAL;
-	if (!ax_stranger_to(ctx, &pkt, &key, &choice))
+	hop = ax_stranger_to(ctx, &pkt, &key, &choice);
+	if (!hop)
 		return AX_UNUSUAL;
 	ip = ax_plain_ip6(ctx);
 	if (!ip)
 		return AX_R_INTERNAL;
-	reason = ax_express_outer6(ctx, pkt.settings, choice.backend,
-				   ax_outer6_start(ip, length, key.hash));
+	reason = ax_express_outer6(ctx, pkt.settings, hop, ax_outer6_start(ip, length, key.hash));
 	if (!reason)
-		reason = ax_express_sent(ctx, pkt.ctl, choice.backend, choice.vip_id,
-					 choice.backend_id, bytes);
+		reason =
+			ax_express_sent(ctx, pkt.ctl, hop, choice.vip_id, choice.backend_id, bytes);
 	return ax_stranger_sent(&pkt, reason);
 }
 

@@ -151,7 +151,6 @@ enum ax_backend_state {
 enum ax_backend_flags {
 	AX_BACKEND_LOCAL = 1,	 /* the address is this node's own */
 	AX_BACKEND_RESOLVED = 2, /* ifindex, smac, dmac and mtu are valid: no look-up per packet */
-	AX_BACKEND_OUTER4 = 4,	 /* `outer` is valid, but for the MAC addresses: an IPv4 tunnel */
 };
 
 /* ax_backend: ARRAY[2 * backends]: a cache line each. */
@@ -162,7 +161,7 @@ struct ax_backend {
 			__u8 dmac[6];
 			__u8 smac[6];
 		};
-		__u8 outer[34]; /* Ethernet and outer IPv4 header as they are sent, but for TOS,
+		__u8 outer[34]; /* IPv4: Ethernet and outer header as they are sent, but for TOS,
 				 * total length and checksum, which are 0 */
 	};
 	__u16 mtu;     /* of the next hop's link: largest IP datagram */
@@ -356,6 +355,29 @@ struct ax_anomaly {
 	__u8 tail[48];
 };
 AX_ASSERT_SIZE(struct ax_anomaly, 320);
+
+/* ax_hop: ARRAY[cpus * backends]. The way to a tunnel's end as the kernel's routes and neighbours,
+ * or a RESOLVED backend, gave it for the last packet that went the long way: of use to the express
+ * ways for AX_HOP_JIFFIES, while the configuration is still the same. */
+struct ax_hop {
+	union {
+		struct {
+			__u8 dmac[6];
+			__u8 smac[6];
+			__u8 pad[4];
+			struct ax_addr to; /* family 6: the backend's address */
+		};
+		__u8 outer[34]; /* family 4: as struct ax_backend's, MAC addresses included */
+	};
+	__u32 stamp;	  /* jiffies */
+	__u32 generation; /* of the configuration */
+	__u32 ifindex;
+	__u32 csum4; /* as struct ax_backend's */
+	__u16 mtu;   /* largest IP datagram that is known to pass */
+	__u8 family; /* of the outer header; 0 = nothing here */
+	__u8 tail[5];
+};
+AX_ASSERT_SIZE(struct ax_hop, 64);
 
 /* ax_shortcut: ARRAY[cpus * AX_SHORTCUTS]. What the last look-up of a service whose address and
  * port hash to this place came to: ax_vip, ax_vip_info and ax_pool in one cache line. Written by

@@ -26,6 +26,7 @@
 #define AX_VIP_FILTER_BITS 65536 /* one bit per hash of a VIP's address */
 
 #define AX_SAMPLE_BYTES 96	 /* of a dropped frame, kept from its start */
+#define AX_HOP_JIFFIES 25	 /* a next hop is asked for again after 25 to 250 ms */
 #define AX_SAMPLE_JIFFIES 25	 /* between two samples of a reason on a CPU: 25 to 250 ms */
 #define AX_DROP_RING_BYTES 65536 /* a power of two, and a multiple of every page size here */
 #define AX_OUTER_TTL 64		 /* TTL / hop limit of the headers we add */

@@ -13,6 +13,9 @@
 namespace anycast::test {
 namespace {
 
+// No special address: those go the long way.
+constexpr const char *kOrdinary = "11.2.3.5";
+
 // What a client of one of 64 flows sends: mostly in order, sometimes broken.
 class Traffic {
 public:
@@ -39,7 +42,11 @@ private:
 		const std::uint8_t ttl = random_.one_in(32) ? random_.byte() : 60;
 		if (v6(flow))
 			return Ip6{.traffic_class = tos, .hop_limit = ttl};
-		return Ip4{.tos = tos, .id = ++id_[flow], .df = random_.one_in(2), .ttl = ttl};
+		return Ip4{.src = kOrdinary,
+			   .tos = tos,
+			   .id = ++id_[flow],
+			   .df = random_.one_in(2),
+			   .ttl = ttl};
 	}
 
 	Packet transport(std::uint32_t flow)
@@ -131,17 +138,6 @@ protected:
 		set_table_seed(11, 22);
 	}
 
-	// Backends that the express ways do not serve, as the long way does not care: those of IPv4
-	// without a template of their outer header, those of IPv6 with the mark of one.
-	void apply_for(const Config &config, bool express)
-	{
-		Image image = apply(config);
-		if (!express)
-			for (ax_backend &backend : image.backends)
-				backend.flags ^= AX_BACKEND_OUTER4;
-		ASSERT_TRUE(dataplane().apply(image)); // both ways twice: the same generation
-	}
-
 	Seen run(std::uint64_t frames, bool express)
 	{
 		Seen seen;
@@ -155,10 +151,12 @@ protected:
 			if (n % (frames / 4) == 0) { // another backend, another generation
 				config.pools[0].backends.push_back(backend_at(
 					"10.1.0." + std::to_string(40 + n * 4 / frames)));
-				apply_for(config, express);
+				apply(config);
 			}
+			if (!express) // without a next hop from before everything goes the long way
+				forget_next_hops();
 			seen.outcomes.push_back(send(traffic.next()));
-			advance_us(random.below(20'000));
+			advance_us(random.below(3'000));
 		}
 		seen.notes = notes();
 		seen.flows = flows(); // a way may take its slot for a packet that is then dropped
@@ -206,6 +204,62 @@ TEST_F(Express, BothWaysComeToTheSame)
 		  << " of others steered\n";
 	EXPECT_GT(known, frames / 4);
 	EXPECT_GT(fresh, frames / 50);
+}
+
+// Another next hop for every backend of the running configuration, as when a neighbour changes its
+// address.
+class NextHop : public Express {
+protected:
+	void neighbours_change()
+	{
+		Map &map = dataplane().map("ax_backend");
+		for (std::uint32_t half = 0; half < 2; ++half)
+			for (std::uint32_t i = 0; i < image().backends.size(); ++i) {
+				ax_backend changed = image().backends[i];
+				changed.dmac[5] ^= 1;
+				const std::uint32_t at = half * limits().backends + i;
+				ASSERT_TRUE(map.update(&at, &changed, BPF_EXIST));
+			}
+	}
+	std::string mac_after(const Packet &packet)
+	{
+		return expect(AX_R_STEERED, packet).frame.hex().substr(0, 12);
+	}
+};
+
+TEST_F(NextHop, IsUsedForAMomentOnly)
+{
+	for (const Packet &packet :
+	     {Packet(Eth{} / Ip4{.src = kOrdinary} / Udp{} / Payload(32)), Eth{} / Ip6{} / Udp{}}) {
+		apply(two_families());
+		const std::string before = mac_after(packet);
+		neighbours_change();
+		advance_us(90'000); // of 25 ticks of 4 ms
+		EXPECT_EQ(mac_after(packet), before) << packet << " by the express way";
+		advance_us(20'000);
+		EXPECT_NE(mac_after(packet), before);
+	}
+}
+
+TEST_F(NextHop, IsThatOfTheRunningConfiguration)
+{
+	const Packet packet = Eth{} / Ip4{.src = kOrdinary} / Udp{};
+	apply(two_families());
+	const std::string before = mac_after(packet);
+	Image changed = image();
+	for (ax_backend &backend : changed.backends)
+		backend.dmac[5] ^= 1;
+	ASSERT_TRUE(dataplane().apply(changed));
+	EXPECT_NE(mac_after(packet), before);
+}
+
+// A packet larger than the link takes is not sent for a smaller one's sake.
+TEST_F(NextHop, KnowsTheLinksMtu)
+{
+	apply(two_families(), {}, 1400);
+	expect(AX_R_STEERED, Eth{} / Ip4{.src = kOrdinary} / Udp{});
+	expect(AX_R_STEERED, Eth{} / Ip4{.src = kOrdinary} / Udp{} / Payload(1400 - 20 - 28));
+	expect(AX_R_TOO_BIG, Eth{} / Ip4{.src = kOrdinary} / Udp{} / Payload(1400 - 20 - 27));
 }
 
 } // namespace

@@ -58,7 +58,7 @@ struct Output {
 
 // Runs a command to its end, feeding it `input`; beyond `limit` it is killed.
 Output run(const Netns &netns, const Argv &argv, std::string_view input = {},
-	   milliseconds limit = milliseconds(20000));
+	   milliseconds limit = milliseconds(60000));
 
 // Calls `condition` every 20 ms until it is true; false if `limit` passes before.
 bool wait_until(milliseconds limit, const std::function<bool()> &condition);

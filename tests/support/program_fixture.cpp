@@ -216,11 +216,16 @@ void ProgramTest::TearDown()
 	expect_counted(AX_R_INTERNAL, 0);
 }
 
+void ProgramTest::forget_next_hops()
+{
+	zero(dataplane().map("ax_hop"));
+}
+
 void ProgramTest::reset_flows()
 {
 	for (const char *name : {"ax_flow4_idx", "ax_flow4_slot", "ax_flow4_next", "ax_flow4",
 				 "ax_flow6_idx", "ax_flow6_slot", "ax_flow6_next", "ax_flow6",
-				 "ax_anomaly", "ax_syn", "ax_shortcut", "ax_cpu"})
+				 "ax_anomaly", "ax_syn", "ax_hop", "ax_shortcut", "ax_cpu"})
 		zero(dataplane().map(name));
 }
 

@@ -84,7 +84,8 @@ protected:
 	[[nodiscard]] std::uint64_t clock_us() const { return clock_ns_ / 1000; }
 	void set_table_seed(std::uint64_t first, std::uint64_t second);
 	std::vector<FlowRecord> flows();
-	void reset_flows(); // forgets them all
+	void reset_flows(); // forgets them all, and the next hops
+	void forget_next_hops();
 	FlowRecord only_flow(const std::source_location &where = std::source_location::current());
 
 	[[nodiscard]] const Image &image() const { return image_; }

@@ -195,7 +195,7 @@ TEST(Image, ABackendWithOurAddressIsLocal)
 	Config config = three_backends();
 	config.pools[0].backends.push_back(backend("10.1.0.1"));
 	const Image image = compiled(config);
-	EXPECT_EQ(image.backends[0].flags, AX_BACKEND_OUTER4);
+	EXPECT_EQ(image.backends[0].flags, 0);
 	EXPECT_EQ(image.backends[3].flags, AX_BACKEND_LOCAL);
 }
 

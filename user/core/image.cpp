@@ -32,7 +32,6 @@ void write_outer(const Address &source, const Address &destination, ax_backend &
 	std::memcpy(entry.outer + 26, &from.word[3], 4);
 	std::memcpy(entry.outer + 30, &to.word[3], 4);
 	entry.csum4 = outer_checksum(source, destination);
-	entry.flags |= AX_BACKEND_OUTER4;
 }
 
 Status too_many(std::string_view what, std::size_t count, std::size_t most, std::string_view limit)

@@ -108,6 +108,7 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 		array<ax_flow6>("ax_flow6", cpus * s.buckets6 * AX_WAYS, "flows_v6"),
 		array<ax_anomaly>("ax_anomaly", cpus * s.anomalies, "flows_v4"),
 		array<ax_syn>("ax_syn", cpus * AX_SYN_SLOTS),
+		array<ax_hop>("ax_hop", cpus * s.backends, "backends"),
 		array<ax_shortcut>("ax_shortcut", cpus * AX_SHORTCUTS),
 		array<ax_cpu>("ax_cpu", cpus),
 		{"ax_drop_last", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(ax_sample), AX_REASON_LIMIT,
