@@ -21,7 +21,7 @@ CXXFLAGS ?= -O2 -g
 # -Wno-restrict: g++ 12 sees overlaps in std::string's own operator+ (its bug 105651).
 ALL_CXXFLAGS := -std=c++20 -Wall -Wextra -Wshadow -Werror -Wno-restrict $(CXXFLAGS) \
 	-DAX_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD)/skel -MMD -MP
-LIBS := -lbpf -lxdp -lelf -lz -lfmt -lpcap -lmnl
+LIBS := -lbpf -lxdp -lelf -lz -lfmt -lpcap -lmnl -lcurl
 TEST_LIBS := -lgtest -lgmock -lpthread
 
 # Tests are compiled more often than they run for long.

@@ -322,7 +322,7 @@ TEST(Diff, NamesWhatIsNewGoneAndChanged)
 		  "~ rule ip4_evil  action count -> drop\n"
 		  "~ backend web/b1  weight 100 -> 50, state active -> draining\n"
 		  "+ vip www  address 198.51.100.80, port 80, protocol tcp, pool web, forward "
-		  "ipip\n");
+		  "ipip, checks none, canary no\n");
 }
 
 TEST(Diff, NeverShowsTheHashSeed)

@@ -136,6 +136,8 @@ Status run(std::vector<std::string> arguments, std::ostream &out, std::ostream &
 	add_bird(app, chosen);
 	add_announce(app, chosen);
 	add_features(app, chosen);
+	add_agent(app, chosen);
+	add_check(app, chosen);
 	add_version(app, chosen);
 	add_footers(app);
 

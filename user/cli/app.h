@@ -31,6 +31,8 @@ void add_replay(CLI::App &app, Action &chosen);	  // replay
 void add_bird(CLI::App &app, Action &chosen);	  // bird
 void add_announce(CLI::App &app, Action &chosen); // announce, withdraw, drain
 void add_features(CLI::App &app, Action &chosen); // features
+void add_agent(CLI::App &app, Action &chosen);	  // agent, metrics
+void add_check(CLI::App &app, Action &chosen);	  // check
 void add_version(CLI::App &app, Action &chosen);  // version
 
 } // namespace anycast::cli

@@ -61,7 +61,8 @@ ordered_json interface_json(const Planned &planned)
 		{"changes", render::changes_json(planned.changes)}};
 }
 
-void print(const Context &context, const std::vector<Planned> &plans, bool dry_run)
+void print(const Context &context, const std::vector<Planned> &plans, bool dry_run,
+	   const Besides &besides)
 {
 	if (!context.json()) {
 		for (const Planned &planned : plans)
@@ -73,23 +74,26 @@ void print(const Context &context, const std::vector<Planned> &plans, bool dry_r
 						  render::changes_text(planned.changes)));
 		return;
 	}
-	bool changed = false;
+	bool changed = besides.changed;
 	ordered_json list = ordered_json::array();
 	for (const Planned &planned : plans) {
 		changed |= planned.changed;
 		list.push_back(interface_json(planned));
 	}
-	context.print({{"changed", changed},
-		       {"generation", plans.front().generation},
-		       {"digest", render::hex_text(plans.front().digest)},
-		       {"dry_run", dry_run},
-		       {"interfaces", std::move(list)}});
+	ordered_json document{{"changed", changed},
+			      {"generation", plans.front().generation},
+			      {"digest", render::hex_text(plans.front().digest)},
+			      {"dry_run", dry_run},
+			      {"interfaces", std::move(list)}};
+	document.update(besides.members);
+	context.print(document);
 }
 
 } // namespace
 
 Result<bool> change(const Context &context, const Paths &paths,
-		    const std::vector<std::string> &devices, const Edit &edit, bool dry_run)
+		    const std::vector<std::string> &devices, const Edit &edit, bool dry_run,
+		    const Besides &besides)
 {
 	std::vector<Planned> plans;
 	for (const std::string &device : devices) {
@@ -116,7 +120,7 @@ Result<bool> change(const Context &context, const Paths &paths,
 		planned.digest = report->digest;
 		done += " " + planned.device;
 	}
-	print(context, plans, dry_run);
+	print(context, plans, dry_run, besides);
 	return std::ranges::any_of(plans, &Planned::changed);
 }
 

@@ -12,9 +12,16 @@ namespace anycast::cli {
 // What an interface is to run, made from what it runs now.
 using Edit = std::function<Result<Config>(const Applied &)>;
 
+// Members of the same JSON object that are not about an interface.
+struct Besides {
+	bool changed = false;
+	nlohmann::ordered_json members = nlohmann::ordered_json::object();
+};
+
 // Prints what changed: text, or {"changed":..,"generation":..,"digest":..,"changes":[..],
 // "interfaces":[..]}. Whether anything did.
 Result<bool> change(const Context &context, const Paths &paths,
-		    const std::vector<std::string> &devices, const Edit &edit, bool dry_run);
+		    const std::vector<std::string> &devices, const Edit &edit, bool dry_run,
+		    const Besides &besides = {});
 
 } // namespace anycast::cli

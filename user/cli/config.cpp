@@ -5,9 +5,11 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "cli/app.h"
 #include "cli/change.h"
+#include "net/host.h"
 #include "render/diff.h"
 #include "render/table.h"
 
@@ -17,7 +19,7 @@ namespace {
 
 struct FileArguments {
 	std::string file;
-	bool dry_run = false;
+	bool dry_run = false, host_only = false;
 };
 
 // The positional FILE, --config, or the default.
@@ -74,18 +76,70 @@ Status run_validate(const Context &context, const FileArguments &arguments)
 	return {};
 }
 
+// [host] of the file; nothing if it has none.
+Result<Besides> apply_host(const Context &context, const Config &config, bool dry_run)
+{
+	if (!config.host)
+		return Besides{};
+	std::vector<Address> vips;
+	for (const Vip &vip : config.vips)
+		if (std::ranges::find(vips, vip.address) == vips.end())
+			vips.push_back(vip.address);
+	const auto report = set_up_host(*config.host, vips, dry_run);
+	if (!report)
+		return tl::unexpected(report.error());
+	for (const std::string &warning : report->plan.warnings)
+		context.warn(warning);
+	const std::vector<std::string> lines = describe(*report);
+	const bool changed = report->plan.changes();
+	if (!context.json())
+		context.print(
+			fmt::format("host: {}{}\n{}{}", dry_run && changed ? "would be " : "",
+				    changed ? "changed" : "unchanged", changed ? "  " : "",
+				    changed ? fmt::format("{}\n", fmt::join(lines, "\n  ")) : ""));
+	return Besides{.changed = changed,
+		       .members = {{"host",
+				    {{"changed", changed},
+				     {"interface", config.host->interface},
+				     {"kind", report->kind},
+				     {"changes", lines},
+				     {"warnings", report->plan.warnings}}}}};
+}
+
+Status apply_host_only(const Context &context, const Config &config, bool dry_run)
+{
+	if (!config.host)
+		return fail(Exit::kUsage, "the configuration has no [host]",
+			    "add a section [host]; its defaults will do");
+	const auto host = apply_host(context, config, dry_run);
+	if (!host)
+		return tl::unexpected(host.error());
+	nlohmann::ordered_json document{{"changed", host->changed}, {"dry_run", dry_run}};
+	document.update(host->members);
+	if (context.json())
+		context.print(document);
+	return {};
+}
+
 Status run_apply(const Context &context, const FileArguments &arguments)
 {
 	const auto config = context.load(file_of(context, arguments));
 	if (!config)
 		return tl::unexpected(config.error());
 	const Paths paths = context.paths_with(*config);
+	if (arguments.host_only)
+		return apply_host_only(context, *config, arguments.dry_run);
 	const auto devices = devices_for(context, paths, *config);
 	if (!devices)
 		return tl::unexpected(devices.error());
+	// The data plane is compiled against the host's addresses: the host comes first.
+	const auto host = apply_host(context, *config, arguments.dry_run);
+	if (!host)
+		return tl::unexpected(host.error());
 	AX_TRY(change(
 		context, paths, *devices,
-		[&](const Applied &) -> Result<Config> { return *config; }, arguments.dry_run));
+		[&](const Applied &) -> Result<Config> { return *config; }, arguments.dry_run,
+		*host));
 	return {};
 }
 
@@ -99,6 +153,10 @@ Status run_diff(const Context &context, const FileArguments &arguments)
 	if (!devices)
 		return tl::unexpected(devices.error());
 
+	const auto host = apply_host(context, *config, true);
+	if (!host)
+		return tl::unexpected(host.error());
+
 	nlohmann::ordered_json list = nlohmann::ordered_json::array();
 	for (const std::string &device : *devices) {
 		const auto instance = open_instance(paths, device);
@@ -111,8 +169,11 @@ Status run_diff(const Context &context, const FileArguments &arguments)
 						      : fmt::format("{}:\n{}", device,
 								    render::changes_text(changes)));
 	}
-	if (context.json())
-		context.print({{"interfaces", std::move(list)}});
+	if (context.json()) {
+		nlohmann::ordered_json document{{"interfaces", std::move(list)}};
+		document.update(host->members);
+		context.print(document);
+	}
 	return {};
 }
 
@@ -146,6 +207,8 @@ void add_config(CLI::App &app, Action &chosen)
 		"applying\nthe same again changes nothing. Interfaces: those that the file "
 		"names, else all attached.");
 	command->add_flag("--dry-run", applying->dry_run, "Say what would change, change nothing");
+	command->add_flag("--host", applying->host_only,
+			  "Only [host]: the VIPs' interface and the kernel's settings");
 
 	file_command(app, "diff", "What `apply` would change, object by object",
 		     std::make_shared<FileArguments>(), run_diff, chosen);

@@ -33,6 +33,8 @@ Result<ParsedConfig> parse_config(std::string_view text, std::string_view source
 	read_guard(root, config);
 	read_services(root, config);
 	read_bird(root, config);
+	read_host(root, config);
+	read_agent(root, config);
 	root.complain_of_unknown_keys();
 	if (!config.vips.empty() && !seed_given)
 		diagnostics.error(root.at("node"),

@@ -38,6 +38,19 @@ inline const Choice kImports[] = {{"none", static_cast<int>(BgpImport::kNone)},
 				  {"vips", static_cast<int>(BgpImport::kVips)},
 				  {"default", static_cast<int>(BgpImport::kDefault)},
 				  {"all", static_cast<int>(BgpImport::kAll)}};
+inline const Choice kCheckTypes[] = {{"tcp", static_cast<int>(CheckType::kTcp)},
+				     {"udp", static_cast<int>(CheckType::kUdp)},
+				     {"icmp", static_cast<int>(CheckType::kIcmp)},
+				     {"http", static_cast<int>(CheckType::kHttp)},
+				     {"https", static_cast<int>(CheckType::kHttps)},
+				     {"dns", static_cast<int>(CheckType::kDns)},
+				     {"exec", static_cast<int>(CheckType::kExec)}};
+inline const Choice kOnStop[] = {{"withdraw", static_cast<int>(OnStop::kWithdraw)},
+				 {"leave", static_cast<int>(OnStop::kLeave)}};
+inline const Choice kOverloadActions[] = {
+	{"none", static_cast<int>(OverloadAction::kNone)},
+	{"drain", static_cast<int>(OverloadAction::kDrain)},
+	{"withdraw", static_cast<int>(OverloadAction::kWithdraw)}};
 
 inline std::string_view word_of(std::span<const Choice> choices, int value)
 {

@@ -204,23 +204,46 @@ std::optional<Placed<int>> TableReader::choice(std::string_view key,
 	return node != nullptr ? as_choice(key, *node, choices) : std::nullopt;
 }
 
+std::optional<Placed<std::int64_t>> TableReader::as_integer(std::string_view key,
+							    const toml::node &node,
+							    std::int64_t min, std::int64_t max)
+{
+	const auto value = node.value_exact<std::int64_t>();
+	if (!value) {
+		wrong_type(key, node, "an integer");
+		return std::nullopt;
+	}
+	if (*value < min || *value > max) {
+		diagnostics_.error(where(node.source()), fmt::format("{}: {} is not in {}..{}",
+								     full(key), *value, min, max));
+		return std::nullopt;
+	}
+	return Placed<std::int64_t>{*value, where(node.source())};
+}
+
 std::optional<Placed<std::int64_t>> TableReader::integer(std::string_view key, std::int64_t min,
 							 std::int64_t max)
 {
 	const toml::node *node = find(key);
-	if (node == nullptr)
+	return node != nullptr ? as_integer(key, *node, min, max) : std::nullopt;
+}
+
+std::optional<Placed<Milliseconds>> TableReader::duration(std::string_view key, Milliseconds min,
+							  Milliseconds max)
+{
+	const auto text = string(key);
+	if (!text)
 		return std::nullopt;
-	const auto value = node->value_exact<std::int64_t>();
-	if (!value) {
-		wrong_type(key, *node, "an integer");
-		return std::nullopt;
-	}
-	if (*value < min || *value > max) {
-		diagnostics_.error(where(node->source()), fmt::format("{}: {} is not in {}..{}",
-								      full(key), *value, min, max));
-		return std::nullopt;
-	}
-	return Placed<std::int64_t>{*value, where(node->source())};
+	const auto value = parse_duration(text->value);
+	if (value && *value >= min && *value <= max)
+		return Placed<Milliseconds>{*value, text->at};
+	diagnostics_.error(text->at,
+			   value ? fmt::format("{}: \"{}\" is not in {}..{}", full(key),
+					       text->value, duration_text(min), duration_text(max))
+				 : fmt::format("{}: \"{}\" is no time such as \"250ms\", \"1.5s\", "
+					       "\"2m\", \"1h\"",
+					       full(key), text->value));
+	return std::nullopt;
 }
 
 std::vector<const toml::node *> TableReader::members(std::string_view key, std::string_view of_what)
@@ -255,6 +278,24 @@ std::vector<Placed<std::string>> TableReader::strings(std::string_view key)
 	std::vector<Placed<std::string>> list;
 	for (const toml::node *node : members(key, "strings"))
 		add_distinct(list, key, as_string(key, *node));
+	return list;
+}
+
+std::vector<Placed<std::int64_t>> TableReader::integers(std::string_view key, std::int64_t min,
+							std::int64_t max)
+{
+	std::vector<Placed<std::int64_t>> list;
+	for (const toml::node *node : members(key, "integers"))
+		add_distinct(list, key, as_integer(key, *node, min, max));
+	return list;
+}
+
+std::vector<std::string> TableReader::words(std::string_view key)
+{
+	std::vector<std::string> list;
+	for (const toml::node *node : members(key, "strings"))
+		if (const auto word = as_string(key, *node))
+			list.push_back(word->value);
 	return list;
 }
 

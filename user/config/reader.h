@@ -60,10 +60,16 @@ public:
 	std::optional<Placed<std::int64_t>> integer(std::string_view key, std::int64_t min,
 						    std::int64_t max);
 	std::optional<Placed<bool>> boolean(std::string_view key);
+	// "250ms", "1.5s", "2m", "1h".
+	std::optional<Placed<Milliseconds>> duration(std::string_view key, Milliseconds min,
+						     Milliseconds max);
 	std::optional<Placed<Address>> address(std::string_view key);
 	std::optional<Placed<int>> choice(std::string_view key, std::span<const Choice> choices);
 	// Members of lists must differ.
 	std::vector<Placed<std::string>> strings(std::string_view key);
+	std::vector<Placed<std::int64_t>> integers(std::string_view key, std::int64_t min,
+						   std::int64_t max);
+	std::vector<std::string> words(std::string_view key); // these may repeat
 	std::vector<Placed<Address>> addresses(std::string_view key);
 	std::vector<Placed<int>> choices(std::string_view key, std::span<const Choice> choices);
 
@@ -100,6 +106,8 @@ private:
 	[[nodiscard]] std::string full(std::string_view key) const;
 	void wrong_type(std::string_view key, const toml::node &node, std::string_view expected);
 	std::optional<Placed<std::string>> as_string(std::string_view key, const toml::node &node);
+	std::optional<Placed<std::int64_t>> as_integer(std::string_view key, const toml::node &node,
+						       std::int64_t min, std::int64_t max);
 	std::optional<Placed<Address>> as_address(std::string_view key, const toml::node &node);
 	std::optional<Placed<int>> as_choice(std::string_view key, const toml::node &node,
 					     std::span<const Choice> choices);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "config/reader.h"
 
@@ -20,7 +21,13 @@ void read_bird(TableReader &root, Config &config);     // after services
 
 BgpAttributes read_attributes(TableReader &reader); // [vips.bgp]
 
-bool usable_interface_name(std::string_view name);
+void read_host(TableReader &root, Config &config);
+void read_agent(TableReader &root, Config &config);
+
+// [[vips.checks]] or [[pools.checks]], of the VIP or pool that `owner` reads.
+std::vector<CheckSpec> read_checks(TableReader &owner, bool of_vip);
+
+bool usable_interface_name(std::string_view name); // as the kernel's dev_valid_name()
 void check_name(Diagnostics &diagnostics, std::string_view what, const Placed<std::string> &name);
 void check_unicast(Diagnostics &diagnostics, std::string_view what, const Placed<Address> &address);
 

@@ -62,6 +62,7 @@ private:
 	void warn_of_coarse_table(const Pool &pool, Where at);
 	void warn_of_nobody_active(const Pool &pool, Where at);
 	void read_port(TableReader &reader, Vip &vip);
+	void check_ports_of(const Vip &vip, TableReader &reader);
 	void check_pool_of(const Vip &vip, TableReader &reader, Where pool_at);
 
 	Diagnostics &diagnostics_;
@@ -193,6 +194,7 @@ void Services::read_pool(TableReader &reader)
 	if (pool.backends.empty() && diagnostics_.error_count() == errors)
 		diagnostics_.error(reader.at("backends"),
 				   fmt::format("pool {} has no backends", pool.name));
+	pool.checks = read_checks(reader, false);
 	warn_of_coarse_table(pool, reader.at("table_size"));
 	warn_of_nobody_active(pool, reader.at());
 
@@ -215,6 +217,17 @@ void Services::read_port(TableReader &reader, Vip &vip)
 	if (vip.protocol == 0 && vip.port != 0)
 		diagnostics_.error(reader.at("port"),
 				   "vips.port: protocol \"any\" needs port \"any\"");
+}
+
+void Services::check_ports_of(const Vip &vip, TableReader &reader)
+{
+	for (const CheckSpec &check : vip.checks)
+		if (vip.port == 0 && check.port == 0 && check.type != CheckType::kIcmp &&
+		    check.type != CheckType::kExec)
+			diagnostics_.error(reader.at("checks"),
+					   fmt::format("vips.checks.port: {} has every port; which "
+						       "one shall the {} check take?",
+						       vip.name, check_type_name(check.type)));
 }
 
 void Services::check_pool_of(const Vip &vip, TableReader &reader, Where pool_at)
@@ -272,6 +285,10 @@ void Services::read_vip(TableReader &reader)
 	});
 	if (const auto forward = reader.choice("forward", kForwards))
 		vip.forward = static_cast<ax_forward>(forward->value);
+	vip.checks = read_checks(reader, true);
+	check_ports_of(vip, reader);
+	if (const auto canary = reader.boolean("canary"))
+		vip.canary = canary->value;
 
 	reader.missing("pool");
 	if (const auto pool = reader.string("pool")) {

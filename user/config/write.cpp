@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "config/config.h"
 #include "config/names.h"
@@ -39,6 +40,20 @@ public:
 	void number(std::string_view key, std::uint64_t value) { line(key, std::to_string(value)); }
 	void boolean(std::string_view key, bool value) { line(key, value ? "true" : "false"); }
 	void address(std::string_view key, const Address &value) { string(key, value.text()); }
+	void duration(std::string_view key, Milliseconds value)
+	{
+		string(key, duration_text(value));
+	}
+	void numbers(std::string_view key, const std::vector<std::uint32_t> &values)
+	{
+		if (!values.empty())
+			line(key, fmt::format("[{}]", fmt::join(values, ", ")));
+	}
+	void optional(std::string_view key, const std::string &value)
+	{
+		if (!value.empty())
+			string(key, value);
+	}
 	void strings(std::string_view key, const std::vector<std::string> &values)
 	{
 		std::string list;
@@ -125,6 +140,85 @@ void write_guard(Writer &out, const Config &config)
 		out.string(label, word_of(kActions, action));
 }
 
+void write_check(Writer &out, std::string_view header, const CheckSpec &check)
+{
+	const CheckType type = check.type;
+	const bool http = type == CheckType::kHttp || type == CheckType::kHttps;
+	out.header(header);
+	out.string("type", check_type_name(type));
+	out.duration("interval", check.interval);
+	out.duration("timeout", check.timeout);
+	out.number("jitter", check.jitter);
+	out.number("rise", check.rise);
+	out.number("fall", check.fall);
+	if (check.port != 0)
+		out.number("port", check.port);
+	if (check.target)
+		out.address("target", *check.target);
+	out.optional("payload", check.payload);
+	out.optional("expect", check.expect);
+	if (check.hex)
+		out.boolean("hex", true);
+	out.optional("host", check.host);
+	if (http)
+		out.string("path", check.path);
+	out.numbers("status", check.status);
+	out.optional("body", check.body);
+	if (type == CheckType::kHttps)
+		out.boolean("verify", check.verify);
+	out.optional("name", check.name);
+	if (type == CheckType::kDns)
+		out.string("record", check.record);
+	out.strings("command", check.command);
+}
+
+void write_host(Writer &out, const HostOptions &host)
+{
+	out.header("[host]");
+	out.string("interface", host.interface);
+	out.boolean("forwarding", host.forwarding);
+	out.number("hash_policy", host.hash_policy);
+	if (host.rmem_max != 0)
+		out.number("rmem_max", host.rmem_max);
+	if (host.wmem_max != 0)
+		out.number("wmem_max", host.wmem_max);
+	out.boolean("persist", host.persist);
+}
+
+void write_overload(Writer &out, const OverloadOptions &overload)
+{
+	out.header("[agent.overload]");
+	out.string("action", word_of(kOverloadActions, static_cast<int>(overload.action)));
+	out.duration("hold", overload.hold);
+	for (const auto &[name, threshold] :
+	     {std::pair{"cpu", overload.cpu}, std::pair{"cpu_pressure", overload.cpu_pressure},
+	      std::pair{"memory_pressure", overload.memory_pressure},
+	      std::pair{"io_pressure", overload.io_pressure},
+	      std::pair{"temperature", overload.temperature}, std::pair{"loss", overload.loss}}) {
+		if (threshold.high == 0)
+			continue;
+		out.header(fmt::format("[agent.overload.{}]", name));
+		out.number("high", threshold.high);
+		out.number("low", threshold.low);
+	}
+}
+
+void write_agent(Writer &out, const AgentOptions &agent)
+{
+	if (agent == AgentOptions{})
+		return;
+	out.header("[agent]");
+	out.optional("group", agent.group);
+	out.string("exec_user", agent.exec_user);
+	if (agent.http_address)
+		out.address("http_address", *agent.http_address);
+	out.number("http_port", agent.http_port);
+	out.string("on_stop", word_of(kOnStop, static_cast<int>(agent.on_stop)));
+	out.duration("canary_hold", agent.canary_hold);
+	out.boolean("next_hops", agent.next_hops);
+	write_overload(out, agent.overload);
+}
+
 void write_pool(Writer &out, const Pool &pool)
 {
 	out.header("[[pools]]");
@@ -138,6 +232,8 @@ void write_pool(Writer &out, const Pool &pool)
 		out.number("weight", backend.weight);
 		out.string("state", word_of(kStates, backend.state));
 	}
+	for (const CheckSpec &check : pool.checks)
+		write_check(out, "[[pools.checks]]", check);
 }
 
 template <typename T> std::vector<std::string> texts_of(const std::vector<T> &list)
@@ -175,7 +271,11 @@ void write_vip(Writer &out, const Vip &vip)
 	out.string("protocol", word_of(kProtocols, vip.protocol));
 	out.string("pool", vip.pool);
 	out.string("forward", word_of(kForwards, vip.forward));
+	if (vip.canary)
+		out.boolean("canary", true);
 	write_attributes(out, vip.bgp);
+	for (const CheckSpec &check : vip.checks)
+		write_check(out, "[[vips.checks]]", check);
 }
 
 void write_neighbour(Writer &out, const BgpNeighbour &neighbour)
@@ -231,6 +331,9 @@ std::string to_toml(const Config &config)
 	write_node(out, config);
 	write_tunnel(out, config);
 	write_guard(out, config);
+	if (config.host)
+		write_host(out, *config.host);
+	write_agent(out, config.agent);
 	for (const Pool &pool : config.pools)
 		write_pool(out, pool);
 	for (const Vip &vip : config.vips)

@@ -101,6 +101,9 @@ Status add_vip(Config &config, const ObjectEdit &edit)
 		return fail(Exit::kUsage, "protocol any has no ports", "leave --port out");
 	const auto same = std::ranges::find(config.vips, vip.name, &Vip::name);
 	if (same != config.vips.end()) {
+		vip.bgp = same->bgp; // what an edit cannot say stays as it is
+		vip.checks = same->checks;
+		vip.canary = same->canary;
 		if (*same == vip)
 			return {};
 		return fail(Exit::kUsage, fmt::format("VIP {} exists, and is another", vip.name),

@@ -14,6 +14,8 @@
 
 #include "core/address.h"
 #include "core/bgp.h"
+#include "core/check.h"
+#include "core/node_options.h"
 
 namespace anycast {
 
@@ -29,7 +31,8 @@ struct Pool {
 	std::string name;
 	std::uint32_t table_size = 65537; // prime
 	ax_all_down all_down = AX_ALL_DOWN_DROP;
-	std::vector<Backend> backends; // in the file's order; tables are built in canonical order
+	std::vector<Backend> backends;	 // in the file's order; tables are built in canonical order
+	std::vector<CheckSpec> checks{}; // of each backend
 	bool operator==(const Pool &) const = default;
 };
 
@@ -40,7 +43,9 @@ struct Vip {
 	std::uint8_t protocol = 6; // 6 TCP, 17 UDP, 0 = any (then the port is any too)
 	std::string pool;
 	ax_forward forward = AX_FORWARD_IPIP;
-	BgpAttributes bgp{}; // of its address: equal on all VIPs that share it
+	BgpAttributes bgp{};		 // of its address: equal on all VIPs that share it
+	std::vector<CheckSpec> checks{}; // of this node's service: do we announce it?
+	bool canary = false;		 // announced first; the others wait until it has stayed up
 	bool operator==(const Vip &) const = default;
 };
 
@@ -91,7 +96,9 @@ struct Config {
 	std::vector<Pool> pools;
 	std::vector<Vip> vips;
 
-	BirdConfig bird{}; // [bird]
+	BirdConfig bird{};		   // [bird]
+	std::optional<HostOptions> host{}; // [host]; without it the host's set-up is not ours
+	AgentOptions agent{};		   // [agent]
 
 	bool operator==(const Config &) const = default;
 };

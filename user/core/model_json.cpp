@@ -23,6 +23,7 @@ public:
 	}
 
 	static json encode(const Address &address) { return address.text(); }
+	static json encode(Milliseconds time) { return time.count(); }
 	template <typename T> static json encode(const std::optional<T> &value)
 	{
 		return value ? encode(*value) : json();
@@ -75,6 +76,10 @@ public:
 			throw std::runtime_error("not an address");
 		address = *parsed;
 	}
+	static void decode(const json &from, Milliseconds &time)
+	{
+		time = Milliseconds(from.get<Milliseconds::rep>());
+	}
 	template <typename T> static void decode(const json &from, std::optional<T> &value)
 	{
 		value.reset();
@@ -117,12 +122,36 @@ template <typename Visit> void members(Visit &visit, Backend &v)
 	visit("state", v.state);
 }
 
+template <typename Visit> void members(Visit &visit, CheckSpec &v)
+{
+	visit("type", v.type);
+	visit("interval", v.interval);
+	visit("timeout", v.timeout);
+	visit("jitter", v.jitter);
+	visit("rise", v.rise);
+	visit("fall", v.fall);
+	visit("port", v.port);
+	visit("target", v.target);
+	visit("payload", v.payload);
+	visit("expect", v.expect);
+	visit("hex", v.hex);
+	visit("host", v.host);
+	visit("path", v.path);
+	visit("status", v.status);
+	visit("body", v.body);
+	visit("verify", v.verify);
+	visit("name", v.name);
+	visit("record", v.record);
+	visit("command", v.command);
+}
+
 template <typename Visit> void members(Visit &visit, Pool &v)
 {
 	visit("name", v.name);
 	visit("table_size", v.table_size);
 	visit("all_down", v.all_down);
 	visit("backends", v.backends);
+	visit("checks", v.checks);
 }
 
 template <typename Visit> void members(Visit &visit, Community &v)
@@ -187,6 +216,8 @@ template <typename Visit> void members(Visit &visit, Vip &v)
 	visit("pool", v.pool);
 	visit("forward", v.forward);
 	visit("bgp", v.bgp);
+	visit("checks", v.checks);
+	visit("canary", v.canary);
 }
 
 template <typename Visit> void members(Visit &visit, GtsmPeer &v)
@@ -205,6 +236,46 @@ template <typename Visit> void members(Visit &visit, Limits &v)
 	visit("table_slots", v.table_slots);
 	visit("peers", v.peers);
 	visit("inserts_per_second", v.inserts_per_second);
+}
+
+template <typename Visit> void members(Visit &visit, HostOptions &v)
+{
+	visit("interface", v.interface);
+	visit("forwarding", v.forwarding);
+	visit("hash_policy", v.hash_policy);
+	visit("rmem_max", v.rmem_max);
+	visit("wmem_max", v.wmem_max);
+	visit("persist", v.persist);
+}
+
+template <typename Visit> void members(Visit &visit, Threshold &v)
+{
+	visit("high", v.high);
+	visit("low", v.low);
+}
+
+template <typename Visit> void members(Visit &visit, OverloadOptions &v)
+{
+	visit("action", v.action);
+	visit("hold", v.hold);
+	visit("cpu", v.cpu);
+	visit("cpu_pressure", v.cpu_pressure);
+	visit("memory_pressure", v.memory_pressure);
+	visit("io_pressure", v.io_pressure);
+	visit("temperature", v.temperature);
+	visit("loss", v.loss);
+}
+
+template <typename Visit> void members(Visit &visit, AgentOptions &v)
+{
+	visit("group", v.group);
+	visit("exec_user", v.exec_user);
+	visit("http_address", v.http_address);
+	visit("http_port", v.http_port);
+	visit("on_stop", v.on_stop);
+	visit("canary_hold", v.canary_hold);
+	visit("next_hops", v.next_hops);
+	visit("overload", v.overload);
 }
 
 template <typename Visit> void members(Visit &visit, Config &v)
@@ -228,6 +299,8 @@ template <typename Visit> void members(Visit &visit, Config &v)
 	visit("pools", v.pools);
 	visit("vips", v.vips);
 	visit("bird", v.bird);
+	visit("host", v.host);
+	visit("agent", v.agent);
 }
 
 template <typename Visit> void members(Visit &visit, Named &v)
@@ -249,9 +322,14 @@ template <typename Visit> void members(Visit &visit, Ids &v)
 static_assert(sizeof(Backend) == sizeof(std::string) + 16 + 8);
 static_assert(sizeof(GtsmPeer) == 18);
 static_assert(sizeof(Limits) == 8 * 4);
-static_assert(sizeof(Pool) == sizeof(std::string) + 8 + sizeof(std::vector<Backend>));
+static_assert(sizeof(Pool) == sizeof(std::string) + 8 + 2 * sizeof(std::vector<Backend>));
+static_assert(sizeof(CheckSpec) == 7 * sizeof(std::string) + 2 * sizeof(std::vector<int>) + 72);
+static_assert(sizeof(HostOptions) == sizeof(std::string) + 24);
+static_assert(sizeof(OverloadOptions) == 16 + 6 * sizeof(Threshold));
+static_assert(sizeof(AgentOptions) == 2 * sizeof(std::string) + 40 + sizeof(OverloadOptions));
 static_assert(sizeof(BgpAttributes) == 2 * sizeof(std::vector<Community>) + 24);
-static_assert(sizeof(Vip) == 2 * sizeof(std::string) + 16 + 8 + 8 + sizeof(BgpAttributes));
+static_assert(sizeof(Vip) == 2 * sizeof(std::string) + 16 + 8 + 8 + sizeof(BgpAttributes) +
+				     sizeof(std::vector<CheckSpec>) + 8);
 static_assert(sizeof(BgpNeighbour) == 3 * sizeof(std::string) + 64);
 static_assert(sizeof(BirdConfig) ==
 	      4 * sizeof(std::string) + 24 + 8 + sizeof(std::vector<BgpNeighbour>));

@@ -11,6 +11,7 @@
 #include <linux/membarrier.h>
 
 #include "kernel/dataplane.h"
+#include "kernel/resolved.h"
 
 namespace anycast {
 
@@ -151,6 +152,22 @@ Result<bool> array_holds(const Map &map, const std::vector<T> &values, std::uint
 	       std::memcmp(found.data(), values.data(), values.size() * sizeof(T)) == 0;
 }
 
+// The agent's next hops are no part of the configuration.
+Result<bool> backends_hold(const Map &map, const std::vector<ax_backend> &values,
+			   std::uint32_t half)
+{
+	const std::uint32_t size = map.max_entries() / 2;
+	if (values.size() > size)
+		return false;
+
+	std::vector<ax_backend> found(values.size());
+	AX_TRY(map.read_at<ax_backend>(half * size, found));
+	for (ax_backend &backend : found)
+		backend = without_next_hop(backend);
+	return values.empty() ||
+	       std::memcmp(found.data(), values.data(), values.size() * sizeof(values[0])) == 0;
+}
+
 } // namespace
 
 Status Dataplane::fill(const Image &image, std::uint32_t half)
@@ -263,7 +280,7 @@ Result<bool> Dataplane::holds(const Image &image) const
 		     hash_holds(map("ax_edge"), hashes.edges, half),
 		     array_holds(map("ax_vip_info"), image.vips, half),
 		     array_holds(map("ax_pool"), image.pools, half),
-		     array_holds(map("ax_backend"), image.backends, half),
+		     backends_hold(map("ax_backend"), image.backends, half),
 		     array_holds(map("ax_slot"), image.slots, half),
 	     }) {
 		if (!held || !*held)

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "kernel/next_hops.h"
 
-#include <algorithm>
-#include <array>
 #include <map>
 #include <set>
-#include <string_view>
 
 #include <fmt/format.h>
 
@@ -15,11 +12,6 @@
 namespace anycast {
 
 namespace {
-
-// Kinds of devices without ndo_xdp_xmit: a redirect to them is lost.
-constexpr std::array<std::string_view, 14> kNoTransmit = {
-	"bridge", "vlan",   "dummy", "macvlan", "ipvlan", "vxlan", "geneve",
-	"gre",	  "gretap", "ipip",  "sit",	"vrf",	  "team",  "wireguard"};
 
 std::string describe(const ax_backend &backend, const std::vector<Named> &names, std::size_t id)
 {
@@ -56,8 +48,7 @@ std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifin
 			continue;
 		const auto device = devices.find(route->ifindex);
 		if (device != devices.end() && route->ifindex != attached_ifindex &&
-		    std::find(kNoTransmit.begin(), kNoTransmit.end(), device->second.kind) !=
-			    kNoTransmit.end())
+		    !can_transmit(device->second.kind))
 			warnings.push_back(fmt::format(
 				"backend {}: its route leaves through {}, a {} device: XDP "
 				"cannot send there; route it through a plain device",

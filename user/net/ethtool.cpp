@@ -56,6 +56,29 @@ std::string ethtool::driver(const std::string &interface)
 	return call(interface, &info) == 0 ? info.driver : "";
 }
 
+std::optional<std::uint16_t> ethtool::received_power(const std::string &interface)
+{
+	constexpr std::uint32_t kDiagnosticsType = 92, kPower = 256 + 104; // SFF-8472, page A2h
+	ethtool_modinfo info{};
+	info.cmd = ETHTOOL_GMODULEINFO;
+	if (call(interface, &info) != 0 || info.type != ETH_MODULE_SFF_8472)
+		return std::nullopt;
+	const auto read = [&](std::uint32_t offset) -> std::optional<std::uint16_t> {
+		Variable<ethtool_eeprom> eeprom(2, 1);
+		eeprom->cmd = ETHTOOL_GMODULEEEPROM;
+		eeprom->offset = offset;
+		eeprom->len = 2;
+		if (call(interface, eeprom.memory.data()) != 0)
+			return std::nullopt;
+		return static_cast<std::uint16_t>(eeprom->data[0] << 8 | eeprom->data[1]);
+	};
+	const auto type = read(kDiagnosticsType);
+	// Bit 6: diagnostics; bit 5: calibrated by the module itself.
+	if (!type || (*type >> 8 & 0x60) != 0x60)
+		return std::nullopt;
+	return read(kPower);
+}
+
 Result<bool> device_feature(const std::string &interface, const std::string &feature)
 {
 	const std::string what = fmt::format("read the features of {}", interface);

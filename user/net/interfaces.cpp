@@ -2,7 +2,9 @@
 #include "net/interfaces.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -70,11 +72,27 @@ void add_address(const nlmsghdr *message, std::map<int, Interface> &links)
 	});
 	// On a point-to-point link IFA_ADDRESS is the other end's.
 	Address own;
-	if (const nlattr *best = local ? local : address; best && netlink::address_from(best, own))
+	if (const nlattr *best = local ? local : address;
+	    best && netlink::address_from(best, own)) {
+		const bool link_local = info->ifa_scope == RT_SCOPE_LINK;
 		link->second.addresses.push_back(own);
+		link->second.assigned.push_back({own, info->ifa_prefixlen, link_local});
+		link->second.autoconfigured |= info->ifa_family == AF_INET6 && !link_local &&
+					       !(info->ifa_flags & IFA_F_PERMANENT);
+	}
 }
 
+// Kinds of devices without ndo_xdp_xmit.
+constexpr std::array<std::string_view, 14> kNoTransmit = {
+	"bridge", "vlan",   "dummy", "macvlan", "ipvlan", "vxlan", "geneve",
+	"gre",	  "gretap", "ipip",  "sit",	"vrf",	  "team",  "wireguard"};
+
 } // namespace
+
+bool can_transmit(const std::string &kind)
+{
+	return std::ranges::find(kNoTransmit, kind) == kNoTransmit.end();
+}
 
 Result<std::vector<Interface>> interfaces()
 {

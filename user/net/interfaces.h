@@ -23,12 +23,22 @@ struct Interface {
 	int parent = 0; // IFLA_LINK, for VLAN devices
 	std::uint32_t rx_queues = 1;
 	std::vector<Address> addresses;
+	struct Assigned {
+		Address address;
+		std::uint8_t prefix = 0;
+		bool link_local = false;
+	};
+	std::vector<Assigned> assigned; // the same, with more
+	bool autoconfigured = false;	// has an IPv6 address by router advertisement
 };
 
 Result<std::vector<Interface>> interfaces();
 Result<Interface> interface_named(const std::string &name); // error lists the names that exist
 
 Result<NodeFacts> node_facts(const std::string &interface);
+
+// Has it ndo_xdp_xmit? By its IFLA_INFO_KIND: a redirect to other devices is lost.
+bool can_transmit(const std::string &kind);
 
 // Where the kernel would send a packet to `destination`.
 struct Route {

@@ -48,6 +48,62 @@ std::string address_text(const std::optional<Address> &address)
 	return address ? address->text() : "default";
 }
 
+std::string checks_text(const std::vector<CheckSpec> &checks)
+{
+	std::vector<std::string> items;
+	for (const CheckSpec &check : checks)
+		items.push_back(fmt::format(
+			"({}{} every {} for {} rise {} fall {}{})", describe(check),
+			check.port != 0 ? fmt::format(" port {}", check.port) : "",
+			anycast::duration_text(check.interval),
+			anycast::duration_text(check.timeout), check.rise, check.fall,
+			check.expect.empty() && check.body.empty()
+				? ""
+				: fmt::format(" expecting \"{}{}\"", check.expect, check.body)));
+	return items.empty() ? "none" : fmt::format("{}", fmt::join(items, " "));
+}
+
+std::string threshold_text(const Threshold &threshold)
+{
+	return threshold.high == 0 ? "off" : fmt::format("{}/{}", threshold.high, threshold.low);
+}
+
+void add_node_options(std::vector<Object> &objects, const Config &config)
+{
+	if (config.host)
+		objects.push_back({"host",
+				   "",
+				   {{"interface", config.host->interface},
+				    {"forwarding", config.host->forwarding ? "yes" : "as it is"},
+				    {"hash_policy", std::to_string(config.host->hash_policy)},
+				    {"rmem_max", std::to_string(config.host->rmem_max)},
+				    {"wmem_max", std::to_string(config.host->wmem_max)},
+				    {"persist", config.host->persist ? "yes" : "no"}}});
+	const AgentOptions &agent = config.agent;
+	const OverloadOptions &overload = agent.overload;
+	constexpr std::string_view kActionNames[] = {"none", "drain", "withdraw"};
+	objects.push_back(
+		{"agent",
+		 "",
+		 {{"group", agent.group.empty() ? "root" : agent.group},
+		  {"exec_user", agent.exec_user},
+		  {"http",
+		   agent.http_address
+			   ? fmt::format("{} port {}", agent.http_address->text(), agent.http_port)
+			   : "off"},
+		  {"on_stop", agent.on_stop == OnStop::kLeave ? "leave" : "withdraw"},
+		  {"canary_hold", anycast::duration_text(agent.canary_hold)},
+		  {"next_hops", agent.next_hops ? "kept" : "looked up per packet"},
+		  {"overload", std::string(kActionNames[static_cast<int>(overload.action)])},
+		  {"hold", anycast::duration_text(overload.hold)},
+		  {"cpu", threshold_text(overload.cpu)},
+		  {"cpu_pressure", threshold_text(overload.cpu_pressure)},
+		  {"memory_pressure", threshold_text(overload.memory_pressure)},
+		  {"io_pressure", threshold_text(overload.io_pressure)},
+		  {"temperature", threshold_text(overload.temperature)},
+		  {"loss", threshold_text(overload.loss)}}});
+}
+
 std::vector<Object> objects_of(const Config &config)
 {
 	const Limits &limits = config.limits;
@@ -103,7 +159,8 @@ std::vector<Object> objects_of(const Config &config)
 		objects.push_back({"pool",
 				   pool.name,
 				   {{"table_size", std::to_string(pool.table_size)},
-				    {"all_down", std::string(all_down_name(pool.all_down))}}});
+				    {"all_down", std::string(all_down_name(pool.all_down))},
+				    {"checks", checks_text(pool.checks)}}});
 		for (const Backend &backend : pool.backends)
 			objects.push_back({"backend",
 					   pool.name + "/" + backend.name,
@@ -118,7 +175,10 @@ std::vector<Object> objects_of(const Config &config)
 				    {"port", port_text(vip.port)},
 				    {"protocol", protocol_name(vip.protocol)},
 				    {"pool", vip.pool},
-				    {"forward", std::string(forward_name(vip.forward))}}});
+				    {"forward", std::string(forward_name(vip.forward))},
+				    {"checks", checks_text(vip.checks)},
+				    {"canary", vip.canary ? "yes" : "no"}}});
+	add_node_options(objects, config);
 	return objects;
 }
 

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "agent/backends.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "core/names.h"
+#include "net/interfaces.h"
+
+namespace anycast::agent {
+
+namespace {
+
+// Changes whenever somebody applies something to the interface.
+std::string fingerprint(const std::string &directory)
+{
+	struct stat info {};
+	if (stat(directory.c_str(), &info))
+		return {};
+	return fmt::format("{}.{}.{}", info.st_ino, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+}
+
+} // namespace
+
+std::vector<std::string> follow_health(Config &config, const BackendHealth &health,
+				       std::set<std::string> &downed)
+{
+	std::vector<std::string> changes;
+	std::set<std::string> still_downed;
+	for (Pool &pool : config.pools)
+		for (Backend &backend : pool.backends) {
+			const std::string key = pool.name + "/" + backend.name;
+			const auto found = health.find(key);
+			const Health now =
+				found == health.end() ? Health::kUp : found->second; // no check
+			const ax_backend_state before = backend.state;
+			// Unknown keeps things as they are, either way.
+			if (before == AX_BACKEND_ACTIVE && now == Health::kDown)
+				backend.state = AX_BACKEND_DOWN;
+			else if (before == AX_BACKEND_DOWN && now == Health::kUp &&
+				 downed.contains(key))
+				backend.state = AX_BACKEND_ACTIVE;
+			const bool ours = downed.contains(key) || before == AX_BACKEND_ACTIVE;
+			if (backend.state == AX_BACKEND_DOWN && ours)
+				still_downed.insert(key);
+			if (backend.state != before)
+				changes.push_back(fmt::format("backend {} {}", key,
+							      state_name(backend.state)));
+		}
+	downed = std::move(still_downed);
+	return changes;
+}
+
+std::vector<std::string> BackendKeeper::sync_one(const std::string &interface,
+						 const BackendHealth &health,
+						 std::vector<std::string> &problems)
+{
+	const auto instance = open_instance(paths_, interface);
+	if (!instance) {
+		problems.push_back(fmt::format("{}: {}", interface, instance.error().what));
+		return {};
+	}
+	const std::string prefix = interface + "/";
+	std::set<std::string> downed;
+	for (const std::string &key : downed_)
+		if (key.starts_with(prefix))
+			downed.insert(key.substr(prefix.size()));
+	Config config = instance->applied.config;
+	std::vector<std::string> changes = follow_health(config, health, downed);
+	if (!changes.empty()) {
+		const auto report = apply(paths_, interface, config);
+		if (!report) {
+			problems.push_back(fmt::format("{}: backend states cannot be changed: {}",
+						       interface, report.error().what));
+			return {};
+		}
+	}
+	std::erase_if(downed_, [&](const std::string &key) { return key.starts_with(prefix); });
+	for (const std::string &key : downed)
+		downed_.insert(prefix + key);
+	seen_[interface] = {fingerprint(state_directory(paths_, interface)), health};
+	for (std::string &change : changes)
+		change = interface + ": " + change;
+	return changes;
+}
+
+std::vector<std::string> BackendKeeper::sync(const BackendHealth &health,
+					     std::vector<std::string> &problems)
+{
+	const auto interfaces = attached_interfaces(paths_);
+	if (!interfaces) {
+		problems.push_back(interfaces.error().what);
+		return {};
+	}
+	std::erase_if(seen_, [&](const auto &seen) {
+		return std::ranges::find(*interfaces, seen.first) == interfaces->end();
+	});
+	std::vector<std::string> changes;
+	for (const std::string &interface : *interfaces) {
+		const auto seen = seen_.find(interface);
+		if (seen != seen_.end() &&
+		    seen->second == Seen{fingerprint(state_directory(paths_, interface)), health})
+			continue;
+		for (std::string &change : sync_one(interface, health, problems))
+			changes.push_back(std::move(change));
+	}
+	return changes;
+}
+
+void BackendKeeper::refresh_next_hops(const Config &config) const
+{
+	for (const Pool &pool : config.pools)
+		for (const Backend &backend : pool.backends)
+			if (const auto route = route_to(backend.address);
+			    route && !route->gateway.is_unspecified())
+				(void)keep_neighbour(route->ifindex, route->gateway);
+}
+
+} // namespace anycast::agent

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Carries the health of backends into the pools of what is attached: active <-> down. What an
+// operator has set (draining, maintenance, down) is left alone.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/check.h"
+#include "kernel/attachment.h"
+
+namespace anycast::agent {
+
+using BackendHealth = std::map<std::string, Health>; // by "POOL/NAME"
+
+// The states as they shall be; `downed`: those that health has taken out on this interface, kept up
+// to date. Pure.
+std::vector<std::string> follow_health(Config &config, const BackendHealth &health,
+				       std::set<std::string> &downed);
+
+class BackendKeeper {
+public:
+	BackendKeeper(Paths paths, const std::set<std::string> &downed)
+		: paths_(std::move(paths)), downed_(downed)
+	{
+	}
+
+	// One round, level-triggered: looks only where health or what is attached has changed.
+	// Returns what it did ("eth0: backend web/b1 down"); `problems` what it could not.
+	std::vector<std::string> sync(const BackendHealth &health,
+				      std::vector<std::string> &problems);
+	// Asks the kernel to keep the backends' next hops resolved: kernels before 5.16 forget
+	// them.
+	void refresh_next_hops(const Config &config) const;
+
+	[[nodiscard]] const std::set<std::string> &downed() const { return downed_; }
+
+private:
+	struct Seen {
+		std::string state; // of the interface's state directory
+		BackendHealth health;
+		bool operator==(const Seen &) const = default;
+	};
+	std::vector<std::string> sync_one(const std::string &interface, const BackendHealth &health,
+					  std::vector<std::string> &problems);
+
+	Paths paths_;
+	std::set<std::string> downed_; // "INTERFACE/POOL/NAME"
+	std::map<std::string, Seen> seen_;
+};
+
+} // namespace anycast::agent

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "agent/notify.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+
+#include "util/fd.h"
+
+namespace anycast::agent {
+
+void notify(std::string_view lines)
+{
+	const char *path = std::getenv("NOTIFY_SOCKET");
+	sockaddr_un to{};
+	if (!path || (*path != '/' && *path != '@') || std::strlen(path) >= sizeof(to.sun_path))
+		return;
+	to.sun_family = AF_UNIX;
+	std::strcpy(to.sun_path, path);
+	if (*path == '@') // an abstract name
+		to.sun_path[0] = '\0';
+	const auto length =
+		static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
+	const Fd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	// Nothing to be done where systemd does not take it.
+	(void)sendto(fd.get(), lines.data(), lines.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
+		     reinterpret_cast<const sockaddr *>(&to), length);
+}
+
+std::optional<std::chrono::microseconds> watchdog_interval()
+{
+	const auto number = [](const char *name) -> std::optional<long long> {
+		const char *text = std::getenv(name);
+		long long value = 0;
+		if (!text ||
+		    std::from_chars(text, text + std::strlen(text), value).ec != std::errc())
+			return std::nullopt;
+		return value;
+	};
+	const auto microseconds = number("WATCHDOG_USEC"), pid = number("WATCHDOG_PID");
+	if (!microseconds || *microseconds <= 0 || (pid && *pid != getpid()))
+		return std::nullopt;
+	return std::chrono::microseconds(*microseconds);
+}
+
+} // namespace anycast::agent

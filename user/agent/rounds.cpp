@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What the agent does again and again: facts -> decisions -> BIRD and the pools.
+#include <algorithm>
+#include <chrono>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "agent/agent.h"
+#include "agent/notify.h"
+
+namespace anycast::agent {
+
+namespace {
+
+using std::chrono::seconds;
+
+constexpr std::uint64_t kLossEvery = 5, kTrafficEvery = 5; // ticks
+constexpr std::uint64_t kNeighboursEvery = 30, kLostNeighboursEvery = 5;
+
+double wall_clock()
+{
+	return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
+		.count();
+}
+
+} // namespace
+
+void Agent::problem(const std::string &key, const std::string &text)
+{
+	const auto found = problems_.find(key);
+	if (text.empty()) {
+		if (found != problems_.end()) {
+			around_.log("over: " + found->second);
+			problems_.erase(found);
+		}
+		return;
+	}
+	if (found == problems_.end() || found->second != text)
+		around_.log(text);
+	problems_[key] = text;
+}
+
+Health Agent::health_of(const std::string &prefix, std::size_t checks) const
+{
+	std::vector<Health> parts;
+	for (std::size_t i = 0; i < checks; i++) {
+		const health::CheckState *state = engine_->find(prefix + std::to_string(i));
+		parts.push_back(state ? state->rise_fall.health() : Health::kUnknown);
+	}
+	return combined(parts);
+}
+
+// Somebody has to be there to send to.
+Health Agent::pool_health(const std::string &name) const
+{
+	const auto pool = std::ranges::find(config_.pools, name, &Pool::name);
+	if (pool == config_.pools.end() || pool->checks.empty())
+		return Health::kUp;
+	bool unknown = false;
+	for (const Backend &backend : pool->backends) {
+		const Health one = health_of(fmt::format("pool/{}/{}/", name, backend.name),
+					     pool->checks.size());
+		if (one == Health::kUp)
+			return Health::kUp;
+		unknown = unknown || one == Health::kUnknown;
+	}
+	return unknown ? Health::kUnknown : Health::kDown;
+}
+
+std::map<Address, VipFacts> Agent::facts() const
+{
+	std::map<Address, VipFacts> facts;
+	std::map<Address, std::vector<Health>> parts;
+	for (const Vip &vip : config_.vips) {
+		VipFacts &fact = facts[vip.address];
+		parts[vip.address].push_back(
+			health_of(fmt::format("vip/{}/", vip.name), vip.checks.size()));
+		parts[vip.address].push_back(pool_health(vip.pool));
+		fact.canary = fact.canary || vip.canary;
+	}
+	for (auto &[vip, fact] : facts) {
+		fact.health = combined(parts[vip]);
+		fact.others_announce = bird_status_ && bird_status_->announced_by_others(vip);
+		const auto watch = quiet_.find(vip);
+		fact.quiet = watch != quiet_.end() && watch->second.quiet();
+	}
+	return facts;
+}
+
+BackendHealth Agent::backend_health() const
+{
+	BackendHealth health;
+	for (const Pool &pool : config_.pools)
+		for (const Backend &backend : pool.backends)
+			if (!pool.checks.empty())
+				health[pool.name + "/" + backend.name] = health_of(
+					fmt::format("pool/{}/{}/", pool.name, backend.name),
+					pool.checks.size());
+	return health;
+}
+
+void Agent::soon()
+{
+	if (acting_soon_)
+		return;
+	acting_soon_ = true;
+	loop_.at(Loop::Clock::now(), [this] {
+		acting_soon_ = false;
+		act();
+	});
+}
+
+void Agent::act()
+{
+	if (stopping_)
+		return;
+	const double now = wall_clock();
+	const auto &decisions = announcer_.decide(facts(), config_.agent, guard_.overloaded(), now);
+	std::map<Address, Reach> reach;
+	for (const auto &[vip, decision] : decisions) {
+		reach[vip] = decision.reach;
+		const auto before = reach_.find(vip);
+		if (before == reach_.end() || before->second != decision.reach)
+			around_.log(fmt::format("{} ({}): {}, {}", names_of(vip), vip.text(),
+						reach_name(decision.reach), decision.reason));
+		if (decision.reach == Reach::kDraining)
+			quiet_[vip].drain(now);
+		else
+			quiet_[vip].stop();
+	}
+	reach_ = std::move(reach);
+	if (Wanted wanted = wanted_for(config_, reach_); bird_ && wanted != wanted_) {
+		bird_->post(wanted);
+		wanted_ = std::move(wanted);
+	}
+
+	std::vector<std::string> problems;
+	const std::vector<std::string> changes = backends_.sync(backend_health(), problems);
+	for (const std::string &change : changes)
+		around_.log(change);
+	if (!changes.empty())
+		next_hops_.soon(); // what was applied now has none
+	problem("backends", fmt::format("{}", fmt::join(problems, "; ")));
+	save();
+}
+
+void Agent::sample_load(double now)
+{
+	const auto loss = load_.loss;
+	load_ = pressure_.sample();
+	load_.loss = loss;
+	if (config_.agent.overload.loss.high != 0 && ticks_ % kLossEvery == 0) {
+		const auto sums = around_.loss();
+		load_.loss.reset();
+		if (sums && loss_before_ && sums->second > loss_before_->second)
+			load_.loss = 1000 * std::max(sums->first - loss_before_->first, 0.0) /
+				     (sums->second - loss_before_->second);
+		loss_before_ = sums;
+	}
+	const bool before = guard_.overloaded();
+	if (guard_.judge(config_.agent.overload, load_, now) != before)
+		around_.log(before ? "overload: over" : "overload: " + guard_.reason());
+}
+
+void Agent::sample_traffic(double now)
+{
+	traffic_ = around_.traffic();
+	std::map<Address, std::uint64_t> packets;
+	bool measurable = false;
+	for (const auto &interface : traffic_.value("interfaces", nlohmann::ordered_json::array()))
+		for (const auto &row : interface.value("vips", nlohmann::ordered_json::array())) {
+			const auto vip = std::ranges::find(
+				config_.vips, row.value("vip", std::string()), &Vip::name);
+			if (vip == config_.vips.end())
+				continue;
+			packets[vip->address] += row.value("packets", std::uint64_t{0});
+			measurable = true;
+		}
+	for (const auto &[vip, count] : packets)
+		quiet_[vip].sample(count, now);
+	if (!measurable)
+		quiet_.clear();
+}
+
+void Agent::tick()
+{
+	const auto began = Loop::Clock::now();
+	const double now = wall_clock();
+	loop_.at(began + seconds(1), [this] { tick(); });
+	sample_load(static_cast<double>(ticks_));
+	const auto draining = [](const auto &one) { return one.second == Reach::kDraining; };
+	if (ticks_ % kTrafficEvery == 0 || std::ranges::any_of(reach_, draining))
+		sample_traffic(now);
+	if (ticks_ % kNeighboursEvery == 0 ||
+	    (ticks_ % kLostNeighboursEvery == 0 && next_hops_.any_unresolved()))
+		backends_.refresh_next_hops(config_);
+	problem("next_hops", next_hops_.problem());
+	act();
+	ticks_++;
+	notify("WATCHDOG=1");
+}
+
+void Agent::save()
+{
+	Saved saved{.announcer = announcer_.memory(), .health = {}, .downed = backends_.downed()};
+	for (auto &[vip, decision] : saved.announcer.decisions)
+		decision.wait = 0; // counts down every second: not worth a write
+	engine_->each([&](const health::CheckState &state) {
+		if (state.rise_fall.health() != Health::kUnknown)
+			saved.health[state.target.id] = state.rise_fall.health();
+	});
+	const auto same_reach = [](const Saved &a, const Saved &b) {
+		return std::ranges::equal(a.announcer.decisions, b.announcer.decisions,
+					  [](const auto &x, const auto &y) {
+						  return x.first == y.first &&
+							 x.second.reach == y.second.reach;
+					  });
+	};
+	if (problems_.contains("state") || !same_reach(saved, stored_) ||
+	    saved.health != stored_.health || saved.downed != stored_.downed ||
+	    saved.announcer.orders != stored_.announcer.orders ||
+	    saved.announcer.canaries_up_since != stored_.announcer.canaries_up_since) {
+		auto stored = store_saved(around_.paths.state + "/agent.json", saved);
+		if (stored)
+			stored = ledger_.save(wall_clock());
+		problem("state", stored ? "" : stored.error().message());
+		stored_ = std::move(saved);
+	}
+}
+
+} // namespace anycast::agent

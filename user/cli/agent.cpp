@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// anycast-xdp agent, metrics
+#include <iostream>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "agent/agent.h"
+#include "cli/app.h"
+#include "cli/tally.h"
+#include "kernel/flow_reader.h"
+#include "net/control_client.h"
+#include "render/metrics.h"
+
+namespace anycast::cli {
+
+namespace {
+
+using nlohmann::ordered_json;
+
+// Of what is attached; nothing attached is no error here.
+Result<std::vector<Instance>> attached(const Paths &paths)
+{
+	const auto names = attached_interfaces(paths);
+	if (!names)
+		return tl::unexpected(names.error());
+	std::vector<Instance> instances;
+	for (const std::string &name : *names)
+		if (auto instance = open_instance(paths, name))
+			instances.push_back(std::move(*instance));
+	return instances;
+}
+
+ordered_json traffic_of(const Paths &paths)
+{
+	std::vector<render::InterfaceStats> list;
+	if (const auto instances = attached(paths))
+		for (const Instance &instance : *instances)
+			if (auto stats = stats_of(instance))
+				list.push_back(std::move(*stats));
+	return render::stats_json(list, false);
+}
+
+std::optional<std::pair<double, double>> loss_of(const Paths &paths)
+{
+	LossSum sum;
+	if (const auto instances = attached(paths))
+		for (const Instance &instance : *instances)
+			if (const auto flows = read_flows(instance.dataplane))
+				for (const FlowRecord &flow : *flows)
+					sum.add(loss_report(flow));
+	const LossFigure &lost = sum.report.c2s_up_lost;
+	if (!lost.value || lost.of == 0)
+		return std::nullopt;
+	return std::pair(static_cast<double>(*lost.value), static_cast<double>(lost.of));
+}
+
+struct AgentArguments {
+	bool withdraw = false, forget = false;
+};
+
+Status run_agent(const Context &context, const AgentArguments &arguments)
+{
+	const std::string path = context.config_path();
+	const auto config = context.load(path);
+	if (!config)
+		return tl::unexpected(config.error());
+	if (arguments.forget)
+		return agent::Agent::forget_last_boot(*config, context.paths_with(*config));
+	if (arguments.withdraw)
+		return agent::Agent::withdraw_all(*config, context.paths_with(*config));
+	const agent::Surroundings surroundings{
+		.config_path = path,
+		.paths = context.paths_with(*config),
+		.load = [&] { return context.load(path); },
+		.traffic = [paths = context.paths_with(*config)] { return traffic_of(paths); },
+		.loss = [paths = context.paths_with(*config)] { return loss_of(paths); },
+		.log = [](std::string_view line) { std::cerr << line << std::endl; }};
+	return agent::Agent::run(surroundings);
+}
+
+// The agent's, or what there is without one.
+Status run_metrics(const Context &context)
+{
+	const auto paths = context.paths();
+	if (!paths)
+		return tl::unexpected(paths.error());
+	ControlRequest request;
+	request.command = "status";
+	const auto reply = ask_agent(paths->socket, request, std::chrono::milliseconds(5000));
+	if (reply && *reply && (*reply)->status)
+		context.print(render::metrics_text((*reply)->result));
+	else
+		context.print(render::metrics_text(traffic_of(*paths)));
+	return {};
+}
+
+} // namespace
+
+void add_agent(CLI::App &app, Action &chosen)
+{
+	const auto arguments = std::make_shared<AgentArguments>();
+	CLI::App *command = app.add_subcommand(
+		"agent",
+		"Health checks, announcements, overload guard, metrics: in the foreground");
+	command->add_flag("--withdraw", arguments->withdraw,
+			  "Take all routes back and end: for when the agent cannot run");
+	command->add_flag(
+		       "--forget", arguments->forget,
+		       "Once after booting, before BIRD starts: announce nothing until the agent "
+		       "says so. Later: nothing")
+		->excludes("--withdraw");
+	command->footer(
+		"SIGHUP reads the configuration again and applies it; SIGTERM ends, with or "
+		"without withdrawing,\nas [agent] on_stop says. kill -9 changes nothing on "
+		"the wire.");
+	command->callback([arguments, &chosen] {
+		chosen = [arguments](const Context &context) {
+			return run_agent(context, *arguments);
+		};
+	});
+
+	app.add_subcommand("metrics", "Counters and states in Prometheus' text format")
+		->callback([&chosen] { chosen = run_metrics; });
+}
+
+} // namespace anycast::cli

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// [host] and [agent].
+#include <fmt/format.h>
+
+#include "config/sections.h"
+
+namespace anycast {
+
+namespace {
+
+using std::chrono::minutes;
+
+void read_threshold(TableReader &overload, std::string_view key, Threshold &threshold,
+		    std::int64_t most)
+{
+	overload.section(key, [&](TableReader &table) {
+		table.missing("high");
+		if (const auto high = table.integer("high", 1, most))
+			threshold.high = static_cast<std::uint32_t>(high->value);
+		threshold.low = threshold.high - threshold.high / 5;
+		if (const auto low = table.integer("low", 0, most))
+			threshold.low = static_cast<std::uint32_t>(low->value);
+		// Equal ones would let a node go up and down with every sample.
+		if (threshold.high != 0 && threshold.low >= threshold.high)
+			table.diagnostics().error(
+				table.at("low"),
+				fmt::format("agent.overload.{}: low must be below high = {}", key,
+					    threshold.high));
+	});
+}
+
+void read_overload(TableReader &overload, OverloadOptions &options)
+{
+	if (const auto action = overload.choice("action", kOverloadActions))
+		options.action = static_cast<OverloadAction>(action->value);
+	if (const auto hold = overload.duration("hold", Milliseconds(0), minutes(60)))
+		options.hold = hold->value;
+	read_threshold(overload, "cpu", options.cpu, 100);
+	read_threshold(overload, "cpu_pressure", options.cpu_pressure, 100);
+	read_threshold(overload, "memory_pressure", options.memory_pressure, 100);
+	read_threshold(overload, "io_pressure", options.io_pressure, 100);
+	read_threshold(overload, "temperature", options.temperature, 150);
+	read_threshold(overload, "loss", options.loss, 1000);
+}
+
+} // namespace
+
+void read_host(TableReader &root, Config &config)
+{
+	root.section("host", [&](TableReader &host) {
+		HostOptions &options = config.host.emplace();
+		if (const auto name = host.string("interface")) {
+			options.interface = name->value;
+			if (!usable_interface_name(name->value))
+				host.diagnostics().error(
+					name->at, fmt::format("host.interface: \"{}\" cannot be an "
+							      "interface",
+							      name->value));
+		}
+		if (const auto forwarding = host.boolean("forwarding"))
+			options.forwarding = forwarding->value;
+		if (const auto policy = host.integer("hash_policy", 0, 3))
+			options.hash_policy = static_cast<std::uint32_t>(policy->value);
+		for (const auto &[key, member] : {std::pair{"rmem_max", &options.rmem_max},
+						  std::pair{"wmem_max", &options.wmem_max}})
+			if (const auto bytes = host.integer(key, 4096, INT32_MAX))
+				*member = static_cast<std::uint32_t>(bytes->value);
+		if (const auto persist = host.boolean("persist"))
+			options.persist = persist->value;
+	});
+}
+
+void read_agent(TableReader &root, Config &config)
+{
+	AgentOptions &options = config.agent;
+	root.section("agent", [&](TableReader &agent) {
+		if (const auto group = agent.string("group"))
+			options.group = group->value;
+		if (const auto user = agent.string("exec_user")) {
+			options.exec_user = user->value;
+			if (user->value == "root" || user->value.empty())
+				agent.diagnostics().error(user->at,
+							  "agent.exec_user: exec checks must not "
+							  "run as root");
+		}
+		if (const auto address = agent.address("http_address")) {
+			options.http_address = address->value;
+			if (!address->value.is_loopback())
+				agent.diagnostics().error(
+					address->at,
+					fmt::format(
+						"agent.http_address: {} is no loopback address; "
+						"put a proxy that asks for a password in front",
+						address->value.text()));
+		}
+		if (const auto port = agent.integer("http_port", 1, 65535))
+			options.http_port = static_cast<std::uint16_t>(port->value);
+		if (const auto on_stop = agent.choice("on_stop", kOnStop))
+			options.on_stop = static_cast<OnStop>(on_stop->value);
+		if (const auto hold = agent.duration("canary_hold", Milliseconds(0), minutes(1440)))
+			options.canary_hold = hold->value;
+		if (const auto next_hops = agent.boolean("next_hops"))
+			options.next_hops = next_hops->value;
+		agent.section("overload", [&](TableReader &overload) {
+			read_overload(overload, options.overload);
+		});
+	});
+}
+
+} // namespace anycast

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// http and https, by libcurl's multi interface in our loop.
+#pragma once
+
+#include <memory>
+
+#include "health/probe.h"
+
+namespace anycast::health {
+
+class HttpClient {
+public:
+	explicit HttpClient(Loop &loop);
+	~HttpClient();
+	HttpClient(const HttpClient &) = delete;
+	HttpClient &operator=(const HttpClient &) = delete;
+
+	Started start(const Target &target, Done done);
+
+private:
+	class Request;
+	struct Multi; // libcurl's handle and its callbacks
+
+	std::unique_ptr<Multi> multi_;
+};
+
+// By the check's `status` and `body`.
+Outcome judge_http(const CheckSpec &spec, long status, std::string_view body);
+
+} // namespace anycast::health

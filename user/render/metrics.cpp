@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "render/metrics.h"
+
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace anycast::render {
+
+namespace {
+
+using json = nlohmann::ordered_json;
+using Labels = std::vector<std::pair<std::string_view, std::string>>;
+
+std::string escaped(std::string_view text)
+{
+	std::string out;
+	for (const char c : text)
+		if (c == '\n')
+			out += "\\n";
+		else if (c == '\\' || c == '"')
+			(out += '\\') += c;
+		else
+			out += c;
+	return out;
+}
+
+// One metric: its head, then its samples, which have to stand together.
+class Family {
+public:
+	Family(std::string &out, std::string_view name, std::string_view type,
+	       std::string_view help)
+		: out_(out), name_(name),
+		  head_(fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type))
+	{
+	}
+	void add(const Labels &labels, const json &value)
+	{
+		if (!value.is_number() && !value.is_boolean())
+			return; // null: not measurable, never 0
+		out_ += std::exchange(head_, {});
+		std::string list;
+		for (const auto &[key, text] : labels)
+			list += fmt::format("{}{}=\"{}\"", list.empty() ? "" : ",", key,
+					    escaped(text));
+		out_ += fmt::format("{}{} {}\n", name_, list.empty() ? "" : "{" + list + "}",
+				    value.is_boolean() ? (value.get<bool>() ? "1" : "0")
+						       : value.dump());
+	}
+
+private:
+	std::string &out_;
+	std::string_view name_;
+	std::string head_;
+};
+
+const json &list_of(const json &object, const char *key)
+{
+	static const json none = json::array();
+	const auto found = object.find(key);
+	return found != object.end() && found->is_array() ? *found : none;
+}
+
+std::string text_of(const json &object, const char *key)
+{
+	const auto found = object.find(key);
+	return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+const json &member(const json &object, const char *key)
+{
+	static const json none;
+	const auto found = object.find(key);
+	return found != object.end() ? *found : none;
+}
+
+// Every state a sample of its own, one of them 1: as Prometheus' guide for enumerations says.
+void add_states(Family &family, Labels labels, std::string_view now,
+		std::initializer_list<std::string_view> all)
+{
+	labels.emplace_back("state", "");
+	for (const std::string_view state : all) {
+		labels.back().second = state;
+		family.add(labels, state == now ? 1 : 0);
+	}
+}
+
+void add_vips(std::string &out, const json &status)
+{
+	Family state(out, "anycast_vip_state", "gauge", "What is asked of BGP for the VIP.");
+	for (const json &vip : list_of(status, "vips"))
+		add_states(state,
+			   {{"vip", text_of(vip, "vip")}, {"address", text_of(vip, "address")}},
+			   text_of(vip, "state"), {"announced", "draining", "withdrawn"});
+	Family health(out, "anycast_vip_healthy", "gauge", "1 if all checks of the VIP are good.");
+	for (const json &vip : list_of(status, "vips"))
+		health.add({{"vip", text_of(vip, "vip")}}, text_of(vip, "health") == "up");
+	Family wait(out, "anycast_vip_damping_wait_seconds", "gauge",
+		    "Until announcing is safe from damping upstream.");
+	for (const json &vip : list_of(status, "vips"))
+		wait.add({{"vip", text_of(vip, "vip")}}, member(vip, "wait_s"));
+}
+
+void add_backends(std::string &out, const json &status)
+{
+	Family healthy(out, "anycast_backend_healthy", "gauge",
+		       "1 if all checks of the backend are good; absent without checks.");
+	for (const json &pool : list_of(status, "pools"))
+		for (const json &backend : list_of(pool, "backends"))
+			if (text_of(backend, "health") != "unchecked")
+				healthy.add({{"pool", text_of(pool, "pool")},
+					     {"backend", text_of(backend, "backend")}},
+					    text_of(backend, "health") == "up");
+}
+
+void add_next_hops(std::string &out, const json &status)
+{
+	Family family(out, "anycast_next_hops", "gauge",
+		      "Backends by whether their next hop is kept in the data path.");
+	for (const json &interface : list_of(status, "next_hops"))
+		for (const char *key : {"known", "not_known"})
+			family.add({{"interface", text_of(interface, "interface")}, {"state", key}},
+				   member(interface, key));
+}
+
+void add_checks(std::string &out, const json &status)
+{
+	const json &checks = member(status, "checks");
+	if (!checks.is_object())
+		return;
+	Family runs(out, "anycast_check_runs_total", "counter", "Health checks begun.");
+	runs.add({}, member(checks, "runs"));
+	Family late(out, "anycast_check_late_over_10ms_total", "counter",
+		    "Health checks that began more than 10 ms after they were due.");
+	late.add({}, member(checks, "late_over_10ms"));
+	Family longest(out, "anycast_check_late_longest_ms", "gauge",
+		       "The latest that a health check began.");
+	longest.add({}, member(checks, "late_longest_ms"));
+}
+
+void add_bird(std::string &out, const json &status)
+{
+	const json &bird = member(status, "bird");
+	if (!bird.is_object())
+		return;
+	Family in_force(out, "anycast_bird_in_force", "gauge",
+			"1 if BIRD announces exactly what is wanted.");
+	in_force.add({}, member(bird, "in_force"));
+	Family up(out, "anycast_bgp_session_established", "gauge", "1 if the session is up.");
+	for (const json &session : list_of(bird, "sessions"))
+		up.add({{"session", text_of(session, "session")},
+			{"neighbour", text_of(session, "neighbour")}},
+		       text_of(session, "state") == "Established");
+	Family exported(out, "anycast_bgp_exported", "gauge", "VIPs exported to the neighbour.");
+	for (const json &session : list_of(bird, "sessions"))
+		exported.add({{"session", text_of(session, "session")}},
+			     member(session, "exported"));
+	Family expected(out, "anycast_bgp_expected", "gauge",
+			"VIPs that should be exported to the neighbour.");
+	for (const json &session : list_of(bird, "sessions"))
+		expected.add({{"session", text_of(session, "session")}},
+			     member(session, "expected"));
+}
+
+void add_load(std::string &out, const json &status)
+{
+	const json &load = member(status, "load");
+	if (!load.is_object())
+		return;
+	Family overloaded(out, "anycast_overloaded", "gauge", "1 if the overload guard acts.");
+	overloaded.add({}, member(load, "overloaded"));
+	Family value(out, "anycast_load", "gauge",
+		     "Percent, degrees Celsius, or per mille, as the overload guard sees it.");
+	for (const char *key : {"cpu", "cpu_pressure", "memory_pressure", "io_pressure",
+				"temperature", "loss_per_mille"})
+		value.add({{"of", key}}, member(load, key));
+}
+
+template <typename Each>
+void add_rows(const json &status, const char *list, Family &packets, Each labels)
+{
+	for (const json &interface : list_of(status, "interfaces"))
+		for (const json &row : list_of(interface, list))
+			packets.add(labels(text_of(interface, "interface"), row),
+				    member(row, "packets"));
+}
+
+void add_traffic(std::string &out, const json &status)
+{
+	const auto reason = [](const std::string &interface, const json &row) {
+		return Labels{{"interface", interface},
+			      {"reason", text_of(row, "reason")},
+			      {"class", text_of(row, "class")}};
+	};
+	Family packets(out, "anycast_packets_total", "counter",
+		       "Packets by what became of them; each is counted once.");
+	add_rows(status, "reasons", packets, reason);
+	Family noted(out, "anycast_noted_packets_total", "counter",
+		     "Packets with something worth a note, which are counted above too.");
+	add_rows(status, "noted", noted, reason);
+	Family vips(out, "anycast_vip_packets_total", "counter", "Packets to the VIP.");
+	add_rows(status, "vips", vips, [](const std::string &interface, const json &row) {
+		return Labels{{"interface", interface}, {"vip", text_of(row, "vip")}};
+	});
+	Family backends(out, "anycast_backend_packets_total", "counter",
+			"Packets sent to the backend.");
+	add_rows(status, "backends", backends, [](const std::string &interface, const json &row) {
+		return Labels{{"interface", interface},
+			      {"pool", text_of(row, "pool")},
+			      {"backend", text_of(row, "backend")}};
+	});
+}
+
+} // namespace
+
+std::string metrics_text(const json &status)
+{
+	std::string out;
+	if (status.contains("pid")) {
+		Family up(out, "anycast_agent_up", "gauge", "1 if the agent runs.");
+		up.add({{"version", text_of(status, "version")}}, 1);
+		Family problems(out, "anycast_agent_problems", "gauge",
+				"What the agent cannot do now, see its status.");
+		problems.add({}, list_of(status, "problems").size());
+	}
+	// `vips` of the agent's status have a state; those of the data plane stand by interface.
+	add_vips(out, status);
+	add_backends(out, status);
+	add_next_hops(out, status);
+	add_checks(out, status);
+	add_bird(out, status);
+	add_load(out, status);
+	add_traffic(out, status);
+	return out;
+}
+
+} // namespace anycast::render
