@@ -275,7 +275,7 @@ private:
 			"[node]\nname = \"{0}\"\n"
 			"hash_seed = \"6a09e667f3bcc908bb67ae8584caa73b\"\n"
 			"interfaces = [\"eth0\"]\n"
-			"[tunnel]\nsource_v4 = \"{2}\"\n[agent]\non_stop = \"{3}\"\n"
+			"[tunnel]\nsource_v4 = \"{2}\"\n[agent]\nnext_hops = true\non_stop = \"{3}\"\n"
 			"[bird]\nasn = 64512\nrouter_id = \"{2}\"\n"
 			"socket = \"{4}/bird-{0}.ctl\"\ninclude = \"{4}/ours-{0}.conf\"\n"
 			"[[bird.neighbours]]\nname = \"up\"\naddress = \"10.1.0.1\"\n"

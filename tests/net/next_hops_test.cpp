@@ -35,6 +35,8 @@ std::string mac_text(const __u8 (&mac)[6])
 struct World : AgentLab {
 	World() : AgentLab(toml())
 	{
+		agent_section = "[agent]\nnext_hops = true\n";
+		write();
 		router.ip("addr add 10.1.0.11/24 dev lan0");
 		cli.expect(node, {"attach", "eth0", "--config", config});
 	}
