@@ -143,7 +143,6 @@ static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *
 {
 	struct ax_flow *flow = ref->flow;
 	struct ax_backend *backend;
-	struct ax_syn *syn;
 
 	if (unlikely(flow->generation != pkt->generation) &&
 	    !ax_revalidate(ref->family, ref->slot)) {
@@ -155,12 +154,12 @@ static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *
 		return AX_R_INTERNAL;
 	ax_choose_entry(scratch, flow);
 	if (unlikely(ax_is_opening(pkt))) {
-		syn = ax_note_syn(ctx, pkt, &scratch->key);
 		if (!ax_may_reuse(backend, flow)) {
 			ax_forget(bucket, ref);
 			return AX_CONTINUE;
 		}
-		ax_note_choice(syn, &scratch->choice, 0); /* perhaps an older one */
+		/* an older configuration's choice, perhaps */
+		ax_note_choice(ax_note_syn(ctx, pkt, &scratch->key), &scratch->choice, 0);
 	} else if (ax_loss && pkt->proto == IPPROTO_TCP) {
 		ax_track(ctx, pkt, ref);
 	}
@@ -201,8 +200,10 @@ static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pk
 		return;
 	}
 	ax_insert(pkt, key, bucket, place, &ref);
-	if (!ref.flow)
+	if (!ref.flow) {
+		ax_outlive_syn(key);
 		return;
+	}
 	ref.flow->forward = choice->forward | ax_long_way(key);
 	ref.flow->generation = pkt->generation;
 	ref.flow->backend = choice->backend_id;
@@ -212,7 +213,7 @@ static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pk
 	ref.flow->packets = 1;
 	ref.flow->bytes = pkt->bytes;
 	if (pkt->proto == IPPROTO_TCP && ax_loss) {
-		ax_consume_syn(pkt, key, ref.flow);
+		ax_consume_syn(ctx, pkt, key, ref.flow);
 		ax_track(ctx, pkt, &ref);
 	}
 }
@@ -255,9 +256,12 @@ __noinline int ax_choose_known(void)
 	if (!bucket)
 		return 0;
 	ax_find(&pkt, &scratch->key, bucket, &ref);
-	if (!ref.flow ||
-	    (ref.flow->generation != pkt.generation && !ax_revalidate(ref.family, ref.slot)))
+	if (!ref.flow)
 		return 0;
+	if (ref.flow->generation != pkt.generation && !ax_revalidate(ref.family, ref.slot)) {
+		ax_forget(bucket, &ref);
+		return 0;
+	}
 	ax_choose_entry(scratch, ref.flow);
 	return ax_backend_at(&pkt, ref.flow->backend) != 0;
 }

@@ -136,6 +136,39 @@ TEST_F(Flow, AHandshakeOutlivesAPoolChange)
 	EXPECT_GT(strangers, stayed) << "ten new backends have most slots";
 }
 
+// The SYN after a FIN is one SYN.
+TEST_F(Flow, ASynOnAFinishedTupleIsNotARepeat)
+{
+	const auto segment = [this](std::uint8_t flags, std::uint32_t seq) {
+		expect(AX_R_STEERED, Eth{} / Ip4{} / Tcp{.seq = seq, .flags = flags});
+	};
+	segment(kSyn, 100);
+	segment(kAck, 101);
+	segment(kFin | kAck, 101);
+	segment(kSyn, 7000);
+	segment(kAck, 7001);
+	EXPECT_EQ(only_flow().syn_rtx, 0U);
+	segment(kSyn, 7000);
+	segment(kSyn, 7000);
+	EXPECT_EQ(only_flow().syn_rtx, 0U) << "the entry is the older connection's";
+}
+
+// A note of a SYN says nothing of a packet that does not begin where that SYN ended.
+TEST_F(Flow, AForeignSynTellsNothingOfAFlow)
+{
+	const auto segment = [this](std::uint8_t flags, std::uint32_t seq) {
+		expect(AX_R_STEERED, Eth{} / Ip4{} / Tcp{.seq = seq, .flags = flags} / Payload(10));
+	};
+	segment(kSyn, 100);
+	advance_us(2'000'000);
+	segment(kAck, 90'000);
+	segment(kAck, 90'010);
+	const FlowRecord flow = only_flow();
+	EXPECT_FALSE(flow.rtt_us);
+	EXPECT_EQ(flow.segments, 2U);
+	EXPECT_EQ(flow.loss.unrepaired, 0U) << "no hole between the SYN and what is another's";
+}
+
 // A new connection of a known flow's ports stays with the flow's backend, and so does its handshake
 // when the entry is gone before it is over.
 TEST_F(Flow, AHandshakeOnAKnownTupleKeepsTheFlowsBackend)
