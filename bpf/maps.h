@@ -17,7 +17,6 @@ const volatile __u32 ax_replay = 0;   /* clock from ax_ctl, outcome written to a
 const volatile __u32 ax_instance = 0; /* under a dispatcher: acts if ax_ctl.active is this or 0 */
 const volatile __u32 ax_samples = AX_SAMPLES_NONE; /* enum ax_samples */
 const volatile __u32 ax_frags = 0;		   /* frames may have more buffers than the first */
-const volatile __u32 ax_cpus = 1;
 const volatile __u32 ax_buckets4 = AX_MIN_BUCKETS; /* per CPU, a power of two */
 const volatile __u32 ax_buckets6 = AX_MIN_BUCKETS;
 const volatile __u32 ax_anomalies = 1; /* per CPU */

@@ -167,12 +167,12 @@ Status dry_run(AttachJob &job)
 	auto image = image_for(job.interface, job.config, job.options.roles, {});
 	if (!image)
 		return tl::unexpected(std::move(image.error()));
-	if (!job.before.ours)
-		AX_TRY(require_memory(job.config.limits));
 	job.report.attached = job.before;
 	job.report.replaced = job.before.ours;
 	job.report.digest = image->digest;
 	job.report.sizes = sizes_for(job.config.limits, possible_cpus());
+	if (!job.before.ours)
+		AX_TRY(require_memory(job.config.limits, job.report.sizes.bytes));
 	return {};
 }
 

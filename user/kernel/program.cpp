@@ -87,7 +87,6 @@ void set_switches(anycast_bpf *skeleton, const LoadOptions &options, const Datap
 	rodata.ax_samples = samples_by(options);
 	rodata.ax_frags = options.frags;
 	rodata.ax_instance = options.instance;
-	rodata.ax_cpus = sizes.cpus;
 	rodata.ax_buckets4 = sizes.buckets4;
 	rodata.ax_buckets6 = sizes.buckets6;
 	rodata.ax_anomalies = sizes.anomalies;
@@ -130,7 +129,7 @@ Result<Program> Program::load(const LoadOptions &options)
 	const DataplaneSizes sizes = sizes_for(options.limits, possible_cpus());
 	const std::set<std::string> pinned =
 		options.pin_dir.empty() ? std::set<std::string>{} : entries_of(options.pin_dir);
-	bool anything_new = false;
+	std::uint64_t new_bytes = 0; // of maps that are not there yet
 	LibbpfLog log;
 	Program program;
 
@@ -155,13 +154,13 @@ Result<Program> Program::load(const LoadOptions &options)
 		if (pinned.contains(name))
 			AX_TRY(check_pinned(options.pin_dir + "/" + name, shape));
 		else
-			anything_new = true;
+			new_bytes += map_bytes(shape, sizes.cpus);
 		if (!has_feature("mmap_array"))
 			bpf_map__set_map_flags(map, bpf_map__map_flags(map) & ~BPF_F_MMAPABLE);
 		bpf_map__set_max_entries(map, static_cast<std::uint32_t>(shape.entries));
 	}
-	if (anything_new)
-		AX_TRY(require_memory(options.limits));
+	if (new_bytes != 0)
+		AX_TRY(require_memory(options.limits, new_bytes));
 	if (!options.pin_dir.empty()) {
 		bpf_map *map;
 		AX_TRY(require_bpffs(options.pin_dir));

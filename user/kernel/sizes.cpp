@@ -153,22 +153,21 @@ DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus)
 	return s;
 }
 
-Status require_memory(const Limits &limits)
+Status require_memory(const Limits &limits, std::uint64_t bytes)
 {
-	const DataplaneSizes sizes = sizes_for(limits, possible_cpus());
 	const std::uint64_t available = memory_available();
 	Limits smaller = limits;
 
-	if (sizes.bytes <= available)
+	if (bytes <= available)
 		return {};
-	while (sizes_for(smaller, sizes.cpus).bytes > available &&
+	while (sizes_for(smaller, possible_cpus()).bytes > available &&
 	       (smaller.flows_v4 > 1 || smaller.flows_v6 > 1)) {
 		smaller.flows_v4 /= 2;
 		smaller.flows_v6 /= 2;
 	}
 	return fail(Exit::kFailed,
 		    fmt::format("the maps take {} MiB, and {} MiB of memory are available",
-				sizes.bytes >> 20, available >> 20),
+				bytes >> 20, available >> 20),
 		    fmt::format("[limits] flows_v4 = {} and flows_v6 = {} would fit",
 				smaller.flows_v4, smaller.flows_v6));
 }

@@ -29,7 +29,7 @@ std::uint64_t map_bytes(const MapShape &shape, std::uint32_t cpus);
 
 std::uint32_t possible_cpus();
 
-// An error that names what would fit, if the maps would take more than is available.
-Status require_memory(const Limits &limits);
+// An error that names what would fit, if these bytes of maps are more than is available.
+Status require_memory(const Limits &limits, std::uint64_t bytes);
 
 } // namespace anycast
