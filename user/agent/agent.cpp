@@ -298,6 +298,11 @@ void Agent::reload()
 			if (const auto report = apply(around_.paths, interface, applied); !report)
 				failed += (failed.empty() ? "" : "; ") + report.error().what;
 	problem("reload", failed);
+	if (!failed.empty()) { // what has no address or no place in the data plane is not announced
+		around_.log("reloaded in part, the old announcements stay: " + failed);
+		notify("READY=1");
+		return;
+	}
 
 	const bool other_bird = config->bird != config_.bird;
 	const bool other_agent = config->agent != config_.agent;
@@ -310,7 +315,7 @@ void Agent::reload()
 		around_.log("[agent] has changed: group, exec_user, http_* and next_hops from the "
 			    "next start");
 	next_hops_.soon();
-	around_.log(failed.empty() ? "reloaded" : "reloaded in part: " + failed);
+	around_.log("reloaded");
 	act();
 	notify("READY=1");
 }
@@ -347,6 +352,7 @@ void Agent::say_goodbye()
 			ledger_.of(vip).withdrawn(wall_clock()); // the upstreams count it
 		decision.reach = Reach::kWithdrawn;
 	}
+	saved.health.clear(); // what dies while nobody checks is not announced by the next start
 	(void)store_saved(around_.paths.state + "/agent.json", saved);
 	(void)ledger_.save(wall_clock());
 }
