@@ -24,8 +24,8 @@ std::vector<std::string> names(const std::vector<Unprotected> &list)
 }
 
 const std::vector<BirdNeighbour> kThree{{"upstream", "192.0.2.254"},
-				       {"upstream6", "2001:db8::fe"},
-				       {"route_server", "192.0.2.250"}};
+					{"upstream6", "2001:db8::fe"},
+					{"route_server", "192.0.2.250"}};
 
 TEST(Unprotected, NamesTheNeighboursThatNoPeerCovers)
 {
