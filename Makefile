@@ -102,16 +102,18 @@ JOBS ?= $(shell nproc)
 # Steps that need root are elevated where the caller is not.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PACKAGES := $(shell sed 's/\#.*//' tools/packages)
+# All of them, and none removed but for its configuration files, which satisfies `dpkg -s`.
+installed = [ $$(dpkg-query -W -f '$${db:Status-Status}\n' $1 2>/dev/null | grep -cx installed) = $(words $1) ]
 
 .PHONY: deps
 deps: ## install Debian's packages that building and testing need (idempotent)
-	$(Q)dpkg -s $(PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && \
+	$(Q)$(call installed,$(PACKAGES)) || { $(SUDO) apt-get update -qq && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; }
 
 MATRIX_PACKAGES := $(shell sed 's/\#.*//' tools/packages-matrix)
 .PHONY: deps-matrix
 deps-matrix: # what only the kernel matrix needs
-	$(Q)dpkg -s $(MATRIX_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && \
+	$(Q)$(call installed,$(MATRIX_PACKAGES)) || { $(SUDO) apt-get update -qq && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(MATRIX_PACKAGES) >/dev/null; }
 
 .PHONY: demo
