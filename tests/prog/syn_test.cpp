@@ -15,16 +15,18 @@ protected:
 		ProgramTest::SetUp();
 		apply(two_families());
 	}
+	// Who got it.
+	std::string segment(std::uint16_t port, std::uint8_t flags, std::uint32_t seq)
+	{
+		return expect(AX_R_STEERED,
+			      Eth{} / Ip4{} / Tcp{.sport = port, .seq = seq, .flags = flags})
+			.backend;
+	}
 };
 
 // Between the SYN and the next packet there is no entry, and the pool may change.
 TEST_F(Syn, AHandshakeOutlivesAPoolChange)
 {
-	const auto segment = [this](std::uint16_t port, std::uint8_t flags, std::uint32_t seq) {
-		return expect(AX_R_STEERED,
-			      Eth{} / Ip4{} / Tcp{.sport = port, .seq = seq, .flags = flags})
-			.backend;
-	};
 	std::map<std::uint16_t, std::string> given;
 	for (std::uint16_t port = 1000; port < 1200; ++port)
 		given[port] = segment(port, kSyn, port);
@@ -93,11 +95,6 @@ TEST_F(Syn, AForeignSynTellsNothingOfAFlow)
 // when the entry is gone before it is over.
 TEST_F(Syn, AHandshakeOnAKnownTupleKeepsTheFlowsBackend)
 {
-	const auto segment = [this](std::uint16_t port, std::uint8_t flags, std::uint32_t seq) {
-		return expect(AX_R_STEERED,
-			      Eth{} / Ip4{} / Tcp{.sport = port, .seq = seq, .flags = flags})
-			.backend;
-	};
 	std::map<std::uint16_t, std::string> given;
 	for (std::uint16_t port = 1000; port < 1100; ++port)
 		given[port] = segment(port, kAck, port);
