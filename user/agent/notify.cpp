@@ -3,9 +3,7 @@
 
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
-#include <charconv>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -30,22 +28,6 @@ void notify(std::string_view lines)
 	// Nothing to be done where systemd does not take it.
 	(void)sendto(fd.get(), lines.data(), lines.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
 		     reinterpret_cast<const sockaddr *>(&to), length);
-}
-
-std::optional<std::chrono::microseconds> watchdog_interval()
-{
-	const auto number = [](const char *name) -> std::optional<long long> {
-		const char *text = std::getenv(name);
-		long long value = 0;
-		if (!text ||
-		    std::from_chars(text, text + std::strlen(text), value).ec != std::errc())
-			return std::nullopt;
-		return value;
-	};
-	const auto microseconds = number("WATCHDOG_USEC"), pid = number("WATCHDOG_PID");
-	if (!microseconds || *microseconds <= 0 || (pid && *pid != getpid()))
-		return std::nullopt;
-	return std::chrono::microseconds(*microseconds);
 }
 
 } // namespace anycast::agent

@@ -2,15 +2,10 @@
 // systemd's notify protocol: a datagram of lines to $NOTIFY_SOCKET. Silent where nobody listens.
 #pragma once
 
-#include <chrono>
-#include <optional>
-#include <string>
 #include <string_view>
 
 namespace anycast::agent {
 
 void notify(std::string_view lines); // "READY=1", "WATCHDOG=1", "STATUS=..."
-// How often systemd wants to hear "WATCHDOG=1" at least; nothing if it does not.
-std::optional<std::chrono::microseconds> watchdog_interval();
 
 } // namespace anycast::agent
