@@ -18,7 +18,8 @@ int main(int argc, char **argv)
 			std::cerr);
 		std::cout.flush();
 		if (!status) {
-			std::cerr << "anycast-xdp: " << status.error().message() << '\n';
+			if (status.error().kind != Exit::kChanged)
+				std::cerr << "anycast-xdp: " << status.error().message() << '\n';
 			return static_cast<int>(status.error().kind);
 		}
 		if (!std::cout) {

@@ -121,6 +121,123 @@ TEST(Agent, StoppedItWithdrawsOrLeaves)
 		EXPECT_TRUE(lab.has_route());
 		lab.cli.expect(lab.node, {"agent", "--withdraw", "--config", lab.config});
 		lab.await_route(false);
+		lab.server->kill_now();
+		lab.start_agent();
+		std::this_thread::sleep_for(milliseconds(1500));
+		EXPECT_FALSE(lab.has_route()) << "its record must not announce a dead service";
+	});
+}
+
+// What is wrong with the file is often why the agent cannot run.
+TEST(Agent, WithdrawsWithAFileThatIsWrong)
+{
+	in_lab([] {
+		AgentLab lab;
+		lab.start();
+		lab.agent->kill_now();
+		std::ofstream(lab.config, std::ios::app) << "\n[[[ this is no TOML\n";
+		EXPECT_EQ(lab.cli.run(lab.node, {"agent", "--config", lab.config}).status, 2);
+		EXPECT_TRUE(lab.has_route());
+		const Output output =
+			lab.cli.run(lab.node, {"agent", "--withdraw", "--config", lab.config});
+		EXPECT_EQ(output.status, 0) << output.err;
+		EXPECT_THAT(output.err, HasSubstr("/run/lab/ours.conf"));
+		lab.await_route(false);
+		std::filesystem::remove(std::string(AgentLab::kState) + "/booted");
+		EXPECT_EQ(
+			lab.cli.run(lab.node, {"agent", "--forget", "--config", lab.config}).status,
+			0);
+	});
+}
+
+TEST(Agent, KeepsAnOrderThatWasGivenWithoutIt)
+{
+	in_lab([] {
+		AgentLab lab;
+		lab.start();
+		lab.agent->kill_now();
+		const auto order = [&](const char *what) {
+			return lab.cli.run(lab.node, {what, "www", "--reason", "by hand",
+						      "--config", lab.config});
+		};
+		EXPECT_EQ(order("withdraw").status, 0);
+		lab.await_route(false);
+		lab.start_agent();
+		std::this_thread::sleep_for(milliseconds(3500));
+		EXPECT_FALSE(lab.has_route()) << lab.log();
+		EXPECT_THAT(lab.ask("status").at("result").at("vips").dump(), HasSubstr("by hand"));
+		EXPECT_EQ(order("announce").status, 0);
+		lab.await_route(true, milliseconds(20000));
+	});
+}
+
+// A steering node whose program has been taken off swallows what it attracts.
+TEST(Agent, AnnouncesOnlyWhatIsSteered)
+{
+	in_lab([] {
+		AgentLab lab("[[pools]]\nname = \"web\"\n[[pools.backends]]\naddress = "
+			     "\"10.1.0.1\"\n[[vips]]\nname = \"www\"\naddress = "
+			     "\"198.51.100.80\"\nport = 80\npool = \"web\"\n");
+		lab.start_bird();
+		lab.start_agent();
+		std::this_thread::sleep_for(milliseconds(2500));
+		EXPECT_FALSE(lab.has_route());
+		EXPECT_THAT(lab.ask("status").at("result").at("vips").dump(),
+			    HasSubstr("not served"));
+		lab.cli.expect(lab.node, {"attach", "eth0", "--config", lab.config});
+		lab.await_route(true);
+		lab.cli.expect(lab.node, {"detach", "eth0", "--config", lab.config});
+		lab.await_route(false);
+	});
+}
+
+TEST(Agent, ApplyTellsItAndSaysWhetherAnythingChanged)
+{
+	in_lab([] {
+		AgentLab lab;
+		lab.cli.expect(lab.node, {"attach", "eth0", "--config", lab.config});
+		lab.start();
+		const auto apply = [&] {
+			return lab.cli.run(lab.node, {"apply", "--exit-code", lab.config});
+		};
+		EXPECT_EQ(apply().status, 0) << "nothing to do";
+		lab.more(AgentLab::default_vip("bgp = { communities = [\"64512:77\"] }\n" +
+					       AgentLab::http_check()));
+		const Output changed = apply();
+		EXPECT_EQ(changed.status, 10) << changed.err;
+		EXPECT_EQ(changed.err, "");
+		EXPECT_TRUE(wait_until(
+			milliseconds(10000) * slowness(),
+			[&] { return lab.route().find("(64512,77)") != std::string::npos; }))
+			<< "the agent has read the file again: " << lab.log();
+		EXPECT_EQ(apply().status, 0);
+		// What the data plane would refuse does not reach the host either.
+		lab.node.sysctl("net.ipv4.fib_multipath_hash_policy", "0");
+		std::ofstream(lab.config, std::ios::app) << "[limits]\nvips = 77\n";
+		EXPECT_EQ(apply().status, 2);
+		EXPECT_THAT(
+			run(lab.node, {"sysctl", "-n", "net.ipv4.fib_multipath_hash_policy"}).out,
+			testing::StartsWith("0"));
+	});
+}
+
+TEST(Agent, APortInUseIsAProblemNotTheEnd)
+{
+	in_lab([] {
+		AgentLab lab;
+		lab.agent_section = "[agent]\nhttp_address = \"127.0.0.1\"\nhttp_port = 9180\n";
+		lab.write();
+		lab.node.ip("link set lo up");
+		auto other = std::optional(serve_http(lab.node, {"127.0.0.1", 9180}, big_file()));
+		lab.start();
+		EXPECT_THAT(lab.ask("status").at("result").at("problems").dump(),
+			    HasSubstr("port 9180"));
+		other.reset();
+		EXPECT_TRUE(wait_until(milliseconds(15000) * slowness(), [&] {
+			return run(lab.node,
+				   {"curl", "-s", "-m", "5", "http://127.0.0.1:9180/metrics"})
+				       .out.find("anycast_") != std::string::npos;
+		})) << lab.log();
 	});
 }
 

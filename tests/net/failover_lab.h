@@ -204,8 +204,7 @@ public:
 	[[nodiscard]] bool next_hops_known(std::size_t edge) const
 	{
 		const auto status = agent_status(edge);
-		return status.is_object() && status.at("next_hops").size() == 1 &&
-		       status.at("next_hops").at(0).at("not_known") == 0;
+		return status.is_object() && status.at("next_hops").at("known") == 3;
 	}
 	[[nodiscard]] nlohmann::json agent_status(std::size_t edge) const
 	{
@@ -275,7 +274,7 @@ private:
 			"[node]\nname = \"{0}\"\n"
 			"hash_seed = \"6a09e667f3bcc908bb67ae8584caa73b\"\n"
 			"interfaces = [\"eth0\"]\n"
-			"[tunnel]\nsource_v4 = \"{2}\"\n[agent]\nnext_hops = true\non_stop = "
+			"[tunnel]\nsource_v4 = \"{2}\"\n[agent]\non_stop = "
 			"\"{3}\"\n"
 			"[bird]\nasn = 64512\nrouter_id = \"{2}\"\n"
 			"socket = \"{4}/bird-{0}.ctl\"\ninclude = \"{4}/ours-{0}.conf\"\n"

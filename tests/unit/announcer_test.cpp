@@ -124,16 +124,55 @@ TEST_F(AnnouncerTest, DrainEndsInWithdrawalWhenNewFlowsStop)
 	EXPECT_EQ(reach(), Reach::kWithdrawn) << "a dead service is not drained";
 }
 
+TEST_F(AnnouncerTest, WhatNobodyServesIsNotAnnounced)
+{
+	ASSERT_EQ(reach(), Reach::kAnnounced);
+	facts[kWww].served = false;
+	EXPECT_EQ(reach(), Reach::kWithdrawn);
+	EXPECT_THAT(step().reason, StartsWith("not served"));
+	order(OrderKind::kAnnounce);
+	EXPECT_EQ(reach(), Reach::kAnnounced) << "forced";
+	order(OrderKind::kDrain);
+	EXPECT_EQ(reach(), Reach::kWithdrawn);
+	facts[kWww].served = true;
+	order(OrderKind::kAuto);
+	EXPECT_EQ(reach(1900), Reach::kAnnounced);
+}
+
+// A change of attributes costs as well; the end of a drain is one.
+TEST_F(AnnouncerTest, TheEndOfADrainWaitsToo)
+{
+	ASSERT_EQ(reach(), Reach::kAnnounced);
+	Damping router(*find_damping_profile("rfc2439"));
+	Reach before = Reach::kAnnounced;
+	int changes = 0;
+	double longest = 0;
+	for (int second = 0; second < 3600; second++) {
+		overloaded = second % 20 < 10;
+		const Decision decision = step();
+		longest = std::max(longest, decision.wait);
+		if (decision.reach != before) {
+			ASSERT_NE(decision.reach, Reach::kWithdrawn);
+			router.changed(now);
+			changes++;
+		}
+		before = decision.reach;
+		ASSERT_FALSE(router.suppressed(now)) << "after " << second << " s";
+	}
+	EXPECT_GE(changes, 2);
+	EXPECT_GT(longest, 60) << "and it is shown";
+}
+
 TEST_F(AnnouncerTest, OverloadDrainsAndWithdrawsOnlyWithEvidence)
 {
 	ASSERT_EQ(reach(), Reach::kAnnounced);
 	overloaded = true;
 	EXPECT_EQ(reach(), Reach::kDraining);
 	overloaded = false;
-	EXPECT_EQ(reach(), Reach::kAnnounced);
+	EXPECT_EQ(reach(60), Reach::kAnnounced);
 	options.overload.action = OverloadAction::kWithdraw;
 	overloaded = true;
-	EXPECT_EQ(reach(), Reach::kDraining);
+	EXPECT_EQ(reach(1800), Reach::kDraining) << "the upstreams have forgotten the first one";
 	EXPECT_THAT(step().reason, HasSubstr("no other is seen"));
 	facts[kWww].others_announce = true;
 	EXPECT_EQ(reach(), Reach::kWithdrawn);

@@ -104,7 +104,6 @@ http_address = "::1"
 http_port = 9999
 on_stop = "leave"
 canary_hold = "90s"
-next_hops = true
 [agent.overload]
 action = "withdraw"
 hold = "5s"
@@ -135,7 +134,6 @@ TEST(ConfigChecks, ReadsEveryKey)
 	EXPECT_EQ(config.agent.overload.cpu, (Threshold{95, 80}));
 	EXPECT_EQ(config.agent.overload.loss, (Threshold{50, 40})) << "a fifth of hysteresis";
 	EXPECT_EQ(config.agent.on_stop, OnStop::kLeave);
-	EXPECT_TRUE(config.agent.next_hops);
 }
 
 TEST(ConfigChecks, RoundTripsAsTomlAndJson)

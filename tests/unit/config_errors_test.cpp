@@ -37,6 +37,24 @@ TEST(ConfigText, SyntaxErrorHasItsPlace)
 	EXPECT_TRUE(errors_of("[node]\nname = \"a\"\nname = \"b\"\n").starts_with("t.toml:3:8: "));
 }
 
+// Whatever a file is cut to, or gets into it, is an error and no end of the process.
+TEST(ConfigText, NoTextEndsTheProcess)
+{
+	for (const char *text : {"[[[", "[[[ x", "[=]", "[[", "[", "=", "= 1", "[a.=]", "[a..b]",
+				 "a.=1", "[[a]", "\"", "a = [[[", "a = {{", "\xff\xfe", "[\n"})
+		EXPECT_NE(errors_of(text), "") << text;
+	const std::string whole =
+		with_vip("address = \"198.51.100.80\"\nport = 80\npool = \"web\"\n");
+	ASSERT_EQ(errors_of(whole), "");
+	for (std::size_t at = 0; at < whole.size(); at++)
+		for (const char byte : {'[', ']', '=', '"', '.', '{', '\n', '\0'}) {
+			std::string text = whole;
+			text[at] = byte;
+			(void)parse_config(text, "t.toml");
+			(void)parse_config(text.substr(0, at), "t.toml");
+		}
+}
+
 TEST(ConfigText, AllMistakesAtOnceInTheFilesOrder)
 {
 	EXPECT_EQ(errors_of("[[vips]]\nname = \"a b\"\naddress = \"x\"\nport = 80\npool = \"p\"\n"

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,7 +30,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kGoodbye{4};
-constexpr double kJanitorPatience = 10; // seconds
 
 double wall_clock()
 {
@@ -37,10 +37,35 @@ double wall_clock()
 		.count();
 }
 
-const DampingProfile &profile_of(const Config &config)
+const DampingProfile &profile_of(const BirdConfig &bird)
 {
-	const DampingProfile *profile = find_damping_profile(config.bird.damping);
+	const DampingProfile *profile = find_damping_profile(bird.damping);
 	return profile ? *profile : damping_profiles().front();
+}
+
+// No route, whatever the VIPs were: those of the file now are those that filters may name.
+Wanted nothing_of(const BirdConfig &bird)
+{
+	Wanted nothing;
+	nothing.asn = bird.asn;
+	const auto text = bird::read_file(bird.include);
+	const auto reach = text ? bird::reach_in(*text) : tl::unexpected(text.error());
+	if (reach)
+		for (const auto &[vip, state] : *reach)
+			nothing.vips.push_back(vip);
+	return nothing;
+}
+
+// Files that were written before the machine's last start say nothing about now.
+bool written_since_boot(const std::string &path)
+{
+	struct stat info {};
+	timespec up{};
+	if (stat(path.c_str(), &info) || clock_gettime(CLOCK_BOOTTIME, &up))
+		return false;
+	constexpr double kClocksMayDiffer = 5;
+	return static_cast<double>(info.st_mtime) >
+	       wall_clock() - static_cast<double>(up.tv_sec) + kClocksMayDiffer;
 }
 
 // Each check that runs has a socket, or three descriptors if it is a program.
@@ -103,16 +128,6 @@ Result<health::ExecUser> exec_user_of(const Config &config)
 				: Result<health::ExecUser>(health::ExecUser{});
 }
 
-// Nobody else would notice that the next hops are nobody's any more.
-Result<Janitor> start_janitor(const Surroundings &surroundings)
-{
-	return Janitor::start([&surroundings] {
-		if (const auto cleared = clear_next_hops(surroundings.paths, kJanitorPatience);
-		    !cleared)
-			surroundings.log(cleared.error().what);
-	});
-}
-
 } // namespace
 
 Agent::Agent(const Surroundings &surroundings, Loop &loop, Config config, Saved saved,
@@ -121,8 +136,7 @@ Agent::Agent(const Surroundings &surroundings, Loop &loop, Config config, Saved 
 	  ledger_(std::move(ledger)),
 	  announcer_([this](const Address &vip) -> Damping & { return ledger_.of(vip); },
 		     saved.announcer),
-	  backends_(surroundings.paths, saved.downed),
-	  next_hops_(loop, surroundings.paths, surroundings.log), stored_(std::move(saved)),
+	  backends_(surroundings.paths, saved.downed), stored_(std::move(saved)),
 	  began_(wall_clock())
 {
 }
@@ -135,11 +149,11 @@ Status Agent::run(const Surroundings &surroundings)
 	auto config = surroundings.load();
 	if (!config)
 		return tl::unexpected(std::move(config.error()));
-	if (const auto forgot = forget_last_boot(*config, surroundings.paths); !forgot)
-		surroundings.log(forgot.error().message());
-	auto janitor = start_janitor(surroundings); // a fork: before there is anything else
-	if (!janitor)
-		return tl::unexpected(std::move(janitor.error()));
+	// The unit that attaches does this after a boot. Without it, and without its mark: what is
+	// announced may be an agent's of today, before an upgrade.
+	if (!written_since_boot(config->bird.include))
+		if (const auto forgot = forget_last_boot(config->bird, surroundings.paths); !forgot)
+			surroundings.log(forgot.error().message());
 	raise_file_limit();
 	signal(SIGPIPE, SIG_IGN);
 
@@ -150,17 +164,16 @@ Status Agent::run(const Surroundings &surroundings)
 	}
 	continue_from_include(config->bird, saved->announcer, wall_clock());
 	const std::string damping = surroundings.paths.state + "/damping.json";
-	auto ledger = bird::Ledger::load(damping, profile_of(*config));
+	auto ledger = bird::Ledger::load(damping, profile_of(config->bird));
 	if (!ledger) {
 		surroundings.log(ledger.error().message());
-		ledger = bird::Ledger(damping, profile_of(*config));
+		ledger = bird::Ledger(damping, profile_of(config->bird));
 	}
 	auto loop = Loop::make();
 	if (!loop)
 		return tl::unexpected(std::move(loop.error()));
 	Agent agent(surroundings, *loop, std::move(*config), std::move(*saved), std::move(*ledger));
 	agent.lock_ = std::move(*lock);
-	agent.janitor_ = std::move(*janitor);
 	AX_TRY(agent.start());
 	const Status ended = loop->run();
 	agent.stop();
@@ -189,23 +202,30 @@ Status Agent::start()
 	if (!control)
 		return tl::unexpected(std::move(control.error()));
 	control_ = std::move(*control);
-	if (config_.agent.http_address) {
-		auto http = serve_http(loop_, *config_.agent.http_address, config_.agent.http_port,
-				       {{"/metrics",
-					 {"text/plain; version=0.0.4; charset=utf-8",
-					  [this] { return render::metrics_text(status()); }}},
-					{"/", {"text/html; charset=utf-8", [this] {
-						       return render::status_page(status());
-					       }}}});
-		if (!http)
-			return tl::unexpected(std::move(http.error()));
-		http_ = std::move(*http);
-	}
-	start_next_hops();
+	serve_pages();
+	std::vector<std::string> problems; // what is attached has to be known before the first act
+	(void)backends_.sync({}, problems);
 	around_.log(fmt::format("runs, with {}", around_.config_path));
 	tick();
 	notify("READY=1\nSTATUS=runs");
 	return {};
+}
+
+// Another program on the port is no reason to stop announcing.
+void Agent::serve_pages()
+{
+	if (!config_.agent.http_address || http_)
+		return;
+	auto http = serve_http(loop_, *config_.agent.http_address, config_.agent.http_port,
+			       {{"/metrics",
+				 {"text/plain; version=0.0.4; charset=utf-8",
+				  [this] { return render::metrics_text(status()); }}},
+				{"/", {"text/html; charset=utf-8", [this] {
+					       return render::status_page(status());
+				       }}}});
+	problem("http", http ? "" : http.error().message());
+	if (http)
+		http_ = std::move(*http);
 }
 
 Status Agent::start_bird()
@@ -222,27 +242,6 @@ Status Agent::start_bird()
 	bird_ = std::move(*worker);
 	wanted_.reset();
 	return {};
-}
-
-void Agent::start_next_hops()
-{
-	(void)loop_.watch(janitor_.pidfd(), EPOLLIN, [this](std::uint32_t) { janitor_ended(); });
-	if (!config_.agent.next_hops)
-		return;
-	if (const auto started = next_hops_.start(); !started)
-		problem("janitor", started.error().what);
-}
-
-// Somebody has killed it: without it, next hops could outlive us.
-void Agent::janitor_ended()
-{
-	loop_.forget(janitor_.pidfd());
-	(void)janitor_.finish(milliseconds(0)); // it is a zombie
-	next_hops_.stop();
-	const auto cleared = clear_next_hops(around_.paths, 0);
-	problem("janitor", fmt::format("the agent's janitor has ended: next hops are looked up per "
-				       "packet until the agent is restarted{}",
-				       cleared ? "" : "; " + cleared.error().what));
 }
 
 void Agent::watch_signals()
@@ -312,9 +311,7 @@ void Agent::reload()
 		if (const auto started = start_bird(); !started)
 			problem("bird", started.error().what);
 	if (other_agent)
-		around_.log("[agent] has changed: group, exec_user, http_* and next_hops from the "
-			    "next start");
-	next_hops_.soon();
+		around_.log("[agent] has changed: group, exec_user and http_* from the next start");
 	around_.log("reloaded");
 	act();
 	notify("READY=1");
@@ -325,10 +322,6 @@ void Agent::stop()
 	stopping_ = true;
 	notify("STOPPING=1");
 	say_goodbye();
-	next_hops_.stop();
-	loop_.forget(janitor_.pidfd());
-	if (!janitor_.finish(kGoodbye))
-		around_.log("next hops are not cleared yet: another command works on an interface");
 }
 
 void Agent::say_goodbye()
@@ -347,26 +340,36 @@ void Agent::say_goodbye()
 			 : "stopped, but BIRD has not confirmed the withdrawal: " +
 				    (bird_status_ ? bird_status_->problem : "no answer"));
 	Saved saved = stored_;
-	for (auto &[vip, decision] : saved.announcer.decisions) {
+	for (const auto &[vip, decision] : saved.announcer.decisions)
 		if (decision.reach != Reach::kWithdrawn)
 			ledger_.of(vip).withdrawn(wall_clock()); // the upstreams count it
-		decision.reach = Reach::kWithdrawn;
-	}
-	saved.health.clear(); // what dies while nobody checks is not announced by the next start
+	forget_announced(saved);
 	(void)store_saved(around_.paths.state + "/agent.json", saved);
 	(void)ledger_.save(wall_clock());
 }
 
+BirdConfig Agent::last_bird(const Paths &paths)
+{
+	BirdConfig bird;
+	bird.asn = 1; // whichever: there is one, and it stands in no route that is taken back
+	if (const auto saved = load_saved(paths.state + "/agent.json"); saved) {
+		if (!saved->bird_socket.empty())
+			bird.socket = saved->bird_socket;
+		if (!saved->bird_include.empty())
+			bird.include = saved->bird_include;
+	}
+	return bird;
+}
+
 // The include file is on disk; the state directory, in /run, begins empty with each boot.
-Status Agent::forget_last_boot(const Config &config, const Paths &paths)
+Status Agent::forget_last_boot(const BirdConfig &bird, const Paths &paths)
 {
 	const std::string mark = paths.state + "/booted";
 	std::error_code error;
 	if (std::filesystem::exists(mark, error))
 		return {};
-	if (config.bird.asn != 0 && std::filesystem::exists(config.bird.include, error))
-		AX_TRY(bird::replace_file(config.bird.include,
-					  bird::include_text(wanted_for(config, {}))));
+	if (bird.asn != 0 && std::filesystem::exists(bird.include, error))
+		AX_TRY(bird::replace_file(bird.include, bird::include_text(nothing_of(bird))));
 	std::filesystem::create_directories(paths.state, error);
 	const Fd fd(open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0640));
 	if (!fd.valid())
@@ -375,17 +378,31 @@ Status Agent::forget_last_boot(const Config &config, const Paths &paths)
 	return {};
 }
 
-Status Agent::withdraw_all(const Config &config, const Paths &paths)
+Status Agent::withdraw_all(const BirdConfig &bird, const Paths &paths)
 {
-	const Status cleared = clear_next_hops(paths, kJanitorPatience);
-	if (config.bird.asn == 0)
-		return cleared;
-	bird::Speaker speaker(config.bird);
+	if (bird.asn == 0)
+		return {};
+	// First what the next agent starts from: it must not announce what nobody has checked.
+	const std::string record = paths.state + "/agent.json";
+	const double now = wall_clock();
+	if (auto saved = load_saved(record); saved) {
+		if (auto ledger =
+			    bird::Ledger::load(paths.state + "/damping.json", profile_of(bird));
+		    ledger) {
+			for (const auto &[vip, decision] : saved->announcer.decisions)
+				if (decision.reach != Reach::kWithdrawn)
+					ledger->of(vip).withdrawn(now);
+			(void)ledger->save(now);
+		}
+		forget_announced(*saved);
+		(void)store_saved(record, *saved);
+	}
+	bird::Speaker speaker(bird);
 	BirdStatus status;
 	for (int round = 0; round < 4 && !status.in_force; round++)
-		status = speaker.reconcile(wanted_for(config, {}), milliseconds(2000));
+		status = speaker.reconcile(nothing_of(bird), milliseconds(2000));
 	if (status.in_force)
-		return cleared;
+		return {};
 	return fail(Exit::kFailed, "BIRD has not confirmed the withdrawal: " + status.problem,
 		    "see: anycast-xdp bird status");
 }

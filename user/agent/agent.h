@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,6 @@
 #include "agent/backends.h"
 #include "agent/bird_worker.h"
 #include "agent/control.h"
-#include "agent/janitor.h"
-#include "agent/next_hops.h"
 #include "agent/pressure.h"
 #include "agent/state_file.h"
 #include "bird/ledger.h"
@@ -44,11 +43,14 @@ class Agent {
 public:
 	// Until SIGTERM or SIGINT. An error: it could not start, or the loop has broken.
 	static Status run(const Surroundings &surroundings);
-	// For a unit whose restarts are exhausted: takes all routes back, once, and ends.
 	// Once after the machine has booted, before BIRD starts: what was announced before that
 	// says nothing about now. Later calls change nothing.
-	static Status forget_last_boot(const Config &config, const Paths &paths);
-	static Status withdraw_all(const Config &config, const Paths &paths);
+	static Status forget_last_boot(const BirdConfig &bird, const Paths &paths);
+	// For a unit whose restarts are exhausted: takes all routes back, once, and ends.
+	static Status withdraw_all(const BirdConfig &bird, const Paths &paths);
+	// What these two need, where the configuration cannot be read: what the last agent had,
+	// else the defaults.
+	static BirdConfig last_bird(const Paths &paths);
 
 private:
 	struct Pending { // an order that waits for BIRD
@@ -63,8 +65,6 @@ private:
 	      bird::Ledger ledger);
 	Status start();
 	Status start_bird();
-	void start_next_hops();
-	void janitor_ended();
 	void watch_signals();
 	void reload();
 	void stop();
@@ -77,12 +77,15 @@ private:
 	void sample_load(double now);
 	void sample_traffic(double now);
 	void save();
+	void serve_pages(); // tries; what fails is a problem, and is tried again
 	void problem(const std::string &key, const std::string &text); // "" ends it
 
 	[[nodiscard]] std::map<Address, VipFacts> facts() const;
 	[[nodiscard]] BackendHealth backend_health() const;
 	[[nodiscard]] Health health_of(const std::string &prefix, std::size_t checks) const;
 	[[nodiscard]] Health pool_health(const std::string &name) const;
+	[[nodiscard]] bool served(const Vip &vip) const;
+	void look_at_addresses();
 
 	void handle(const ControlRequest &request, const Peer &peer, const Answer &answer);
 	void take_order(const ControlRequest &request, const Peer &peer, const Answer &answer);
@@ -112,8 +115,7 @@ private:
 	std::map<Address, Reach> reach_;
 	std::optional<Wanted> wanted_; // as last posted
 	BackendKeeper backends_;
-	Janitor janitor_;
-	NextHopKeeper next_hops_;
+	std::set<Address> own_addresses_;
 	OverloadGuard guard_;
 	Pressure pressure_;
 	Load load_;

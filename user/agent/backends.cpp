@@ -23,6 +23,24 @@ std::string fingerprint(const std::string &directory)
 	return fmt::format("{}.{}.{}", info.st_ino, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
 }
 
+constexpr std::size_t kPasses = 5; // seconds until all backends have been looked at
+constexpr int kLoopback = 1;	   // its index: the way to this node's own addresses
+
+// Why packets to the backend would be dropped; "": they would not.
+std::string keep_next_hop(const Address &backend)
+{
+	const auto route = route_to(backend);
+	if (!route)
+		return route.error().what;
+	if (route->ifindex == kLoopback)
+		return {};
+	if (const auto kept = keep_neighbour(route->ifindex, route->gateway); !kept)
+		return kept.error().what;
+	return neighbour_resolved(route->ifindex, route->gateway)
+		       ? ""
+		       : fmt::format("neighbour {} does not answer", route->gateway.text());
+}
+
 } // namespace
 
 std::vector<std::string> follow_health(Config &config, const BackendHealth &health,
@@ -71,7 +89,9 @@ std::vector<std::string> BackendKeeper::sync_one(const std::string &interface,
 	Config config = instance->applied.config;
 	std::vector<std::string> changes = follow_health(config, health, downed);
 	if (!changes.empty()) {
-		const auto report = apply(paths_, interface, config);
+		const auto report = apply(paths_, interface, config, &instance->applied.config);
+		if (report && report->outdated) // another command was faster: next time
+			return {};
 		if (!report) {
 			problems.push_back(fmt::format("{}: backend states cannot be changed: {}",
 						       interface, report.error().what));
@@ -81,10 +101,19 @@ std::vector<std::string> BackendKeeper::sync_one(const std::string &interface,
 	std::erase_if(downed_, [&](const std::string &key) { return key.starts_with(prefix); });
 	for (const std::string &key : downed)
 		downed_.insert(prefix + key);
-	seen_[interface] = {fingerprint(state_directory(paths_, interface)), health};
+	Seen &seen = seen_[interface] = {fingerprint(state_directory(paths_, interface)), health};
+	if (instance->applied.roles & AX_ROLE_EDGE)
+		for (const Vip &vip : config.vips)
+			seen.vips.insert(vip.address);
 	for (std::string &change : changes)
 		change = interface + ": " + change;
 	return changes;
+}
+
+bool BackendKeeper::steers(const Vip &vip) const
+{
+	return std::ranges::any_of(
+		seen_, [&](const auto &seen) { return seen.second.vips.contains(vip.address); });
 }
 
 std::vector<std::string> BackendKeeper::sync(const BackendHealth &health,
@@ -102,7 +131,7 @@ std::vector<std::string> BackendKeeper::sync(const BackendHealth &health,
 	for (const std::string &interface : *interfaces) {
 		const auto seen = seen_.find(interface);
 		if (seen != seen_.end() &&
-		    seen->second == Seen{fingerprint(state_directory(paths_, interface)), health})
+		    seen->second.is_of(fingerprint(state_directory(paths_, interface)), health))
 			continue;
 		for (std::string &change : sync_one(interface, health, problems))
 			changes.push_back(std::move(change));
@@ -110,13 +139,30 @@ std::vector<std::string> BackendKeeper::sync(const BackendHealth &health,
 	return changes;
 }
 
-void BackendKeeper::refresh_next_hops(const Config &config) const
+void BackendKeeper::refresh_next_hops(const Config &config)
 {
+	std::set<Address> all;
 	for (const Pool &pool : config.pools)
 		for (const Backend &backend : pool.backends)
-			if (const auto route = route_to(backend.address);
-			    route && !route->gateway.is_unspecified())
-				(void)keep_neighbour(route->ifindex, route->gateway);
+			all.insert(backend.address);
+	std::erase_if(hops_, [&](const auto &hop) { return !all.contains(hop.first); });
+	auto at = all.lower_bound(next_);
+	for (std::size_t left = (all.size() + kPasses - 1) / kPasses; left > 0; left--) {
+		if (at == all.end())
+			at = all.begin();
+		hops_[*at] = keep_next_hop(*at);
+		++at;
+	}
+	next_ = at == all.end() ? Address() : *at;
+}
+
+nlohmann::ordered_json BackendKeeper::next_hops() const
+{
+	std::map<std::string, std::string> why;
+	for (const auto &[backend, trouble] : hops_)
+		if (!trouble.empty())
+			why[backend.text()] = trouble;
+	return {{"known", hops_.size() - why.size()}, {"not_known", why.size()}, {"why", why}};
 }
 
 } // namespace anycast::agent

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "core/check.h"
 #include "kernel/attachment.h"
 
@@ -31,23 +33,34 @@ public:
 	// Returns what it did ("eth0: backend web/b1 down"); `problems` what it could not.
 	std::vector<std::string> sync(const BackendHealth &health,
 				      std::vector<std::string> &problems);
-	// Asks the kernel to keep the backends' next hops resolved: kernels before 5.16 forget
-	// them.
-	void refresh_next_hops(const Config &config) const;
+	// Looks at a few backends each time, at all within five seconds or so: asks the kernel to
+	// keep their next hops resolved, since routes change, and kernels before 5.16 forget
+	// neighbours.
+	void refresh_next_hops(const Config &config);
+	// {"known","not_known","why":{BACKEND: WHY}}
+	[[nodiscard]] nlohmann::ordered_json next_hops() const;
 
 	[[nodiscard]] const std::set<std::string> &downed() const { return downed_; }
+	// Has an attached interface that VIP, as of the last round?
+	[[nodiscard]] bool steers(const Vip &vip) const;
 
 private:
 	struct Seen {
 		std::string state; // of the interface's state directory
 		BackendHealth health;
-		bool operator==(const Seen &) const = default;
+		std::set<Address> vips{};
+		[[nodiscard]] bool is_of(const std::string &now, const BackendHealth &current) const
+		{
+			return state == now && health == current;
+		}
 	};
 	std::vector<std::string> sync_one(const std::string &interface, const BackendHealth &health,
 					  std::vector<std::string> &problems);
 
 	Paths paths_;
-	std::set<std::string> downed_; // "INTERFACE/POOL/NAME"
+	std::map<Address, std::string> hops_; // why there is none; "": there is
+	Address next_;			      // to look at
+	std::set<std::string> downed_;	      // "INTERFACE/POOL/NAME"
 	std::map<std::string, Seen> seen_;
 };
 

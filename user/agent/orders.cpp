@@ -19,15 +19,6 @@ double wall_clock()
 		.count();
 }
 
-OrderKind kind_of(const ControlRequest &request)
-{
-	if (request.command == "withdraw")
-		return OrderKind::kWithdraw;
-	if (request.command == "drain")
-		return OrderKind::kDrain;
-	return request.force ? OrderKind::kAnnounce : OrderKind::kAuto;
-}
-
 } // namespace
 
 std::string Agent::names_of(const Address &vip) const
@@ -79,8 +70,10 @@ void Agent::take_order(const ControlRequest &request, const Peer &peer, const An
 	if (!vips)
 		return answer({tl::unexpected(vips.error()), {}});
 	const double now = wall_clock();
-	Order order{
-		.kind = kind_of(request), .reason = request.reason, .since = now, .expires = {}};
+	Order order{.kind = request.order_kind(),
+		    .reason = request.reason,
+		    .since = now,
+		    .expires = {}};
 	if (request.seconds)
 		order.expires = now + *request.seconds;
 	Pending pending{.round = 0, .vips = *vips, .before = {}, .answer = answer, .limit = 0};

@@ -8,6 +8,7 @@
 
 #include "agent/agent.h"
 #include "agent/notify.h"
+#include "net/interfaces.h"
 
 namespace anycast::agent {
 
@@ -15,8 +16,7 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr std::uint64_t kLossEvery = 5, kTrafficEvery = 5; // ticks
-constexpr std::uint64_t kNeighboursEvery = 30, kLostNeighboursEvery = 5;
+constexpr std::uint64_t kLossEvery = 5, kTrafficEvery = 5, kPagesEvery = 5; // ticks
 
 double wall_clock()
 {
@@ -68,6 +68,29 @@ Health Agent::pool_health(const std::string &name) const
 	return unknown ? Health::kUnknown : Health::kDown;
 }
 
+// Has what arrives for it a way on? The kernel serves what is this node's own; for others it takes
+// an interface that steers it.
+bool Agent::served(const Vip &vip) const
+{
+	const auto pool = std::ranges::find(config_.pools, vip.pool, &Pool::name);
+	const bool elsewhere = pool != config_.pools.end() &&
+			       std::ranges::any_of(pool->backends, [&](const Backend &backend) {
+				       return !own_addresses_.contains(backend.address);
+			       });
+	return !elsewhere || backends_.steers(vip);
+}
+
+// From before a read that fails: no reason to withdraw.
+void Agent::look_at_addresses()
+{
+	const auto all = interfaces();
+	if (!all)
+		return;
+	own_addresses_.clear();
+	for (const Interface &interface : *all)
+		own_addresses_.insert(interface.addresses.begin(), interface.addresses.end());
+}
+
 std::map<Address, VipFacts> Agent::facts() const
 {
 	std::map<Address, VipFacts> facts;
@@ -78,6 +101,7 @@ std::map<Address, VipFacts> Agent::facts() const
 			health_of(fmt::format("vip/{}/", vip.name), vip.checks.size()));
 		parts[vip.address].push_back(pool_health(vip.pool));
 		fact.canary = fact.canary || vip.canary;
+		fact.served = fact.served && served(vip);
 	}
 	for (auto &[vip, fact] : facts) {
 		fact.health = combined(parts[vip]);
@@ -139,8 +163,6 @@ void Agent::act()
 	const std::vector<std::string> changes = backends_.sync(backend_health(), problems);
 	for (const std::string &change : changes)
 		around_.log(change);
-	if (!changes.empty())
-		next_hops_.soon(); // what was applied now has none
 	problem("backends", fmt::format("{}", fmt::join(problems, "; ")));
 	save();
 }
@@ -189,13 +211,14 @@ void Agent::tick()
 	const double now = wall_clock();
 	loop_.at(began + seconds(1), [this] { tick(); });
 	sample_load(static_cast<double>(ticks_));
+	if (ticks_ % kPagesEvery == 0)
+		look_at_addresses();
 	const auto draining = [](const auto &one) { return one.second == Reach::kDraining; };
 	if (ticks_ % kTrafficEvery == 0 || std::ranges::any_of(reach_, draining))
 		sample_traffic(now);
-	if (ticks_ % kNeighboursEvery == 0 ||
-	    (ticks_ % kLostNeighboursEvery == 0 && next_hops_.any_unresolved()))
-		backends_.refresh_next_hops(config_);
-	problem("next_hops", next_hops_.problem());
+	backends_.refresh_next_hops(config_);
+	if (ticks_ % kPagesEvery == 0)
+		serve_pages();
 	act();
 	ticks_++;
 	notify("WATCHDOG=1");
@@ -203,7 +226,11 @@ void Agent::tick()
 
 void Agent::save()
 {
-	Saved saved{.announcer = announcer_.memory(), .health = {}, .downed = backends_.downed()};
+	Saved saved{.announcer = announcer_.memory(),
+		    .health = {},
+		    .downed = backends_.downed(),
+		    .bird_socket = config_.bird.asn == 0 ? "" : config_.bird.socket,
+		    .bird_include = config_.bird.asn == 0 ? "" : config_.bird.include};
 	for (auto &[vip, decision] : saved.announcer.decisions)
 		decision.wait = 0; // counts down every second: not worth a write
 	engine_->each([&](const health::CheckState &state) {
@@ -220,6 +247,8 @@ void Agent::save()
 	if (problems_.contains("state") || !same_reach(saved, stored_) ||
 	    saved.health != stored_.health || saved.downed != stored_.downed ||
 	    saved.announcer.orders != stored_.announcer.orders ||
+	    saved.bird_socket != stored_.bird_socket ||
+	    saved.bird_include != stored_.bird_include ||
 	    saved.announcer.canaries_up_since != stored_.announcer.canaries_up_since) {
 		auto stored = store_saved(around_.paths.state + "/agent.json", saved);
 		if (stored)

@@ -60,6 +60,8 @@ Saved from_json(const json &document)
 	for (const auto &[id, health] : document.at("health").items())
 		saved.health[id] = value_of(health_from(health.get<std::string>()), id);
 	saved.downed = document.at("downed").get<std::set<std::string>>();
+	saved.bird_socket = document.value("bird_socket", "");
+	saved.bird_include = document.value("bird_include", "");
 	return saved;
 }
 
@@ -76,9 +78,14 @@ std::string saved_to_text(const Saved &saved)
 		orders[vip.text()] = order_to_json(order);
 	for (const auto &[id, state] : saved.health)
 		health[id] = health_name(state);
-	json document{{"version", kVersion},	     {"decisions", std::move(decisions)},
-		      {"orders", std::move(orders)}, {"canaries_up_since", nullptr},
-		      {"health", std::move(health)}, {"downed", saved.downed}};
+	json document{{"version", kVersion},
+		      {"decisions", std::move(decisions)},
+		      {"orders", std::move(orders)},
+		      {"canaries_up_since", nullptr},
+		      {"health", std::move(health)},
+		      {"downed", saved.downed},
+		      {"bird_socket", saved.bird_socket},
+		      {"bird_include", saved.bird_include}};
 	if (saved.announcer.canaries_up_since)
 		document["canaries_up_since"] = *saved.announcer.canaries_up_since;
 	return document.dump(1, '\t', false, json::error_handler_t::replace) + "\n";
@@ -124,6 +131,13 @@ Status store_saved(const std::string &path, const Saved &saved)
 	return fail_errno("save " + path, error,
 			  "until that works, a restart of the agent goes back to the last state "
 			  "that was saved");
+}
+
+void forget_announced(Saved &saved)
+{
+	for (auto &[vip, decision] : saved.announcer.decisions)
+		decision.reach = Reach::kWithdrawn;
+	saved.health.clear();
 }
 
 Result<Fd> take_agent_lock(const std::string &path)

@@ -167,7 +167,7 @@ json Agent::status() const
 		{"problems", problems},
 		{"vips", vips_json()},
 		{"pools", pools_json()},
-		{"next_hops", next_hops_.to_json()},
+		{"next_hops", backends_.next_hops()},
 		{"load", load_json()},
 		{"bird", bird_json()},
 		{"checks",

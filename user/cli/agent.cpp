@@ -64,12 +64,20 @@ Status run_agent(const Context &context, const AgentArguments &arguments)
 {
 	const std::string path = context.config_path();
 	const auto config = context.load(path);
+	if (arguments.forget || arguments.withdraw) {
+		// For when things are broken: a file that is wrong must not keep routes announced.
+		const Paths paths = context.paths_with(config ? *config : Config());
+		const BirdConfig bird = config ? config->bird : agent::Agent::last_bird(paths);
+		if (!config)
+			context.warn(
+				fmt::format("{}\n  -> goes on with BIRD's socket {} and include "
+					    "file {}",
+					    config.error().message(), bird.socket, bird.include));
+		return arguments.forget ? agent::Agent::forget_last_boot(bird, paths)
+					: agent::Agent::withdraw_all(bird, paths);
+	}
 	if (!config)
 		return tl::unexpected(config.error());
-	if (arguments.forget)
-		return agent::Agent::forget_last_boot(*config, context.paths_with(*config));
-	if (arguments.withdraw)
-		return agent::Agent::withdraw_all(*config, context.paths_with(*config));
 	const agent::Surroundings surroundings{
 		.config_path = path,
 		.paths = context.paths_with(*config),

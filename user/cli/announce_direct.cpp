@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/state_file.h"
 #include "bird/ledger.h"
 #include "bird/speaker.h"
 #include "cli/announce.h"
@@ -50,19 +51,23 @@ Result<std::vector<Address>> addresses_of(const Config &config, const ControlReq
 
 class DirectOrder {
 public:
-	DirectOrder(const Context &context, const Config &config, bird::Ledger ledger)
-		: context_(context), config_(config), ledger_(std::move(ledger)),
-		  speaker_(config.bird)
+	DirectOrder(const Context &context, const Config &config, std::string state_dir,
+		    bird::Ledger ledger)
+		: context_(context), config_(config), state_dir_(std::move(state_dir)),
+		  ledger_(std::move(ledger)), speaker_(config.bird)
 	{
 	}
 	Result<std::vector<OrderResult>> carry_out(const ControlRequest &request);
 
 private:
 	Status plan(const Address &address, Reach wanted, bool force);
+	void tell_next_agent(const ControlRequest &request,
+			     const std::vector<Address> &addresses) const;
 	BirdStatus put_in_force(const Wanted &wanted);
 
 	const Context &context_;
 	const Config &config_;
+	std::string state_dir_;
 	bird::Ledger ledger_;
 	bird::Speaker speaker_;
 	std::map<Address, Reach> reach_;
@@ -106,6 +111,38 @@ Status DirectOrder::plan(const Address &address, Reach wanted, bool force)
 	return {};
 }
 
+// An agent that starts later keeps the order, as if it had got it.
+void DirectOrder::tell_next_agent(const ControlRequest &request,
+				  const std::vector<Address> &addresses) const
+{
+	const std::string path = state_dir_ + "/agent.json";
+	auto saved = agent::load_saved(path);
+	if (!saved) {
+		context_.warn(saved.error().message());
+		saved = agent::Saved{};
+	}
+	const double now = now_seconds();
+	// Insisting was for now: from then on health decides.
+	const OrderKind kind =
+		request.command == "announce" ? OrderKind::kAuto : request.order_kind();
+	for (const Address &address : addresses) {
+		const Reach reach = reach_.at(address);
+		saved->announcer.decisions[address] = {.reach = reach,
+						       .reason = "order, without an agent",
+						       .wait = 0,
+						       .since = now};
+		if (kind == OrderKind::kAuto)
+			saved->announcer.orders.erase(address);
+		else
+			saved->announcer.orders[address] = {.kind = kind,
+							    .reason = request.reason,
+							    .since = now,
+							    .expires = {}};
+	}
+	if (const Status stored = agent::store_saved(path, *saved); !stored)
+		context_.warn(stored.error().message());
+}
+
 BirdStatus DirectOrder::put_in_force(const Wanted &wanted)
 {
 	const auto deadline = bird::Clock::now() + kPatience;
@@ -142,6 +179,7 @@ Result<std::vector<OrderResult>> DirectOrder::carry_out(const ControlRequest &re
 	if (!saved)
 		context_.warn(saved.error().message());
 
+	tell_next_agent(request, *addresses);
 	const BirdStatus status = put_in_force(wanted_for(config_, reach_));
 	for (OrderResult &result : results_) {
 		result.in_force = status.in_force;
@@ -180,7 +218,7 @@ Result<std::vector<OrderResult>> order_directly(const Context &context, const Co
 		ledger = bird::Ledger(state_dir + "/damping.json",
 				      *find_damping_profile(config.bird.damping));
 	}
-	return DirectOrder(context, config, std::move(*ledger)).carry_out(request);
+	return DirectOrder(context, config, state_dir, std::move(*ledger)).carry_out(request);
 }
 
 } // namespace anycast::cli

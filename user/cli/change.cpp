@@ -91,6 +91,14 @@ void print(const Context &context, const std::vector<Planned> &plans, bool dry_r
 
 } // namespace
 
+Status can_change(const Paths &paths, const std::vector<std::string> &devices, const Edit &edit)
+{
+	for (const std::string &device : devices)
+		if (auto planned = plan(paths, device, edit); !planned)
+			return tl::unexpected(std::move(planned.error()));
+	return {};
+}
+
 Result<bool> change(const Context &context, const Paths &paths,
 		    const std::vector<std::string> &devices, const Edit &edit, bool dry_run,
 		    const Besides &besides)

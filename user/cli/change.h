@@ -18,6 +18,9 @@ struct Besides {
 	nlohmann::ordered_json members = nlohmann::ordered_json::object();
 };
 
+// Would it be refused?
+Status can_change(const Paths &paths, const std::vector<std::string> &devices, const Edit &edit);
+
 // Prints what changed: text, or {"changed":..,"generation":..,"digest":..,"changes":[..],
 // "interfaces":[..]}. Whether anything did.
 Result<bool> change(const Context &context, const Paths &paths,

@@ -33,16 +33,10 @@ double part(std::uint64_t of, std::uint64_t all)
 
 void check_next_hops(const nlohmann::ordered_json &status, Findings &findings)
 {
-	for (const auto &hops : status.value("next_hops", nlohmann::ordered_json::array())) {
-		const auto whys = hops.value("why", std::map<std::string, std::string>());
-		for (const auto &[address, why] : whys)
-			findings.warn("next_hop",
-				      fmt::format("{}: backend {}: its route is looked up for each "
-						  "packet: {}",
-						  hops.value("interface", "?"), address, why),
-				      "it works, but costs time; without a neighbour its packets "
-				      "are dropped: is it up?");
-	}
+	const auto hops = status.value("next_hops", nlohmann::ordered_json::object());
+	for (const auto &[address, why] : hops.value("why", std::map<std::string, std::string>()))
+		findings.warn("next_hop", fmt::format("backend {}: {}", address, why),
+			      "its packets are dropped: is it up, and is there a route?");
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // anycast-xdp validate, apply, diff
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -9,6 +10,7 @@
 
 #include "cli/app.h"
 #include "cli/change.h"
+#include "net/control_client.h"
 #include "net/host.h"
 #include "render/diff.h"
 #include "render/table.h"
@@ -17,9 +19,11 @@ namespace anycast::cli {
 
 namespace {
 
+constexpr std::chrono::milliseconds kAgentPatience{15000};
+
 struct FileArguments {
 	std::string file;
-	bool dry_run = false, host_only = false;
+	bool dry_run = false, host_only = false, exit_code = false;
 };
 
 // The positional FILE, --config, or the default.
@@ -106,7 +110,7 @@ Result<Besides> apply_host(const Context &context, const Config &config, bool dr
 				     {"warnings", report->plan.warnings}}}}};
 }
 
-Status apply_host_only(const Context &context, const Config &config, bool dry_run)
+Result<bool> apply_host_only(const Context &context, const Config &config, bool dry_run)
 {
 	if (!config.host)
 		return fail(Exit::kUsage, "the configuration has no [host]",
@@ -118,7 +122,58 @@ Status apply_host_only(const Context &context, const Config &config, bool dry_ru
 	document.update(host->members);
 	if (context.json())
 		context.print(document);
+	return host->changed;
+}
+
+// An agent that runs with this file takes its part of it now: checks, VIPs, BIRD.
+Status tell_agent(const Context &context, const Paths &paths, const std::string &file)
+{
+	ControlRequest request;
+	request.command = "status";
+	const auto status = ask_agent(paths.socket, request, kAgentPatience);
+	if (!status)
+		return tl::unexpected(status.error());
+	if (!*status)
+		return {};
+	AX_TRY((*status)->status);
+	const std::string its = (*status)->result.value("config", "");
+	std::error_code error;
+	if (!std::filesystem::equivalent(its, file, error)) {
+		context.warn(fmt::format("the agent runs with {}: its checks and announcements "
+					 "stay as that file says",
+					 its));
+		return {};
+	}
+	request.command = "reload";
+	const auto reloaded = ask_agent(paths.socket, request, kAgentPatience);
+	if (!reloaded)
+		return tl::unexpected(reloaded.error());
+	if (*reloaded && !(*reloaded)->status)
+		return fail(Exit::kFailed,
+			    "applied, but the agent does not take it: " +
+				    (*reloaded)->status.error().what,
+			    (*reloaded)->status.error().hint);
 	return {};
+}
+
+Result<bool> apply_all(const Context &context, const FileArguments &arguments, const Paths &paths,
+		       const Config &config)
+{
+	const auto devices = devices_for(context, paths, config);
+	if (!devices)
+		return tl::unexpected(devices.error());
+	const Edit to_file = [&](const Applied &) -> Result<Config> { return config; };
+	AX_TRY(can_change(paths, *devices, to_file)); // before the host is touched
+	// The data plane is compiled against the host's addresses: the host comes first.
+	const auto host = apply_host(context, config, arguments.dry_run);
+	if (!host)
+		return tl::unexpected(host.error());
+	const auto changed = change(context, paths, *devices, to_file, arguments.dry_run, *host);
+	if (!changed)
+		return changed;
+	if (!arguments.dry_run)
+		AX_TRY(tell_agent(context, paths, file_of(context, arguments)));
+	return *changed || host->changed;
 }
 
 Status run_apply(const Context &context, const FileArguments &arguments)
@@ -126,20 +181,14 @@ Status run_apply(const Context &context, const FileArguments &arguments)
 	const auto config = context.load(file_of(context, arguments));
 	if (!config)
 		return tl::unexpected(config.error());
-	const Paths paths = context.paths_with(*config);
-	if (arguments.host_only)
-		return apply_host_only(context, *config, arguments.dry_run);
-	const auto devices = devices_for(context, paths, *config);
-	if (!devices)
-		return tl::unexpected(devices.error());
-	// The data plane is compiled against the host's addresses: the host comes first.
-	const auto host = apply_host(context, *config, arguments.dry_run);
-	if (!host)
-		return tl::unexpected(host.error());
-	AX_TRY(change(
-		context, paths, *devices,
-		[&](const Applied &) -> Result<Config> { return *config; }, arguments.dry_run,
-		*host));
+	const auto changed =
+		arguments.host_only
+			? apply_host_only(context, *config, arguments.dry_run)
+			: apply_all(context, arguments, context.paths_with(*config), *config);
+	if (!changed)
+		return tl::unexpected(changed.error());
+	if (arguments.exit_code && *changed)
+		return fail(Exit::kChanged, "changed");
 	return {};
 }
 
@@ -207,6 +256,9 @@ void add_config(CLI::App &app, Action &chosen)
 		"applying\nthe same again changes nothing. Interfaces: those that the file "
 		"names, else all attached.");
 	command->add_flag("--dry-run", applying->dry_run, "Say what would change, change nothing");
+	command->add_flag("--exit-code", applying->exit_code,
+			  "End with 10 where something was (or would be) changed, 0 where nothing "
+			  "was");
 	command->add_flag("--host", applying->host_only,
 			  "Only [host]: the VIPs' interface and the kernel's settings");
 

@@ -99,8 +99,6 @@ void read_agent(TableReader &root, Config &config)
 			options.on_stop = static_cast<OnStop>(on_stop->value);
 		if (const auto hold = agent.duration("canary_hold", Milliseconds(0), minutes(1440)))
 			options.canary_hold = hold->value;
-		if (const auto next_hops = agent.boolean("next_hops"))
-			options.next_hops = next_hops->value;
 		agent.section("overload", [&](TableReader &overload) {
 			read_overload(overload, options.overload);
 		});

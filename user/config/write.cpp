@@ -215,7 +215,6 @@ void write_agent(Writer &out, const AgentOptions &agent)
 	out.number("http_port", agent.http_port);
 	out.string("on_stop", word_of(kOnStop, static_cast<int>(agent.on_stop)));
 	out.duration("canary_hold", agent.canary_hold);
-	out.boolean("next_hops", agent.next_hops);
 	write_overload(out, agent.overload);
 }
 

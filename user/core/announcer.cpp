@@ -75,12 +75,14 @@ std::optional<Announcer::Wish> Announcer::ordered(const Address &vip, const VipF
 	case OrderKind::kWithdraw:
 		return Wish{Reach::kWithdrawn, with_reason("withdraw", order)};
 	case OrderKind::kDrain:
-		if (facts.health == Health::kDown)
-			return Wish{Reach::kWithdrawn, "health: down, while it drains"};
+		if (facts.health == Health::kDown || !facts.served)
+			return Wish{Reach::kWithdrawn, facts.served
+							       ? "health: down, while it drains"
+							       : "not served, while it drains"};
 		// New flows have stopped: nobody loses anything by the withdrawal any more.
 		if (facts.quiet || reach_of(vip) == Reach::kWithdrawn)
 			return Wish{Reach::kWithdrawn, with_reason("drained", order)};
-		return Wish{Reach::kDraining, with_reason("drain", order)};
+		return Wish{Reach::kDraining, with_reason("drain", order), false};
 	case OrderKind::kAuto:
 		break;
 	}
@@ -93,6 +95,10 @@ Announcer::Wish Announcer::wish_for(const Address &vip, const VipFacts &facts,
 	if (auto wish = ordered(vip, facts, now))
 		return *wish;
 	const Reach before = reach_of(vip);
+	if (!facts.served)
+		return {Reach::kWithdrawn,
+			"not served: its backends are elsewhere, and no attached interface "
+			"steers it"};
 	if (facts.health == Health::kDown)
 		return {Reach::kWithdrawn, "health: down"};
 	if (facts.health == Health::kUnknown)
@@ -121,12 +127,15 @@ void Announcer::follow(const Address &vip, Wish wish, double now)
 	decision.wait = 0;
 	if (wish.reach == before)
 		return;
-	if (wish.ask_damping && before == Reach::kWithdrawn) {
-		decision.wait = damping.wait_to_announce(now);
+	// A withdrawal never waits.
+	if (wish.ask_damping && wish.reach != Reach::kWithdrawn) {
+		const bool change = before != Reach::kWithdrawn;
+		decision.wait =
+			change ? damping.wait_to_change(now) : damping.wait_to_announce(now);
 		if (decision.wait > 0) {
-			decision.reason = fmt::format("damping: {}, but may be announced in {:.0f} "
-						      "s only",
-						      decision.reason, decision.wait);
+			decision.reason = fmt::format(
+				"damping: {}, but may be {} in {:.0f} s only", decision.reason,
+				change ? "changed" : "announced", decision.wait);
 			return;
 		}
 	}

@@ -25,6 +25,7 @@ struct VipFacts {
 	bool canary = false;
 	bool others_announce = false; // evidence: a neighbour has a route for it that is not ours
 	bool quiet = false;	      // the data path has seen no new flows for a while
+	bool served = true; // this node's kernel does, or an interface steers it elsewhere
 	bool operator==(const VipFacts &) const = default;
 };
 

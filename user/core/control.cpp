@@ -112,6 +112,15 @@ Result<std::vector<OrderResult>> results_from_json(const Json &json)
 	return results;
 }
 
+OrderKind ControlRequest::order_kind() const
+{
+	if (command == "withdraw")
+		return OrderKind::kWithdraw;
+	if (command == "drain")
+		return OrderKind::kDrain;
+	return force ? OrderKind::kAnnounce : OrderKind::kAuto;
+}
+
 std::string to_line(const ControlRequest &request)
 {
 	Json json{{"version", kControlVersion}, {"command", request.command}};

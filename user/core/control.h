@@ -55,6 +55,7 @@ struct ControlRequest {
 	std::string reason{};
 	std::optional<double> seconds{}; // how long the order holds
 	bool force = false, all = false;
+	[[nodiscard]] OrderKind order_kind() const; // of "announce", "withdraw" and "drain"
 	bool operator==(const ControlRequest &) const = default;
 };
 

@@ -274,7 +274,6 @@ template <typename Visit> void members(Visit &visit, AgentOptions &v)
 	visit("http_port", v.http_port);
 	visit("on_stop", v.on_stop);
 	visit("canary_hold", v.canary_hold);
-	visit("next_hops", v.next_hops);
 	visit("overload", v.overload);
 }
 
@@ -326,7 +325,7 @@ static_assert(sizeof(Pool) == sizeof(std::string) + 8 + 2 * sizeof(std::vector<B
 static_assert(sizeof(CheckSpec) == 7 * sizeof(std::string) + 2 * sizeof(std::vector<int>) + 72);
 static_assert(sizeof(HostOptions) == sizeof(std::string) + 24);
 static_assert(sizeof(OverloadOptions) == 16 + 6 * sizeof(Threshold));
-static_assert(sizeof(AgentOptions) == 2 * sizeof(std::string) + 40 + sizeof(OverloadOptions));
+static_assert(sizeof(AgentOptions) == 2 * sizeof(std::string) + 32 + sizeof(OverloadOptions));
 static_assert(sizeof(BgpAttributes) == 2 * sizeof(std::vector<Community>) + 24);
 static_assert(sizeof(Vip) == 2 * sizeof(std::string) + 16 + 8 + 8 + sizeof(BgpAttributes) +
 				     sizeof(std::vector<CheckSpec>) + 8);

@@ -49,7 +49,6 @@ struct AgentOptions {
 	std::uint16_t http_port = 9180;
 	OnStop on_stop = OnStop::kWithdraw;
 	std::chrono::milliseconds canary_hold{30000};
-	bool next_hops = false; // kept in the data path by the agent; false: it looks them up
 	OverloadOptions overload;
 	bool operator==(const AgentOptions &) const = default;
 };

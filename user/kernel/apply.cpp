@@ -94,7 +94,8 @@ Status check_limits_unchanged(const Limits &running, const Limits &wanted)
 	return {};
 }
 
-Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const Config &config)
+Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const Config &config,
+			  const Config *based_on)
 {
 	const std::string state_dir = state_directory(paths, interface);
 	ApplyReport report;
@@ -111,6 +112,10 @@ Result<ApplyReport> apply(const Paths &paths, const std::string &interface, cons
 	Applied &applied = instance->applied;
 	Dataplane &dataplane = instance->dataplane;
 
+	if (based_on && !(*based_on == applied.config)) {
+		report.outdated = true;
+		return report;
+	}
 	AX_TRY(check_limits_unchanged(applied.config.limits, config.limits));
 	auto image = image_for(interface, config, applied.roles, applied.ids);
 	if (!image)

@@ -96,12 +96,15 @@ Result<Instance> open_instance(const Paths &paths, const std::string &interface)
 
 struct ApplyReport {
 	bool changed = false;
+	bool outdated = false; // something else than `based_on` runs: nothing was changed
 	std::uint32_t generation = 0;
 	std::uint64_t digest = 0;
 	std::vector<std::string> warnings;
 };
 // Compile against the interface's addresses and ids, refuse other [limits], write the idle half,
 // switch. An equal configuration changes nothing. On an error the running state is as it was.
-Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const Config &config);
+// `based_on`: what the caller has changed into `config`, if it has read that before.
+Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const Config &config,
+			  const Config *based_on = nullptr);
 
 } // namespace anycast

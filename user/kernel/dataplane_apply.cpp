@@ -11,7 +11,6 @@
 #include <linux/membarrier.h>
 
 #include "kernel/dataplane.h"
-#include "kernel/resolved.h"
 
 namespace anycast {
 
@@ -152,7 +151,6 @@ Result<bool> array_holds(const Map &map, const std::vector<T> &values, std::uint
 	       std::memcmp(found.data(), values.data(), values.size() * sizeof(T)) == 0;
 }
 
-// The agent's next hops are no part of the configuration.
 Result<bool> backends_hold(const Map &map, const std::vector<ax_backend> &values,
 			   std::uint32_t half)
 {
@@ -162,8 +160,6 @@ Result<bool> backends_hold(const Map &map, const std::vector<ax_backend> &values
 
 	std::vector<ax_backend> found(values.size());
 	AX_TRY(map.read_at<ax_backend>(half * size, found));
-	for (ax_backend &backend : found)
-		backend = without_next_hop(backend);
 	return values.empty() ||
 	       std::memcmp(found.data(), values.data(), values.size() * sizeof(values[0])) == 0;
 }

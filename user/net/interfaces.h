@@ -53,6 +53,9 @@ Result<Route> route_to(const Address &destination);
 // as the interface lives, so that no process of ours has to.
 Status keep_neighbour(int ifindex, const Address &neighbour, bool managed = true);
 
+// Has the kernel its link-layer address?
+bool neighbour_resolved(int ifindex, const Address &neighbour);
+
 // Does the kernel know managed neighbours? Changes nothing.
 bool managed_neighbours();
 

@@ -89,6 +89,13 @@ Status new_neighbour(int ifindex, const Address &neighbour, std::uint8_t flags,
 
 } // namespace
 
+bool neighbour_resolved(int ifindex, const Address &neighbour)
+{
+	// NUD_VALID of the kernel: what bpf_fib_lookup takes.
+	return neighbour_state(ifindex, neighbour) &
+	       (NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY);
+}
+
 Result<Route> route_to(const Address &destination)
 {
 	netlink::Request request(RTM_GETROUTE, 0);

@@ -93,7 +93,6 @@ void add_node_options(std::vector<Object> &objects, const Config &config)
 			   : "off"},
 		  {"on_stop", agent.on_stop == OnStop::kLeave ? "leave" : "withdraw"},
 		  {"canary_hold", anycast::duration_text(agent.canary_hold)},
-		  {"next_hops", agent.next_hops ? "kept" : "looked up by the data path"},
 		  {"overload", std::string(kActionNames[static_cast<int>(overload.action)])},
 		  {"hold", anycast::duration_text(overload.hold)},
 		  {"cpu", threshold_text(overload.cpu)},

@@ -119,11 +119,11 @@ void add_backends(std::string &out, const json &status)
 void add_next_hops(std::string &out, const json &status)
 {
 	Family family(out, "anycast_next_hops", "gauge",
-		      "Backends by whether their next hop is kept in the data path.");
-	for (const json &interface : list_of(status, "next_hops"))
+		      "Backends by whether the kernel knows their next hop.");
+	const json &hops = member(status, "next_hops");
+	if (hops.is_object())
 		for (const char *key : {"known", "not_known"})
-			family.add({{"interface", text_of(interface, "interface")}, {"state", key}},
-				   member(interface, key));
+			family.add({{"state", key}}, member(hops, key));
 }
 
 void add_checks(std::string &out, const json &status)

@@ -20,6 +20,7 @@ enum class Exit : int {
 	kUsage = 2,	  // command line or configuration
 	kNotAttached = 3, // nothing of ours on that interface
 	kUnsupported = 4, // kernel or driver lacks a feature
+	kChanged = 10,	  // no failure: apply --exit-code has changed something
 };
 
 struct Error {
