@@ -10,6 +10,7 @@
 #include "maps.h"
 
 #include "anomaly.h"
+#include "answer.h"
 #include "conclude.h"
 #include "decap.h"
 #include "express.h"
@@ -118,7 +119,7 @@ static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 	if (quoted && request->destination.pair[0] == quote->saddr.pair[0] &&
 	    request->destination.pair[1] == quote->saddr.pair[1])
 		reason = ax_steer_icmp(pkt, scratch);
-	return reason ? reason : ax_unserved();
+	return reason ? reason : ax_unserved(ctx);
 }
 
 __noinline int ax_icmp_stage(struct xdp_md *ctx)
@@ -169,6 +170,10 @@ static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
 		outcome = ax_new_stage(ctx);
 	if ((outcome & 0xffff) == AX_NEXT_SEND)
 		outcome = ax_send_stage(ctx) | (outcome & AX_OUTCOME_ANOMALY);
+	if (unlikely((outcome & 0xffff) == AX_R_TOO_BIG))
+		outcome = ax_too_big_stage(ctx) | (outcome & AX_OUTCOME_ANOMALY);
+	if (outcome == AX_NEXT_ECHO)
+		outcome = ax_echo_stage(ctx);
 	return outcome;
 }
 

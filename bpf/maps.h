@@ -58,6 +58,14 @@ AX_ARRAY(ax_pool, struct ax_pool, 2, 0);
 AX_ARRAY(ax_slot, struct ax_slot, 2, BPF_F_MMAPABLE);
 AX_ARRAY(ax_backend, struct ax_backend, 2, 0);
 
+AX_HASH(ax_quic, struct ax_quic_key, __u32, 2);
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, AX_FRAGMENT_NOTES);
+	__type(key, struct ax_fragment_key);
+	__type(value, struct ax_fragment_note);
+} ax_fragment SEC(".maps");
+
 AX_HASH(ax_gtsm_local, struct ax_addr_key, __u32, 2);
 AX_HASH(ax_gtsm_peer, struct ax_addr_key, struct ax_gtsm_peer, 2);
 AX_HASH(ax_tunnel_dst, struct ax_addr_key, __u32, 2);

@@ -23,6 +23,7 @@ enum ax_next {
 	AX_NEXT_FLOW, /* may be of a flow that the table knows */
 	AX_NEXT_NEW,  /* may be for a VIP; the flow table does not know it */
 	AX_NEXT_SEND, /* a backend was chosen: struct ax_sending */
+	AX_NEXT_ECHO, /* an echo request to a VIP, to be answered */
 };
 
 #define AX_MORE -1 /* of a step of a walk: neither a reason nor the walk's end */
@@ -95,6 +96,14 @@ struct ax_sending {
 	__u8 pad;
 };
 
+/* Why a packet did not fit. */
+struct ax_too_big {
+	__u32 bytes;	 /* of the datagram with what is reserved for headers */
+	__u32 reserve;	 /* for headers */
+	__u32 mtu;	 /* of the way; not smaller than bytes: unknown */
+	__u32 fib_flags; /* what the kernel was asked with */
+};
+
 /* A flow, as the flow table knows it. */
 struct ax_flow_key {
 	__u64 pair[4]; /* source, destination as they lie in memory; IPv4: pair[0] only */
@@ -136,6 +145,10 @@ struct ax_choice {
 	__u8 forward;
 	__u8 pad[3];
 	__u32 slot; /* of the pool */
+	__u32 pool;
+	__u8 hash; /* enum ax_hash_input of the pool */
+	__u8 notes;
+	__u8 fill[2];
 };
 
 struct ax_scratch {
@@ -155,6 +168,8 @@ struct ax_scratch {
 	__u32 odd;	       /* what is odd about them */
 	__u32 outer_tos;       /* of the tunnel packet that was decapsulated */
 	__u64 found;	       /* in the TCP options, AX_OPTIONS_* */
+	struct ax_too_big too_big;
+	__u32 fragment_id; /* of the IPv6 fragment header met last */
 };
 AX_PERCPU(ax_scratch, struct ax_scratch, 1);
 

@@ -3,8 +3,10 @@
 #ifndef AX_BPF_STEER_H
 #define AX_BPF_STEER_H
 
+#include "answer.h"
 #include "choose.h"
 #include "encap.h"
+#include "quic.h"
 #include "syn.h"
 
 /* ---- going out ----------------------------------------------------------------------------- */
@@ -90,7 +92,8 @@ __noinline int ax_revalidate(__u32 family, __u32 slot)
 	vip = ax_vip_at(&pkt, flow->vip);
 	backend = ax_backend_at(&pkt, flow->backend);
 	if (!vip || vip->gen != flow->vip_gen || vip->forward == AX_FORWARD_NONE || !backend ||
-	    backend->gen != flow->backend_gen || !ax_takes_known(backend)) {
+	    backend->gen != flow->backend_gen || !ax_takes_known(backend) ||
+	    (flow->proto == IPPROTO_UDP && ax_goes_by_id(&pkt, vip->pool))) {
 		ax_note_reason(AX_R_FLOW_RESTEERED, pkt.bytes);
 		return 0;
 	}
@@ -226,7 +229,7 @@ static __always_inline int ax_has_flow(const struct ax_packet *pkt)
 }
 
 /* The request is for a VIP's address, but for no service of it. */
-__noinline int ax_unserved(void)
+__noinline int ax_unserved(struct xdp_md *ctx)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_vip_key key = {};
@@ -237,7 +240,14 @@ __noinline int ax_unserved(void)
 	key.addr = scratch->request.destination;
 	if (!ax_find_vip(&pkt, &key, 0, AX_VIP_ADDRESS))
 		return AX_R_NOT_VIP;
-	return ax_is_icmp(&pkt) ? AX_R_VIP_ICMP : AX_R_VIP_NO_SERVICE;
+	if (!ax_is_icmp(&pkt))
+		return AX_R_VIP_NO_SERVICE;
+	if ((pkt.settings->flags & AX_SETTINGS_ECHO) && ax_is_echo_request(ctx, &pkt)) {
+		int reason = ax_check_steered(&pkt);
+
+		return reason ? reason : AX_NEXT_ECHO;
+	}
+	return AX_R_VIP_ICMP;
 }
 
 /* What the flow table says of the flow that is quoted, to the scratch; 0: nothing. */
@@ -265,6 +275,8 @@ __noinline int ax_choose_known(void)
 	ax_choose_entry(scratch, ref.flow);
 	return ax_backend_at(&pkt, ref.flow->backend) != 0;
 }
+
+#include "fragments.h"
 
 /* ICMP errors go where the flow they quote goes; the quoted packet came from the VIP. Looked up as
  * what the client sends to this flow: the quote with its ends swapped. AX_CONTINUE: no flow of
@@ -314,7 +326,7 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_request *request;
 	struct ax_vip_key key = {};
-	int reason;
+	int reason, quic;
 	__u32 *id;
 
 	if (!scratch)
@@ -326,17 +338,34 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 	request->dport = pkt->dport;
 	request->proto = pkt->proto;
 	request->fragment = pkt->fragment;
+	if (unlikely(pkt->fragment) && (pkt->settings->flags & AX_SETTINGS_NOTES) &&
+	    (pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP)) {
+		reason = ax_check_steered(pkt);
+		if (!reason)
+			reason = ax_noted_fragment();
+		if (reason == AX_NEXT_SEND)
+			return ax_send(scratch, 0, AX_R_STEERED_FRAGMENT);
+		if (reason)
+			return reason;
+	}
 	key.addr = request->destination;
 	id = ax_service(pkt, &key);
 	if (!id)
-		return ax_unserved();
+		return ax_unserved(ctx);
 	reason = ax_check_steered(pkt);
 	if (!reason)
 		reason = ax_choose(*id);
 	if (reason)
 		return reason;
+	quic = scratch->choice.hash == AX_HASH_QUIC && pkt->proto == IPPROTO_UDP && !pkt->fragment;
+	if (unlikely(quic)) {
+		reason = ax_choose_quic(ctx);
+		if (reason)
+			return reason;
+	}
 	scratch->key.hash = 0;
-	if (ax_has_flow(pkt)) {
+	/* A client may move, and several connections may share a socket: no entry for QUIC. */
+	if (ax_has_flow(pkt) && !quic) {
 		if (ax_make_key(ctx, pkt, &scratch->key))
 			return AX_R_INTERNAL;
 		if (ax_remember_new(ctx))

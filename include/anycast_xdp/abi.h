@@ -49,7 +49,8 @@ struct ax_settings {
 	struct ax_addr source6; /* outer source of IPv6 tunnels */
 	__u32 vips;		/* how many VIP ids are in use */
 	__u32 flags;		/* AX_SETTINGS_* */
-	__u8 pad[8];
+	__u32 answer_limit;	/* ICMP answers of each kind per CPU and AX_ANSWER_WINDOW */
+	__u8 pad[4];
 	__u8 action[AX_REASON_LIMIT]; /* enum ax_action by reason number */
 	__u64 vip_filter[AX_VIP_FILTER_BITS /
 			 64]; /* bit ax_filter_bit(address) is set for each VIP */
@@ -61,6 +62,8 @@ enum ax_settings_flags {
 	AX_SETTINGS_ANY_PORT = 2,  /* some VIP serves any port of a protocol */
 	AX_SETTINGS_ANY_PROTO = 4, /* some VIP serves any protocol */
 	AX_SETTINGS_GTSM = 8,	   /* ax_gtsm_local is not empty */
+	AX_SETTINGS_ECHO = 16,	   /* echo requests to VIPs are answered here */
+	AX_SETTINGS_NOTES = 32,	   /* some pool wants notes of its first fragments */
 };
 
 /* What the last packet came to: written by replay instances only (read-only switch `ax_replay`). */
@@ -117,19 +120,31 @@ enum ax_forward {
 struct ax_vip {
 	__u16 gen;    /* ids are reused; an entry of the flow table names id and gen */
 	__u8 forward; /* enum ax_forward: L2DSR or IPIP */
-	__u8 pad;
+	__u8 reserve; /* the most that sending to any backend of its pool adds to a packet */
 	__u32 pool;
 };
 AX_ASSERT_SIZE(struct ax_vip, 8);
 
 enum ax_all_down { AX_ALL_DOWN_DROP = 0, AX_ALL_DOWN_PASS, AX_ALL_DOWN_LAST_KNOWN };
 
+/* What of a packet says which slot is its own. Fragments have no ports, and go without. */
+enum ax_hash_input {
+	AX_HASH_FLOW = 0,    /* addresses, ports, protocol */
+	AX_HASH_SOURCE_PORT, /* source address and port */
+	AX_HASH_SOURCE,	     /* source address */
+	AX_HASH_QUIC,	     /* a datagram's connection id names the backend, else as FLOW */
+};
+
 /* ax_pool: ARRAY[2 * pools]. */
 struct ax_pool {
-	__u32 first;   /* index of its first slot in its half of ax_slot */
-	__u32 size;    /* slots, a prime; 0 = nobody is up */
-	__u8 all_down; /* enum ax_all_down */
-	__u8 pad[7];
+	__u32 first;	    /* index of its first slot in its half of ax_slot */
+	__u32 size;	    /* slots, a prime; 0 = nobody is up */
+	__u8 all_down;	    /* enum ax_all_down */
+	__u8 hash;	    /* enum ax_hash_input */
+	__u8 quic_rotation; /* config rotation bits of the connection ids that are ours */
+	__u8 quic_length;   /* bytes of a server id */
+	__u8 notes;	    /* first fragments go like their flow, and note it for the rest */
+	__u8 pad[3];
 };
 AX_ASSERT_SIZE(struct ax_pool, 16);
 
@@ -173,6 +188,33 @@ struct ax_backend {
 	__u8 flags;
 };
 AX_ASSERT_SIZE(struct ax_backend, 64);
+
+/* ax_quic: HASH struct ax_quic_key -> backend id (__u32). */
+struct ax_quic_key {
+	__u32 pool;
+	__u8 half;
+	__u8 pad[3];
+	__u8 server[AX_QUIC_SERVER]; /* zeros behind the pool's quic_length */
+};
+AX_ASSERT_SIZE(struct ax_quic_key, 24);
+
+/* ax_fragment: LRU_HASH struct ax_fragment_key -> struct ax_fragment_note: where the first fragment
+ * of a datagram went. */
+struct ax_fragment_key {
+	struct ax_addr source, destination;
+	__u32 id;
+	__u8 proto;
+	__u8 pad[3];
+};
+AX_ASSERT_SIZE(struct ax_fragment_key, 40);
+
+struct ax_fragment_note {
+	__u16 vip, vip_gen;
+	__u16 backend, backend_gen;
+	__u8 forward;
+	__u8 pad[7];
+};
+AX_ASSERT_SIZE(struct ax_fragment_note, 16);
 
 /* ---- GTSM and tunnels ---------------------------------------------------------------------- */
 
@@ -418,7 +460,10 @@ struct ax_cpu {
 	__u32 inserts;
 	__u32 syns;   /* that the clock was read for */
 	__u8 version; /* of the entry made last; even */
-	__u8 pad[47];
+	__u8 pad[3];
+	__u32 answer_window; /* the counts below are of this window */
+	__u32 answers[2];    /* packet-too-big, echo */
+	__u8 tail[32];
 };
 AX_ASSERT_SIZE(struct ax_cpu, 64);
 

@@ -31,6 +31,7 @@ inline constexpr const char *kVip6 = "2001:db8:51::80";
 inline constexpr const char *kRouterAddress6 = "2001:db8:1::1";
 inline const Endpoint kWww{kVip, 80}, kWww6{kVip6, 80};
 inline const Endpoint kSink{kVip, 9000}, kSink6{kVip6, 9000};
+inline const Endpoint kEcho{kVip, 7000}, kEcho6{kVip6, 7000}; // UDP, where a test starts it
 
 // An edge or a backend: one namespace, one NIC called eth0, the VIP on anycast0.
 struct Node {

@@ -183,9 +183,10 @@ void check_mtu(const CheckInput &input, Findings &findings)
 				continue;
 			}
 			const std::uint32_t need =
-				kInternetMtu + (encapsulated.contains(pool.name)
-							? ipip_overhead(backend.address.is_v4())
-							: 0);
+				kInternetMtu +
+				(encapsulated.contains(pool.name)
+					 ? tunnel_overhead(AX_FORWARD_IPIP, backend.address.is_v4())
+					 : 0);
 			any = true;
 			if (way->mtu >= need || !said.insert(way->interface).second)
 				continue;

@@ -29,6 +29,11 @@ inline const Choice kStates[] = {{state_name(AX_BACKEND_ACTIVE), AX_BACKEND_ACTI
 				 {state_name(AX_BACKEND_DRAINING), AX_BACKEND_DRAINING},
 				 {state_name(AX_BACKEND_DOWN), AX_BACKEND_DOWN},
 				 {state_name(AX_BACKEND_MAINTENANCE), AX_BACKEND_MAINTENANCE}};
+inline const Choice kHashes[] = {{hash_input_name(AX_HASH_FLOW), AX_HASH_FLOW},
+				 {hash_input_name(AX_HASH_SOURCE_PORT), AX_HASH_SOURCE_PORT},
+				 {hash_input_name(AX_HASH_SOURCE), AX_HASH_SOURCE},
+				 {hash_input_name(AX_HASH_QUIC), AX_HASH_QUIC}};
+inline const Choice kFragments[] = {{"tuple", 0}, {"notes", 1}};
 inline const Choice kProtocols[] = {{"tcp", 6}, {"udp", 17}, {"any", 0}};
 inline const Choice kForwards[] = {{forward_name(AX_FORWARD_IPIP), AX_FORWARD_IPIP},
 				   {forward_name(AX_FORWARD_L2DSR), AX_FORWARD_L2DSR}};

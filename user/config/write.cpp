@@ -123,6 +123,15 @@ void write_tunnel(Writer &out, const Config &config)
 	out.addresses("addresses", config.tunnel_addresses);
 }
 
+void write_icmp(Writer &out, const IcmpOptions &icmp)
+{
+	if (icmp == IcmpOptions{})
+		return;
+	out.header("[icmp]");
+	out.number("answers_per_second", icmp.answers_per_second);
+	out.boolean("echo", icmp.echo);
+}
+
 void write_guard(Writer &out, const Config &config)
 {
 	if (!config.gtsm_local.empty())
@@ -223,12 +232,19 @@ void write_pool(Writer &out, const Pool &pool)
 	out.header("[[pools]]");
 	out.string("name", pool.name);
 	out.number("table_size", pool.table_size);
+	if (pool.hash != AX_HASH_FLOW)
+		out.string("hash", word_of(kHashes, pool.hash));
+	if (pool.hash == AX_HASH_QUIC)
+		out.number("quic_rotation", pool.quic_rotation);
+	if (pool.fragment_notes)
+		out.string("fragments", "notes");
 	out.string("all_down", word_of(kAllDown, pool.all_down));
 	for (const Backend &backend : pool.backends) {
 		out.header("[[pools.backends]]");
 		out.string("name", backend.name);
 		out.address("address", backend.address);
 		out.number("weight", backend.weight);
+		out.optional("server_id", backend.server_id);
 		out.string("state", word_of(kStates, backend.state));
 	}
 	for (const CheckSpec &check : pool.checks)
@@ -330,6 +346,7 @@ std::string to_toml(const Config &config)
 	write_node(out, config);
 	write_tunnel(out, config);
 	write_guard(out, config);
+	write_icmp(out, config.icmp);
 	if (config.host)
 		write_host(out, *config.host);
 	write_agent(out, config.agent);

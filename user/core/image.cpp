@@ -6,12 +6,14 @@
 #include <cstring>
 
 #include <algorithm>
+#include <charconv>
 
 #include <anycast_xdp/hash.h>
 #include <fmt/format.h>
 
 #include "core/ids.h"
 #include "core/maglev.h"
+#include "core/names.h"
 #include "core/own_addresses.h"
 #include "core/reasons.h"
 #include "core/vip_keys.h"
@@ -101,6 +103,24 @@ bool is_tunnelled(const Config &config, const Pool &pool)
 	       });
 }
 
+// Per CPU and window of the data path; one at least, unless there shall be none.
+std::uint32_t answers_per_window(std::uint32_t per_second)
+{
+	const std::uint64_t each = (std::uint64_t{per_second} << AX_ANSWER_WINDOW) / 1'000'000'000;
+	return per_second == 0 ? 0 : static_cast<std::uint32_t>(std::max<std::uint64_t>(each, 1));
+}
+
+// Local backends count too: on other nodes they are not local, and the MTU must not depend on the
+// node.
+std::uint8_t largest_overhead(const Pool &pool, ax_forward forward)
+{
+	std::uint32_t most = 0;
+
+	for (const Backend &backend : pool.backends)
+		most = std::max(most, tunnel_overhead(forward, backend.address.is_v4()));
+	return static_cast<std::uint8_t>(most);
+}
+
 class Compiler {
 public:
 	Compiler(const Config &config, const NodeFacts &facts, const Ids &previous)
@@ -137,6 +157,9 @@ private:
 		s.source6 = pick_source(config_.source_v6, false, facts_, vips_).raw();
 		s.vips = static_cast<std::uint32_t>(config_.vips.size());
 		s.flags = AX_SETTINGS_VALID;
+		if (config_.icmp.echo)
+			s.flags |= AX_SETTINGS_ECHO;
+		s.answer_limit = answers_per_window(config_.icmp.answers_per_second);
 		std::ranges::copy(actions, s.action);
 		for (const auto &[label, action] : config_.rules) {
 			if (const ReasonInfo *reason = find_reason(label))
@@ -211,6 +234,12 @@ private:
 
 		entry.first = static_cast<__u32>(image_.slots.size());
 		entry.all_down = static_cast<__u8>(pool.all_down);
+		entry.hash = static_cast<__u8>(pool.hash);
+		entry.notes = pool.fragment_notes;
+		if (pool.fragment_notes)
+			image_.settings.flags |= AX_SETTINGS_NOTES;
+		if (pool.hash == AX_HASH_QUIC)
+			quic_servers(pool, ids, entry);
 		// The name, not the address, is the key: a machine that takes another's place under
 		// its name takes over its slots, and nobody else's flows move.
 		for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -236,6 +265,22 @@ private:
 		return {};
 	}
 
+	void quic_servers(const Pool &pool, const std::vector<std::uint16_t> &ids, ax_pool &entry)
+	{
+		entry.quic_rotation = pool.quic_rotation;
+		for (std::size_t i = 0; i < ids.size(); ++i) {
+			const std::string &digits = pool.backends[i].server_id;
+			ax_quic_key key{};
+			key.pool = static_cast<__u32>(image_.pools.size());
+			for (std::size_t at = 0; at + 1 < digits.size() && at / 2 < AX_QUIC_SERVER;
+			     at += 2)
+				std::from_chars(digits.data() + at, digits.data() + at + 2,
+						key.server[at / 2], 16);
+			entry.quic_length = static_cast<__u8>(digits.size() / 2);
+			image_.quic_servers.emplace_back(key, ids[i]);
+		}
+	}
+
 	Status virtual_services()
 	{
 		std::vector<std::uint16_t> ids;
@@ -251,6 +296,7 @@ private:
 			ax_vip &entry = image_.vips[ids.back()];
 			entry.gen = vip_ids_.gen(ids.back());
 			entry.forward = static_cast<__u8>(vip.forward);
+			entry.reserve = largest_overhead(*pool, vip.forward);
 			entry.pool = static_cast<__u32>(std::distance(config_.pools.begin(), pool));
 		}
 		auto keys = vip_keys(config_.vips, ids);
@@ -313,15 +359,16 @@ private:
 						    static_cast<int>(vip.forward)));
 		for (const Pool &pool : config_.pools) {
 			const auto table = table_digests_.find(pool.name);
-			lines.push_back(
-				fmt::format("pool {} {} {} {:x}", pool.name, pool.table_size,
-					    static_cast<int>(pool.all_down),
-					    table == table_digests_.end() ? 0 : table->second));
+			lines.push_back(fmt::format(
+				"pool {} {} {} {} {} {} {:x}", pool.name, pool.table_size,
+				static_cast<int>(pool.all_down), hash_input_name(pool.hash),
+				pool.quic_rotation, pool.fragment_notes,
+				table == table_digests_.end() ? 0 : table->second));
 			for (const Backend &backend : pool.backends)
-				lines.push_back(fmt::format("backend {} {} {} {}",
-							    full_name(pool, backend),
-							    backend.address.text(), backend.weight,
-							    static_cast<int>(backend.state)));
+				lines.push_back(fmt::format(
+					"backend {} {} {} {} {}", full_name(pool, backend),
+					backend.server_id, backend.address.text(), backend.weight,
+					static_cast<int>(backend.state)));
 		}
 		std::ranges::sort(lines);
 		for (const std::string &line : lines) {
@@ -345,6 +392,13 @@ private:
 Result<Image> compile(const Config &config, const NodeFacts &facts, const Ids &previous)
 {
 	return Compiler(config, facts, previous).run();
+}
+
+std::uint32_t tunnel_overhead(ax_forward forward, bool outer_v4)
+{
+	if (forward != AX_FORWARD_IPIP)
+		return 0;
+	return outer_v4 ? 20 : 40;
 }
 
 std::vector<double> slot_shares(const std::vector<ax_slot> &slots, const ax_pool &pool,

@@ -24,6 +24,7 @@ struct Backend {
 	Address address;
 	std::uint32_t weight = 100; // 1..65535, relative to the pool's others
 	ax_backend_state state = AX_BACKEND_ACTIVE;
+	std::string server_id{}; // in QUIC connection ids: hex digits; "" = none
 	bool operator==(const Backend &) const = default;
 };
 
@@ -33,6 +34,9 @@ struct Pool {
 	ax_all_down all_down = AX_ALL_DOWN_DROP;
 	std::vector<Backend> backends;	 // in the file's order; tables are built in canonical order
 	std::vector<CheckSpec> checks{}; // of each backend
+	ax_hash_input hash = AX_HASH_FLOW;
+	std::uint8_t quic_rotation = 0; // 0..6; hash AX_HASH_QUIC
+	bool fragment_notes = false;
 	bool operator==(const Pool &) const = default;
 };
 
@@ -67,6 +71,12 @@ struct Limits {				 // sizes of the maps: fixed at load, `apply` refuses others
 	bool operator==(const Limits &) const = default;
 };
 
+struct IcmpOptions {				 // what the program sends in a VIP's name
+	std::uint32_t answers_per_second = 1000; // packet-too-big and echo, of each, per CPU
+	bool echo = false;			 // echo requests are answered before the stack
+	bool operator==(const IcmpOptions &) const = default;
+};
+
 struct Config {
 	// [node]
 	std::string name; // default: host name
@@ -92,6 +102,8 @@ struct Config {
 
 	// [guard.rules]: label -> action, of rules that the file names
 	std::map<std::string, ax_action> rules;
+
+	IcmpOptions icmp{}; // [icmp]
 
 	std::vector<Pool> pools;
 	std::vector<Vip> vips;

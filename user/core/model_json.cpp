@@ -119,6 +119,7 @@ template <typename Visit> void members(Visit &visit, Backend &v)
 	visit("name", v.name);
 	visit("address", v.address);
 	visit("weight", v.weight);
+	visit("server_id", v.server_id);
 	visit("state", v.state);
 }
 
@@ -152,6 +153,9 @@ template <typename Visit> void members(Visit &visit, Pool &v)
 	visit("all_down", v.all_down);
 	visit("backends", v.backends);
 	visit("checks", v.checks);
+	visit("hash", v.hash);
+	visit("quic_rotation", v.quic_rotation);
+	visit("fragment_notes", v.fragment_notes);
 }
 
 template <typename Visit> void members(Visit &visit, Community &v)
@@ -238,6 +242,12 @@ template <typename Visit> void members(Visit &visit, Limits &v)
 	visit("inserts_per_second", v.inserts_per_second);
 }
 
+template <typename Visit> void members(Visit &visit, IcmpOptions &v)
+{
+	visit("answers_per_second", v.answers_per_second);
+	visit("echo", v.echo);
+}
+
 template <typename Visit> void members(Visit &visit, HostOptions &v)
 {
 	visit("interface", v.interface);
@@ -295,6 +305,7 @@ template <typename Visit> void members(Visit &visit, Config &v)
 	visit("gtsm_local", v.gtsm_local);
 	visit("gtsm_peers", v.gtsm_peers);
 	visit("rules", v.rules);
+	visit("icmp", v.icmp);
 	visit("pools", v.pools);
 	visit("vips", v.vips);
 	visit("bird", v.bird);
@@ -318,10 +329,11 @@ template <typename Visit> void members(Visit &visit, Ids &v)
 }
 
 // A member that somebody adds to a struct and forgets above would be lost at the next restart.
-static_assert(sizeof(Backend) == sizeof(std::string) + 16 + 8);
+static_assert(sizeof(Backend) == 2 * sizeof(std::string) + 16 + 8);
 static_assert(sizeof(GtsmPeer) == 18);
 static_assert(sizeof(Limits) == 8 * 4);
-static_assert(sizeof(Pool) == sizeof(std::string) + 8 + 2 * sizeof(std::vector<Backend>));
+static_assert(sizeof(IcmpOptions) == 8);
+static_assert(sizeof(Pool) == sizeof(std::string) + 16 + 2 * sizeof(std::vector<Backend>));
 static_assert(sizeof(CheckSpec) == 7 * sizeof(std::string) + 2 * sizeof(std::vector<int>) + 72);
 static_assert(sizeof(HostOptions) == sizeof(std::string) + 24);
 static_assert(sizeof(OverloadOptions) == 16 + 6 * sizeof(Threshold));

@@ -74,6 +74,20 @@ std::string_view all_down_name(ax_all_down policy)
 	return name_in(kAllDown, policy);
 }
 
+std::string_view hash_input_name(ax_hash_input input)
+{
+	switch (input) {
+	case AX_HASH_SOURCE_PORT:
+		return "source_port";
+	case AX_HASH_SOURCE:
+		return "source";
+	case AX_HASH_QUIC:
+		return "quic";
+	default:
+		return "flow";
+	}
+}
+
 std::string_view action_name(ax_action action)
 {
 	return name_in(kActions, action);

@@ -27,6 +27,11 @@ std::byte half_of(const ax_vip_key *, const std::byte *key)
 	return key[offsetof(ax_vip_key, half)];
 }
 
+std::byte half_of(const ax_quic_key *, const std::byte *key)
+{
+	return key[offsetof(ax_quic_key, half)];
+}
+
 std::byte half_of(const ax_addr_key *, const std::byte *key)
 {
 	return key[offsetof(ax_addr_key, half)];
@@ -101,6 +106,7 @@ struct Hashes {
 	std::vector<std::pair<ax_vip_key, std::uint32_t>> vips;
 	std::vector<std::pair<ax_addr_key, ax_gtsm_peer>> peers;
 	std::vector<std::pair<ax_addr_key, std::uint32_t>> local, tunnels, edges;
+	std::vector<std::pair<ax_quic_key, std::uint32_t>> quic;
 };
 
 Hashes hashes_of(const Image &image, std::uint32_t half)
@@ -109,9 +115,12 @@ Hashes hashes_of(const Image &image, std::uint32_t half)
 		      {},
 		      address_set(image.gtsm_local, half, 1),
 		      address_set(image.tunnel_addresses, half, AX_TUNNEL_DECAP),
-		      address_set(image.edges, half, 1)};
+		      address_set(image.edges, half, 1),
+		      image.quic_servers};
 
 	for (auto &[key, id] : hashes.vips)
+		key.half = static_cast<__u8>(half);
+	for (auto &[key, id] : hashes.quic)
 		key.half = static_cast<__u8>(half);
 	for (const auto &[address, peer] : image.gtsm_peers)
 		hashes.peers.emplace_back(address_key(address, half), peer);
@@ -176,6 +185,7 @@ Status Dataplane::fill(const Image &image, std::uint32_t half)
 	AX_TRY(fill_hash(map("ax_gtsm_local"), hashes.local, half));
 	AX_TRY(fill_hash(map("ax_tunnel_dst"), hashes.tunnels, half));
 	AX_TRY(fill_hash(map("ax_edge"), hashes.edges, half));
+	AX_TRY(fill_hash(map("ax_quic"), hashes.quic, half));
 	AX_TRY(fill_array(map("ax_vip_info"), image.vips, half));
 	AX_TRY(fill_array(map("ax_pool"), image.pools, half));
 	AX_TRY(fill_array(map("ax_backend"), image.backends, half));
@@ -274,6 +284,7 @@ Result<bool> Dataplane::holds(const Image &image) const
 		     hash_holds(map("ax_gtsm_local"), hashes.local, half),
 		     hash_holds(map("ax_tunnel_dst"), hashes.tunnels, half),
 		     hash_holds(map("ax_edge"), hashes.edges, half),
+		     hash_holds(map("ax_quic"), hashes.quic, half),
 		     array_holds(map("ax_vip_info"), image.vips, half),
 		     array_holds(map("ax_pool"), image.pools, half),
 		     backends_hold(map("ax_backend"), image.backends, half),

@@ -140,6 +140,10 @@ std::vector<Object> objects_of(const Config &config)
 		  {"edges", addresses_text(config.edges)},
 		  {"addresses", addresses_text(config.tunnel_addresses)}}},
 		{"gtsm", "", {{"local", addresses_text(config.gtsm_local)}}},
+		{"icmp",
+		 "",
+		 {{"answers_per_second", std::to_string(config.icmp.answers_per_second)},
+		  {"echo", config.icmp.echo ? "answered" : "the stack's"}}},
 	};
 	for (const GtsmPeer &peer : config.gtsm_peers)
 		objects.push_back(
@@ -159,13 +163,19 @@ std::vector<Object> objects_of(const Config &config)
 				   pool.name,
 				   {{"table_size", std::to_string(pool.table_size)},
 				    {"all_down", std::string(all_down_name(pool.all_down))},
+				    {"hash", std::string(hash_input_name(pool.hash))},
+				    {"quic_rotation", std::to_string(pool.quic_rotation)},
+				    {"fragments", pool.fragment_notes ? "notes" : "tuple"},
 				    {"checks", checks_text(pool.checks)}}});
 		for (const Backend &backend : pool.backends)
-			objects.push_back({"backend",
-					   pool.name + "/" + backend.name,
-					   {{"address", backend.address.text()},
-					    {"weight", std::to_string(backend.weight)},
-					    {"state", std::string(state_name(backend.state))}}});
+			objects.push_back(
+				{"backend",
+				 pool.name + "/" + backend.name,
+				 {{"address", backend.address.text()},
+				  {"weight", std::to_string(backend.weight)},
+				  {"server_id",
+				   backend.server_id.empty() ? "none" : backend.server_id},
+				  {"state", std::string(state_name(backend.state))}}});
 	}
 	for (const Vip &vip : config.vips)
 		objects.push_back({"vip",
