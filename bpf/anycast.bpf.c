@@ -49,12 +49,14 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 	result = ax_inspect(ctx, pkt);
 	if (result)
 		return result;
-	if ((ax_role & AX_ROLE_BACKEND) && unlikely(ax_is_tunnel(pkt))) {
-		if (pkt->flags & AX_PACKET_INNER)
+	if (unlikely(ax_is_tunnel(pkt))) {
+		int inner = pkt->flags & AX_PACKET_INNER;
+
+		if (inner && !ax_is_gue(pkt))
 			return AX_R_TUNNEL_MALFORMED;
 		result = ax_accept_tunnel(ctx, pkt);
 		if (result)
-			return result;
+			return inner ? AX_R_TUNNEL_MALFORMED : result;
 	}
 	if ((ax_role & AX_ROLE_BACKEND) && unlikely(pkt->flags & AX_PACKET_INNER)) {
 		result = ax_merge_ecn(ctx, pkt->family, pkt->l3_offset);
@@ -67,7 +69,7 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 	if (ax_wants_icmp(ctx, pkt))
 		return AX_NEXT_ICMP;
 	if ((ax_role & AX_ROLE_BACKEND) && unlikely(pkt->flags & AX_PACKET_INNER))
-		return AX_R_DECAPSULATED;
+		return AX_NEXT_CHANCE;
 	return ax_role & AX_ROLE_EDGE ? ax_steer(ctx, pkt) : AX_R_NOT_VIP;
 }
 
@@ -164,6 +166,8 @@ static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
 		outcome = ax_gtsm_stage(ctx);
 	if (outcome == AX_NEXT_ICMP)
 		outcome = ax_icmp_stage(ctx);
+	if ((ax_role & AX_ROLE_BACKEND) && outcome == AX_NEXT_CHANCE)
+		outcome = ax_chance_stage(ctx);
 	if (outcome == AX_NEXT_FLOW)
 		outcome = ax_flow_stage(ctx);
 	if (outcome == AX_NEXT_NEW)

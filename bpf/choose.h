@@ -177,6 +177,15 @@ static __always_inline __u32 ax_hash_source(const struct ax_packet *pkt,
 		with_port && !pkt->fragment ? (__u32)bpf_ntohs(pkt->sport) << 16 : 0, 0);
 }
 
+/* Which slot is the request's, before the division. */
+static __always_inline __u32 ax_hash_request(const struct ax_packet *pkt, __u32 input,
+					     const struct ax_request *request)
+{
+	if (input == AX_HASH_SOURCE || input == AX_HASH_SOURCE_PORT)
+		return ax_hash_source(pkt, &request->source, input == AX_HASH_SOURCE_PORT);
+	return ax_hash_packet(pkt, &request->source, &request->destination);
+}
+
 /* The owner of the request's slot, to the scratch. */
 __noinline int ax_choose(__u32 vip_id)
 {
@@ -208,16 +217,10 @@ __noinline int ax_choose(__u32 vip_id)
 	choice->pool = vip->pool;
 	choice->hash = pool->hash;
 	choice->notes = pool->notes;
-	if (likely(pool->hash == AX_HASH_FLOW)) {
-		/* the short way knows this hash only */
+	/* the short way knows this hash only */
+	if (likely(pool->hash == AX_HASH_FLOW))
 		ax_keep_shortcut(&pkt, &request->destination, vip_id, vip, pool);
-		at = ax_hash_packet(&pkt, &request->source, &request->destination);
-	} else if (pool->hash == AX_HASH_QUIC) {
-		at = ax_hash_packet(&pkt, &request->source, &request->destination);
-	} else {
-		at = ax_hash_source(&pkt, &request->source, pool->hash == AX_HASH_SOURCE_PORT);
-	}
-	at %= pool->size;
+	at = ax_hash_request(&pkt, pool->hash, request) % pool->size;
 	ax_trace_slot(&pkt, at);
 	at += pool->first;
 	if (at >= ax_slots)

@@ -70,6 +70,8 @@ AX_HASH(ax_gtsm_local, struct ax_addr_key, __u32, 2);
 AX_HASH(ax_gtsm_peer, struct ax_addr_key, struct ax_gtsm_peer, 2);
 AX_HASH(ax_tunnel_dst, struct ax_addr_key, __u32, 2);
 AX_HASH(ax_edge, struct ax_addr_key, __u32, 2);
+AX_ARRAY(ax_gue_tag, __u32, 2, 0);
+AX_HASH(ax_gue_backend, struct ax_tag_key, __u32, 2);
 
 AX_PERCPU(ax_reason, struct ax_counter, AX_REASON_LIMIT); /* final reasons: each packet once */
 AX_PERCPU(ax_note, struct ax_counter, AX_REASON_LIMIT);	  /* rules that only count, and notes */

@@ -19,11 +19,12 @@ enum ax_next {
 	AX_OPAQUE = AX_REASON_LIMIT, /* nothing dropped it, but what follows cannot be read: pass */
 	AX_NEXT_TUNNEL,		     /* from an edge, to be decapsulated here */
 	AX_NEXT_GTSM,		     /* to a session address: BGP or BFD */
-	AX_NEXT_ICMP, /* an ICMP error, which may quote a session or a steered flow */
-	AX_NEXT_FLOW, /* may be of a flow that the table knows */
-	AX_NEXT_NEW,  /* may be for a VIP; the flow table does not know it */
-	AX_NEXT_SEND, /* a backend was chosen: struct ax_sending */
-	AX_NEXT_ECHO, /* an echo request to a VIP, to be answered */
+	AX_NEXT_ICMP,	/* an ICMP error, which may quote a session or a steered flow */
+	AX_NEXT_FLOW,	/* may be of a flow that the table knows */
+	AX_NEXT_NEW,	/* may be for a VIP; the flow table does not know it */
+	AX_NEXT_SEND,	/* a backend was chosen: struct ax_sending */
+	AX_NEXT_ECHO,	/* an echo request to a VIP, to be answered */
+	AX_NEXT_CHANCE, /* decapsulated, and its GUE header names further candidates */
 };
 
 #define AX_MORE -1 /* of a step of a walk: neither a reason nor the walk's end */
@@ -151,6 +152,15 @@ struct ax_choice {
 	__u8 fill[2];
 };
 
+/* What a GUE header says, or shall say. */
+struct ax_gue_way {
+	struct ax_addr source; /* outer source of what is relayed; unspecified: the node's */
+	__be32 other[2];       /* AX_GUE_OTHERS tags */
+	__u8 hops, count;
+	__u8 relayed; /* by a backend that did not know the flow */
+	__u8 pad[5];
+};
+
 struct ax_scratch {
 	struct ax_sending sending;
 	struct ax_packet packet;
@@ -170,6 +180,7 @@ struct ax_scratch {
 	__u64 found;	       /* in the TCP options, AX_OPTIONS_* */
 	struct ax_too_big too_big;
 	__u32 fragment_id; /* of the IPv6 fragment header met last */
+	struct ax_gue_way gue;
 };
 AX_PERCPU(ax_scratch, struct ax_scratch, 1);
 

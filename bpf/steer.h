@@ -5,6 +5,7 @@
 
 #include "answer.h"
 #include "choose.h"
+#include "chance.h"
 #include "encap.h"
 #include "quic.h"
 #include "syn.h"
@@ -36,9 +37,27 @@ static __always_inline int ax_send(struct ax_scratch *scratch, __u32 label, int 
 	return AX_NEXT_SEND;
 }
 
-static __always_inline int ax_send_to(struct xdp_md *ctx, struct ax_packet *pkt,
-				      const struct ax_sending *to)
+/* The flow's backend is this node. Does it have the flow? */
+static __always_inline int ax_keep_local(struct xdp_md *ctx, struct ax_packet *pkt,
+					 struct ax_scratch *scratch)
 {
+	int outcome;
+
+	if (!(ax_role & AX_ROLE_BACKEND) || scratch->sending.forward != AX_FORWARD_GUE ||
+	    !pkt->settings->second_chance || pkt->proto != IPPROTO_TCP || pkt->fragment)
+		return AX_R_LOCAL;
+	if (ax_request_of(ctx, pkt, &scratch->request))
+		return AX_R_INTERNAL;
+	ax_name_candidates(scratch->sending.vip, scratch->sending.backend);
+	outcome = ax_chance(ctx);
+	pkt->verdict = outcome >> 16 & 0xff;
+	return outcome & 0xffff ? outcome & 0xffff : AX_R_LOCAL;
+}
+
+static __always_inline int ax_send_to(struct xdp_md *ctx, struct ax_packet *pkt,
+				      struct ax_scratch *scratch)
+{
+	const struct ax_sending *to = &scratch->sending;
 	__u32 vip = to->vip, backend_id = to->backend;
 	struct ax_backend *backend = ax_backend_at(pkt, backend_id);
 	int reason = to->reason;
@@ -48,9 +67,12 @@ static __always_inline int ax_send_to(struct xdp_md *ctx, struct ax_packet *pkt,
 	ax_trace_vip(pkt, vip);
 	ax_trace_backend(pkt, backend_id);
 	if (backend->flags & AX_BACKEND_LOCAL) {
-		reason = AX_R_LOCAL;
+		reason = ax_keep_local(ctx, pkt, scratch);
+		if (reason >= AX_FIRST_DROP)
+			return reason;
 	} else {
-		int failure = ax_forward(ctx, pkt, backend, to);
+		int failure = to->forward == AX_FORWARD_GUE ? ax_forward_gue(ctx, pkt, scratch)
+							    : ax_forward(ctx, pkt, backend, to);
 
 		if (failure)
 			return failure;
@@ -68,7 +90,7 @@ __noinline int ax_send_stage(struct xdp_md *ctx)
 
 	if (!scratch || ax_load(&pkt))
 		return AX_R_INTERNAL;
-	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_send_to(ctx, &pkt, &scratch->sending)));
+	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_send_to(ctx, &pkt, scratch)));
 }
 
 static __always_inline int ax_takes_known(const struct ax_backend *backend)

@@ -50,12 +50,16 @@ struct ax_settings {
 	__u32 vips;		/* how many VIP ids are in use */
 	__u32 flags;		/* AX_SETTINGS_* */
 	__u32 answer_limit;	/* ICMP answers of each kind per CPU and AX_ANSWER_WINDOW */
+	__be16 gue_port;	/* where GUE is sent to and expected; never 0 */
+	__u8 gue_variant;	/* of what we send: 0 or 1 */
+	__u8 second_chance; /* GUE names further candidates, who pass on what they do not know */
+	__s32 netns;	    /* id of the namespace whose sockets are asked; -1: the device's */
 	__u8 pad[4];
 	__u8 action[AX_REASON_LIMIT]; /* enum ax_action by reason number */
 	__u64 vip_filter[AX_VIP_FILTER_BITS /
 			 64]; /* bit ax_filter_bit(address) is set for each VIP */
 };
-AX_ASSERT_SIZE(struct ax_settings, 64 + AX_REASON_LIMIT + AX_VIP_FILTER_BITS / 8);
+AX_ASSERT_SIZE(struct ax_settings, 72 + AX_REASON_LIMIT + AX_VIP_FILTER_BITS / 8);
 
 enum ax_settings_flags {
 	AX_SETTINGS_VALID = 1, /* the half was written; without it packets pass as UNCONFIGURED */
@@ -86,7 +90,7 @@ struct ax_ctl {
 	struct ax_trace trace;
 	struct ax_settings half[2];
 };
-AX_ASSERT_SIZE(struct ax_ctl, 56 + 2 * (64 + AX_REASON_LIMIT + AX_VIP_FILTER_BITS / 8));
+AX_ASSERT_SIZE(struct ax_ctl, 56 + 2 * (72 + AX_REASON_LIMIT + AX_VIP_FILTER_BITS / 8));
 
 /* ---- VIPs, pools, backends ----------------------------------------------------------------- */
 
@@ -112,6 +116,7 @@ enum ax_forward {
 	AX_FORWARD_LOCAL, /* the backend is this node */
 	AX_FORWARD_L2DSR, /* rewrite the MAC addresses */
 	AX_FORWARD_IPIP,  /* RFC 2003, 2473, 4213: all four family combinations */
+	AX_FORWARD_GUE,	  /* gue.h; all four family combinations */
 	/* or'ed to a flow entry's: some rule may count its packets, so none goes the express way */
 	AX_FORWARD_LONG = 128,
 };
@@ -119,7 +124,7 @@ enum ax_forward {
 /* ax_vip_info: ARRAY[2 * vips]. */
 struct ax_vip {
 	__u16 gen;    /* ids are reused; an entry of the flow table names id and gen */
-	__u8 forward; /* enum ax_forward: L2DSR or IPIP */
+	__u8 forward; /* enum ax_forward: L2DSR, IPIP or GUE */
 	__u8 reserve; /* the most that sending to any backend of its pool adds to a packet */
 	__u32 pool;
 };
@@ -242,8 +247,20 @@ struct ax_peer_counters {
 AX_ASSERT_SIZE(struct ax_peer_counters, 16);
 
 /* ax_tunnel_dst: HASH struct ax_addr_key (an address where tunnels of ours end) -> __u32 flags. */
-enum ax_tunnel_flags { AX_TUNNEL_DECAP = 1 };
+enum ax_tunnel_flags {
+	AX_TUNNEL_DECAP = 1,   /* here */
+	AX_TUNNEL_BACKEND = 2, /* at a configured backend: an edge lets none by but its fellows' */
+};
 /* ax_edge: HASH struct ax_addr_key (who may encapsulate to us) -> __u32, unused. */
+
+/* ax_gue_tag: ARRAY[2 * backends] of __u32: what a backend is called in GUE, by its id.
+ * ax_gue_backend: HASH struct ax_tag_key -> backend id (__u32). */
+struct ax_tag_key {
+	__u32 tag;
+	__u8 half;
+	__u8 pad[3];
+};
+AX_ASSERT_SIZE(struct ax_tag_key, 8);
 
 /* ---- counters ------------------------------------------------------------------------------ */
 

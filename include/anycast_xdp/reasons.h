@@ -39,13 +39,14 @@
 	X(STEERED_ICMP,       34, STEER, COUNT, "steered_icmp",       "RFC 792, 4443", "ICMP error, sent to the backend of the flow it quotes") \
 	X(PTB_SENT,           35, STEER, COUNT, "ptb_sent",           "RFC 1191, 8201", "would not fit after encapsulation: answered with packet-too-big from the VIP") \
 	X(ECHO_ANSWERED,      36, STEER, COUNT, "echo_answered",      "RFC 792, 4443", "echo request to a VIP, answered by the program") \
+	X(SECOND_CHANCE,      37, STEER, COUNT, "second_chance",      "", "TCP segment of a connection that this backend does not have: passed on to the flow's next candidate") \
 	\
 	X(NO_BACKEND,         48, DROP, COUNT, "no_backend",          "", "no backend of the pool is up and its policy is drop") \
 	X(NO_ROUTE,           49, DROP, COUNT, "no_route",            "", "the kernel has no usable route to the backend") \
 	X(NO_NEIGHBOUR,       50, DROP, COUNT, "no_neighbour",        "", "the next hop towards the backend has no resolved link-layer address") \
 	X(TOO_BIG,            51, DROP, COUNT, "too_big",             "RFC 1191, 8201", "would not fit after encapsulation, and must not be answered: an ICMP error, a later fragment, or an IPv6 packet of 1280 bytes or less") \
 	X(ENCAP_FAILED,       52, DROP, COUNT, "encap_failed",        "", "no headroom for the outer header (driver)") \
-	X(TUNNEL_UNTRUSTED,   53, DROP, COUNT, "tunnel_untrusted",    "", "tunnel packet to one of our tunnel addresses from somebody who is no configured edge") \
+	X(TUNNEL_UNTRUSTED,   53, DROP, COUNT, "tunnel_untrusted",    "", "tunnel packet to one of our tunnel addresses or backends from somebody who is no configured edge") \
 	X(TUNNEL_MALFORMED,   54, DROP, COUNT, "tunnel_malformed",    "RFC 2003, 2473", "tunnel packet whose inner packet cannot be reached, is a fragment, or is a tunnel again") \
 	X(ECN_ILLEGAL,        55, DROP, COUNT, "ecn_illegal",         "RFC 6040 section 4.2", "outer header CE, inner not ECN-capable: must be dropped at decapsulation") \
 	X(INTERNAL,           56, DROP, COUNT, "internal",            "", "a map entry that must exist is missing: a bug or a corrupt map, never traffic") \
@@ -133,7 +134,9 @@
 	X(FLOW_RESTEERED,    204, NOTE, COUNT, "flow_resteered",      "", "a flow entry's backend or VIP is gone or down: steered anew") \
 	X(LOSS_STATE_STOLEN, 205, NOTE, COUNT, "loss_state_stolen",   "", "a flow's loss state was taken for another flow's: the former reports null") \
 	X(FRAGMENT_UNNOTED,  206, NOTE, COUNT, "fragment_unnoted",    "", "a later fragment whose first one was not seen here lately: steered without ports") \
-	X(QUIC_UNROUTABLE,   207, NOTE, COUNT, "quic_unroutable",     "draft-ietf-quic-load-balancers", "a connection id that names no backend, as a first packet's does: steered by addresses and ports")
+	X(QUIC_UNROUTABLE,   207, NOTE, COUNT, "quic_unroutable",     "draft-ietf-quic-load-balancers", "a connection id that names no backend, as a first packet's does: steered by addresses and ports") \
+	X(CANDIDATES_SPENT,  208, NOTE, COUNT, "candidates_spent",    "", "no candidate of the flow has the connection: the stack will reset it") \
+	X(CANDIDATE_UNKNOWN, 209, NOTE, COUNT, "candidate_unknown",   "", "a GUE header names a backend that is not configured here: skipped")
 /* clang-format on */
 
 enum ax_reason {

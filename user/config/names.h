@@ -36,6 +36,7 @@ inline const Choice kHashes[] = {{hash_input_name(AX_HASH_FLOW), AX_HASH_FLOW},
 inline const Choice kFragments[] = {{"tuple", 0}, {"notes", 1}};
 inline const Choice kProtocols[] = {{"tcp", 6}, {"udp", 17}, {"any", 0}};
 inline const Choice kForwards[] = {{forward_name(AX_FORWARD_IPIP), AX_FORWARD_IPIP},
+				   {forward_name(AX_FORWARD_GUE), AX_FORWARD_GUE},
 				   {forward_name(AX_FORWARD_L2DSR), AX_FORWARD_L2DSR}};
 
 inline const Choice kFamilies[] = {{"ipv4", 4}, {"ipv6", 6}};

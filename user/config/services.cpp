@@ -2,6 +2,7 @@
 // [[pools]] and [[vips]].
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <map>
 #include <set>
 #include <tuple>
@@ -9,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "config/sections.h"
+#include "core/generations.h"
 #include "core/maglev.h"
 
 namespace anycast {
@@ -63,6 +65,7 @@ private:
 			     Seen<Address> &addresses);
 	void read_hash(TableReader &reader, Pool &pool);
 	void check_server_ids(const Pool &pool, Where at);
+	Generation read_generation(TableReader &reader, const Pool &pool);
 	void warn_of_coarse_table(const Pool &pool, Where at);
 	void warn_of_nobody_active(const Pool &pool, Where at);
 	void read_port(TableReader &reader, Vip &vip);
@@ -148,6 +151,51 @@ Backend Services::read_backend(TableReader &reader, Seen<std::string> &names,
 	if (const auto state = reader.choice("state", kStates))
 		backend.state = static_cast<ax_backend_state>(state->value);
 	return backend;
+}
+
+// NAME=WEIGHT
+std::optional<std::pair<std::string, std::uint32_t>> weight_from(const std::string &text)
+{
+	const std::size_t sign = text.rfind('=');
+	std::uint32_t weight = 0;
+	if (sign == text.npos || sign == 0)
+		return std::nullopt;
+	const char *end = text.data() + text.size();
+	const auto [rest, error] = std::from_chars(text.data() + sign + 1, end, weight);
+	if (error != std::errc() || rest != end || weight == 0 || weight > 65535)
+		return std::nullopt;
+	return std::pair(text.substr(0, sign), weight);
+}
+
+Generation Services::read_generation(TableReader &reader, const Pool &pool)
+{
+	Generation generation;
+	reader.missing("number");
+	reader.missing("retire");
+	reader.missing("backends");
+	if (const auto number = reader.integer("number", 1, UINT32_MAX))
+		generation.number = static_cast<std::uint32_t>(number->value);
+	if (const auto retire = reader.integer("retire", 0, INT64_MAX))
+		generation.retire = retire->value;
+	std::set<std::string> names;
+	for (const Placed<std::string> &text : reader.strings("backends")) {
+		const auto weight = weight_from(text.value);
+		if (!weight || !names.insert(weight->first).second)
+			diagnostics_.error(text.at,
+					   fmt::format("pools.generations.backends: \"{}\" is not "
+						       "NAME=WEIGHT, or its name is there twice",
+						       text.value));
+		else
+			generation.weights.push_back(*weight);
+	}
+	if (pool.generations.size() >= kMaxGenerations)
+		diagnostics_.error(reader.at(),
+				   fmt::format("pools.generations: more than {}", kMaxGenerations));
+	if (!pool.generations.empty() && pool.generations.back().number >= generation.number)
+		diagnostics_.error(reader.at("number"),
+				   "pools.generations.number: must be above the one before it");
+	std::ranges::sort(generation.weights);
+	return generation;
 }
 
 void Services::warn_of_coarse_table(const Pool &pool, Where at)
@@ -256,6 +304,9 @@ void Services::read_pool(TableReader &reader)
 	read_hash(reader, pool);
 	check_server_ids(pool, reader.at());
 	pool.checks = read_checks(reader, false);
+	reader.each("generations", [&](TableReader &generation) {
+		pool.generations.push_back(read_generation(generation, pool));
+	});
 	warn_of_coarse_table(pool, reader.at("table_size"));
 	warn_of_nobody_active(pool, reader.at());
 

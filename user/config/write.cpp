@@ -112,8 +112,11 @@ void write_node(Writer &out, const Config &config)
 
 void write_tunnel(Writer &out, const Config &config)
 {
+	const Config defaults;
 	if (config.source_v4 || config.source_v6 || !config.edges.empty() ||
-	    !config.tunnel_addresses.empty())
+	    !config.tunnel_addresses.empty() || config.gue_port != defaults.gue_port ||
+	    config.gue_variant != defaults.gue_variant || !config.second_chance ||
+	    config.socket_netns != defaults.socket_netns)
 		out.header("[tunnel]");
 	if (config.source_v4)
 		out.address("source_v4", *config.source_v4);
@@ -121,6 +124,14 @@ void write_tunnel(Writer &out, const Config &config)
 		out.address("source_v6", *config.source_v6);
 	out.addresses("edges", config.edges);
 	out.addresses("addresses", config.tunnel_addresses);
+	if (config.gue_port != defaults.gue_port)
+		out.number("gue_port", config.gue_port);
+	if (config.gue_variant != defaults.gue_variant)
+		out.number("gue_variant", config.gue_variant);
+	if (!config.second_chance)
+		out.boolean("second_chance", false);
+	if (config.socket_netns != defaults.socket_netns)
+		out.number("socket_netns", static_cast<std::uint32_t>(config.socket_netns));
 }
 
 void write_icmp(Writer &out, const IcmpOptions &icmp)
@@ -249,6 +260,15 @@ void write_pool(Writer &out, const Pool &pool)
 	}
 	for (const CheckSpec &check : pool.checks)
 		write_check(out, "[[pools.checks]]", check);
+	for (const Generation &generation : pool.generations) {
+		std::vector<std::string> backends;
+		for (const auto &[name, weight] : generation.weights)
+			backends.push_back(fmt::format("{}={}", name, weight));
+		out.header("[[pools.generations]]");
+		out.number("number", generation.number);
+		out.number("retire", static_cast<std::uint64_t>(generation.retire));
+		out.strings("backends", backends);
+	}
 }
 
 template <typename T> std::vector<std::string> texts_of(const std::vector<T> &list)

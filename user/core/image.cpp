@@ -98,9 +98,10 @@ std::vector<bool> who_is_up(const Pool &pool)
 
 bool is_tunnelled(const Config &config, const Pool &pool)
 {
-	return config.roles & AX_ROLE_EDGE && std::ranges::any_of(config.vips, [&](const Vip &vip) {
-		       return vip.pool == pool.name && vip.forward == AX_FORWARD_IPIP;
-	       });
+	return std::ranges::any_of(config.vips, [&](const Vip &vip) {
+		return vip.pool == pool.name &&
+		       (vip.forward == AX_FORWARD_IPIP || vip.forward == AX_FORWARD_GUE);
+	});
 }
 
 // Per CPU and window of the data path; one at least, unless there shall be none.
@@ -112,12 +113,13 @@ std::uint32_t answers_per_window(std::uint32_t per_second)
 
 // Local backends count too: on other nodes they are not local, and the MTU must not depend on the
 // node.
-std::uint8_t largest_overhead(const Pool &pool, ax_forward forward)
+std::uint8_t largest_overhead(const Pool &pool, ax_forward forward, unsigned gue_variant)
 {
 	std::uint32_t most = 0;
 
 	for (const Backend &backend : pool.backends)
-		most = std::max(most, tunnel_overhead(forward, backend.address.is_v4()));
+		most = std::max(most,
+				tunnel_overhead(forward, backend.address.is_v4(), gue_variant));
 	return static_cast<std::uint8_t>(most);
 }
 
@@ -137,6 +139,7 @@ public:
 		settings();
 		assign_ids();
 		AX_TRY(pools());
+		AX_TRY(tags());
 		AX_TRY(virtual_services());
 		AX_TRY(gtsm());
 		AX_TRY(tunnels());
@@ -160,6 +163,10 @@ private:
 		if (config_.icmp.echo)
 			s.flags |= AX_SETTINGS_ECHO;
 		s.answer_limit = answers_per_window(config_.icmp.answers_per_second);
+		s.gue_port = htons(config_.gue_port);
+		s.gue_variant = config_.gue_variant;
+		s.second_chance = config_.second_chance && config_.gue_variant == 0;
+		s.netns = config_.socket_netns;
 		std::ranges::copy(actions, s.action);
 		for (const auto &[label, action] : config_.rules) {
 			if (const ReasonInfo *reason = find_reason(label))
@@ -199,6 +206,34 @@ private:
 		return {};
 	}
 
+	// What backends are called in GUE headers, from the configuration alone.
+	Status tags()
+	{
+		std::map<std::uint32_t, std::string> seen;
+
+		image_.tags.resize(image_.backends.size());
+		for (const Pool &pool : config_.pools) {
+			if (!is_tunnelled(config_, pool))
+				continue;
+			for (const Backend &backend : pool.backends) {
+				const std::string name = full_name(pool, backend);
+				const std::uint32_t tag =
+					backend_tag(name, backend.address, config_.hash_seed);
+				const auto [first, is_new] = seen.emplace(tag, name);
+				if (!is_new)
+					return fail(Exit::kUsage,
+						    fmt::format("backends {} and {} have the same "
+								"tag in GUE headers",
+								first->second, name),
+						    "rename one of them");
+				image_.tags[backend_ids_.id(name)] = tag;
+				image_.tunnel_backends.push_back(backend.address);
+			}
+		}
+		image_.tunnel_backends = without(std::move(image_.tunnel_backends));
+		return {};
+	}
+
 	Status one_backend(const Pool &pool, const Backend &backend, std::uint16_t id)
 	{
 		const bool v4 = backend.address.is_v4();
@@ -210,7 +245,8 @@ private:
 		entry.state = static_cast<__u8>(backend.state);
 		if (node_.contains(backend.address))
 			entry.flags |= AX_BACKEND_LOCAL;
-		else if (source.is_unspecified() && is_tunnelled(config_, pool))
+		else if (source.is_unspecified() && config_.roles & AX_ROLE_EDGE &&
+			 is_tunnelled(config_, pool))
 			return fail(
 				Exit::kUsage,
 				fmt::format(
@@ -247,7 +283,12 @@ private:
 			candidates.push_back({keys.back(), pool.backends[i].weight, up[i]});
 		}
 		if (std::ranges::find(up, true) != up.end()) {
-			auto table = build_table(candidates, pool.table_size, config_.hash_seed);
+			std::vector<MaglevGeneration> earlier;
+			for (const Generation &generation : pool.generations)
+				earlier.emplace_back(generation.weights.begin(),
+						     generation.weights.end());
+			auto table = build_table(candidates, pool.table_size, config_.hash_seed,
+						 earlier);
 			if (!table) {
 				Error error = std::move(table.error());
 				error.what = fmt::format("pool {}: {}", pool.name, error.what);
@@ -296,7 +337,7 @@ private:
 			ax_vip &entry = image_.vips[ids.back()];
 			entry.gen = vip_ids_.gen(ids.back());
 			entry.forward = static_cast<__u8>(vip.forward);
-			entry.reserve = largest_overhead(*pool, vip.forward);
+			entry.reserve = largest_overhead(*pool, vip.forward, config_.gue_variant);
 			entry.pool = static_cast<__u32>(std::distance(config_.pools.begin(), pool));
 		}
 		auto keys = vip_keys(config_.vips, ids);
@@ -328,9 +369,10 @@ private:
 	// A backend whose address is on another interface (on lo, say) has its tunnels end there.
 	Status tunnels()
 	{
+		image_.edges =
+			without(config_.edges); // an edge asks who may tunnel to its backends
 		if (!(config_.roles & AX_ROLE_BACKEND))
 			return {};
-		image_.edges = without(config_.edges);
 		if (!config_.tunnel_addresses.empty()) {
 			image_.tunnel_addresses = without(config_.tunnel_addresses);
 		} else {
@@ -394,11 +436,13 @@ Result<Image> compile(const Config &config, const NodeFacts &facts, const Ids &p
 	return Compiler(config, facts, previous).run();
 }
 
-std::uint32_t tunnel_overhead(ax_forward forward, bool outer_v4)
+std::uint32_t tunnel_overhead(ax_forward forward, bool outer_v4, unsigned gue_variant)
 {
-	if (forward != AX_FORWARD_IPIP)
-		return 0;
-	return outer_v4 ? 20 : 40;
+	const std::uint32_t outer = outer_v4 ? 20 : 40;
+
+	if (forward == AX_FORWARD_GUE)
+		return outer + (gue_variant == 0 ? AX_GUE_BYTES0 : AX_GUE_BYTES1);
+	return forward == AX_FORWARD_IPIP ? outer : 0;
 }
 
 std::vector<double> slot_shares(const std::vector<ax_slot> &slots, const ax_pool &pool,

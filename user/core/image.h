@@ -51,6 +51,8 @@ struct Image {
 	std::vector<std::pair<Address, ax_gtsm_peer>> gtsm_peers;
 	std::vector<Address> gtsm_local;
 	std::vector<Address> tunnel_addresses;
+	std::vector<Address> tunnel_backends; // where tunnels of this configuration may end
+	std::vector<std::uint32_t> tags;      // of GUE, by backend id; 0 where there is none
 	std::vector<Address> edges;
 	Ids ids;
 	std::uint64_t digest = 0; // of everything that steering depends on; equal on equal nodes
@@ -59,7 +61,7 @@ struct Image {
 Result<Image> compile(const Config &config, const NodeFacts &facts, const Ids &previous);
 
 // Bytes that sending to a backend adds to a packet.
-std::uint32_t tunnel_overhead(ax_forward forward, bool outer_v4);
+std::uint32_t tunnel_overhead(ax_forward forward, bool outer_v4, unsigned gue_variant = 0);
 
 // Share of the pool's slots that each backend owns, by backend id; from an image or from the maps.
 std::vector<double> slot_shares(const std::vector<ax_slot> &slots, const ax_pool &pool,

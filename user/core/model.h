@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <anycast_xdp/abi.h>
+#include <anycast_xdp/gue.h>
 
 #include "core/address.h"
 #include "core/bgp.h"
@@ -28,6 +29,15 @@ struct Backend {
 	bool operator==(const Backend &) const = default;
 };
 
+// Who was in a pool, and with which weight, before one of its last changes. Its owners are
+// candidates of their slots still: connections from then find their backend.
+struct Generation {
+	std::uint32_t number = 1; // counts up; a later one is newer
+	std::int64_t retire = 0;  // Unix time: from then on the next change may drop it
+	std::vector<std::pair<std::string, std::uint32_t>> weights; // by backend name, in its order
+	bool operator==(const Generation &) const = default;
+};
+
 struct Pool {
 	std::string name;
 	std::uint32_t table_size = 65537; // prime
@@ -37,6 +47,7 @@ struct Pool {
 	ax_hash_input hash = AX_HASH_FLOW;
 	std::uint8_t quic_rotation = 0; // 0..6; hash AX_HASH_QUIC
 	bool fragment_notes = false;
+	std::vector<Generation> generations{}; // earlier ones, oldest first
 	bool operator==(const Pool &) const = default;
 };
 
@@ -95,6 +106,10 @@ struct Config {
 		source_v6;		       // outer source; default: the interface's address
 	std::vector<Address> edges;	       // who may encapsulate to us (backend role)
 	std::vector<Address> tunnel_addresses; // where tunnels end; default: the interface's
+	std::uint16_t gue_port = AX_GUE_PORT;
+	std::uint8_t gue_variant = 0;	// of what we send; both are understood
+	bool second_chance = true;	// for TCP that goes by GUE
+	std::int32_t socket_netns = -1; // id of the namespace whose sockets are asked; -1: ours
 
 	// [gtsm]
 	std::vector<Address> gtsm_local; // default: the interface's addresses

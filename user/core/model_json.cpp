@@ -146,6 +146,13 @@ template <typename Visit> void members(Visit &visit, CheckSpec &v)
 	visit("command", v.command);
 }
 
+template <typename Visit> void members(Visit &visit, Generation &v)
+{
+	visit("number", v.number);
+	visit("retire", v.retire);
+	visit("weights", v.weights);
+}
+
 template <typename Visit> void members(Visit &visit, Pool &v)
 {
 	visit("name", v.name);
@@ -156,6 +163,7 @@ template <typename Visit> void members(Visit &visit, Pool &v)
 	visit("hash", v.hash);
 	visit("quic_rotation", v.quic_rotation);
 	visit("fragment_notes", v.fragment_notes);
+	visit("generations", v.generations);
 }
 
 template <typename Visit> void members(Visit &visit, Community &v)
@@ -302,6 +310,10 @@ template <typename Visit> void members(Visit &visit, Config &v)
 	visit("source_v6", v.source_v6);
 	visit("edges", v.edges);
 	visit("tunnel_addresses", v.tunnel_addresses);
+	visit("gue_port", v.gue_port);
+	visit("gue_variant", v.gue_variant);
+	visit("second_chance", v.second_chance);
+	visit("socket_netns", v.socket_netns);
 	visit("gtsm_local", v.gtsm_local);
 	visit("gtsm_peers", v.gtsm_peers);
 	visit("rules", v.rules);
@@ -333,7 +345,8 @@ static_assert(sizeof(Backend) == 2 * sizeof(std::string) + 16 + 8);
 static_assert(sizeof(GtsmPeer) == 18);
 static_assert(sizeof(Limits) == 8 * 4);
 static_assert(sizeof(IcmpOptions) == 8);
-static_assert(sizeof(Pool) == sizeof(std::string) + 16 + 2 * sizeof(std::vector<Backend>));
+static_assert(sizeof(Pool) == sizeof(std::string) + 16 + 3 * sizeof(std::vector<Backend>));
+static_assert(sizeof(Generation) == 16 + sizeof(std::vector<int>));
 static_assert(sizeof(CheckSpec) == 7 * sizeof(std::string) + 2 * sizeof(std::vector<int>) + 72);
 static_assert(sizeof(HostOptions) == sizeof(std::string) + 24);
 static_assert(sizeof(OverloadOptions) == 16 + 6 * sizeof(Threshold));

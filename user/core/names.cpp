@@ -15,10 +15,11 @@ constexpr Names<ax_backend_state, 5> kStates{{{AX_BACKEND_ABSENT, "absent"},
 					      {AX_BACKEND_DRAINING, "draining"},
 					      {AX_BACKEND_DOWN, "down"},
 					      {AX_BACKEND_MAINTENANCE, "maintenance"}}};
-constexpr Names<ax_forward, 4> kForwards{{{AX_FORWARD_NONE, "none"},
+constexpr Names<ax_forward, 5> kForwards{{{AX_FORWARD_NONE, "none"},
 					  {AX_FORWARD_LOCAL, "local"},
 					  {AX_FORWARD_L2DSR, "l2dsr"},
-					  {AX_FORWARD_IPIP, "ipip"}}};
+					  {AX_FORWARD_IPIP, "ipip"},
+					  {AX_FORWARD_GUE, "gue"}}};
 constexpr Names<ax_all_down, 3> kAllDown{{{AX_ALL_DOWN_DROP, "drop"},
 					  {AX_ALL_DOWN_PASS, "pass"},
 					  {AX_ALL_DOWN_LAST_KNOWN, "last_known"}}};

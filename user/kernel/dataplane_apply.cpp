@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <thread>
 
 #include <fmt/format.h>
@@ -35,6 +36,11 @@ std::byte half_of(const ax_quic_key *, const std::byte *key)
 std::byte half_of(const ax_addr_key *, const std::byte *key)
 {
 	return key[offsetof(ax_addr_key, half)];
+}
+
+std::byte half_of(const ax_tag_key *, const std::byte *key)
+{
+	return key[offsetof(ax_tag_key, half)];
 }
 
 // The hash's entries of that half: its keys, whole.
@@ -107,16 +113,34 @@ struct Hashes {
 	std::vector<std::pair<ax_addr_key, ax_gtsm_peer>> peers;
 	std::vector<std::pair<ax_addr_key, std::uint32_t>> local, tunnels, edges;
 	std::vector<std::pair<ax_quic_key, std::uint32_t>> quic;
+	std::vector<std::pair<ax_tag_key, std::uint32_t>> tags;
 };
+
+// An address may be both: of a backend, and here.
+std::vector<std::pair<ax_addr_key, std::uint32_t>> tunnel_ends(const Image &image,
+							       std::uint32_t half)
+{
+	std::map<Address, std::uint32_t> flags;
+	std::vector<std::pair<ax_addr_key, std::uint32_t>> entries;
+
+	for (const Address &address : image.tunnel_addresses)
+		flags[address] |= AX_TUNNEL_DECAP;
+	for (const Address &address : image.tunnel_backends)
+		flags[address] |= AX_TUNNEL_BACKEND;
+	for (const auto &[address, value] : flags)
+		entries.emplace_back(address_key(address, half), value);
+	return entries;
+}
 
 Hashes hashes_of(const Image &image, std::uint32_t half)
 {
 	Hashes hashes{image.vip_keys,
 		      {},
 		      address_set(image.gtsm_local, half, 1),
-		      address_set(image.tunnel_addresses, half, AX_TUNNEL_DECAP),
+		      tunnel_ends(image, half),
 		      address_set(image.edges, half, 1),
-		      image.quic_servers};
+		      image.quic_servers,
+		      {}};
 
 	for (auto &[key, id] : hashes.vips)
 		key.half = static_cast<__u8>(half);
@@ -124,6 +148,11 @@ Hashes hashes_of(const Image &image, std::uint32_t half)
 		key.half = static_cast<__u8>(half);
 	for (const auto &[address, peer] : image.gtsm_peers)
 		hashes.peers.emplace_back(address_key(address, half), peer);
+	for (std::uint32_t id = 0; id < image.tags.size(); ++id) {
+		if (image.tags[id] != 0)
+			hashes.tags.emplace_back(
+				ax_tag_key{image.tags[id], static_cast<__u8>(half), {}}, id);
+	}
 	return hashes;
 }
 
@@ -186,6 +215,8 @@ Status Dataplane::fill(const Image &image, std::uint32_t half)
 	AX_TRY(fill_hash(map("ax_tunnel_dst"), hashes.tunnels, half));
 	AX_TRY(fill_hash(map("ax_edge"), hashes.edges, half));
 	AX_TRY(fill_hash(map("ax_quic"), hashes.quic, half));
+	AX_TRY(fill_hash(map("ax_gue_backend"), hashes.tags, half));
+	AX_TRY(fill_array(map("ax_gue_tag"), image.tags, half));
 	AX_TRY(fill_array(map("ax_vip_info"), image.vips, half));
 	AX_TRY(fill_array(map("ax_pool"), image.pools, half));
 	AX_TRY(fill_array(map("ax_backend"), image.backends, half));
@@ -285,6 +316,8 @@ Result<bool> Dataplane::holds(const Image &image) const
 		     hash_holds(map("ax_tunnel_dst"), hashes.tunnels, half),
 		     hash_holds(map("ax_edge"), hashes.edges, half),
 		     hash_holds(map("ax_quic"), hashes.quic, half),
+		     hash_holds(map("ax_gue_backend"), hashes.tags, half),
+		     array_holds(map("ax_gue_tag"), image.tags, half),
 		     array_holds(map("ax_vip_info"), image.vips, half),
 		     array_holds(map("ax_pool"), image.pools, half),
 		     backends_hold(map("ax_backend"), image.backends, half),

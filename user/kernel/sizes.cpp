@@ -98,8 +98,11 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 		 {}},
 		hash<ax_addr_key, std::uint32_t>("ax_gtsm_local", 2ULL * kMaxLocalAddresses),
 		hash<ax_addr_key, ax_gtsm_peer>("ax_gtsm_peer", 2ULL * s.peers, "peers"),
-		hash<ax_addr_key, std::uint32_t>("ax_tunnel_dst", 2ULL * kMaxLocalAddresses),
+		hash<ax_addr_key, std::uint32_t>(
+			"ax_tunnel_dst", 2ULL * (kMaxLocalAddresses + s.backends), "backends"),
 		hash<ax_addr_key, std::uint32_t>("ax_edge", 2ULL * kMaxEdges),
+		array<__u32>("ax_gue_tag", 2ULL * s.backends, "backends"),
+		hash<ax_tag_key, std::uint32_t>("ax_gue_backend", 2ULL * s.backends, "backends"),
 		per_cpu<ax_counter>("ax_reason", AX_REASON_LIMIT),
 		per_cpu<ax_counter>("ax_note", AX_REASON_LIMIT),
 		per_cpu<ax_counter>("ax_vip_ctr", s.vips, "vips"),
