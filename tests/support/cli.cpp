@@ -104,9 +104,9 @@ std::string edge_config(const Lab &lab, const Node &edge, const EdgeSetup &setup
 	    << (setup.own_backends ? ", \"backend\"" : "") << "]\n\n"
 	    << "[tunnel]\nsource_v4 = \"" << edge.address << "\"\nsource_v6 = \"" << edge.address6
 	    << "\"\n"
-	    << (setup.own_backends ? tunnel_end(lab, edge) : "") << "\n[gtsm]\nlocal = [\""
-	    << edge.address << "\"]\n[[gtsm.peers]]\naddress = \"" << kRouterAddress
-	    << "\"\nhops = 1\n"
+	    << (setup.own_backends ? tunnel_end(lab, edge) : "") << setup.tunnel
+	    << "\n[gtsm]\nlocal = [\"" << edge.address << "\"]\n[[gtsm.peers]]\naddress = \""
+	    << kRouterAddress << "\"\nhops = 1\n"
 	    << setup.sections;
 	add_pool(out, lab, setup, false);
 	if (setup.six)

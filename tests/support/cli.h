@@ -47,6 +47,7 @@ struct EdgeSetup {
 	bool udp = false;	    // the UDP echo too
 	std::string pool_options{}; // lines of each pool
 	std::string sections{};	    // of the file, in front of the pools
+	std::string tunnel{};	    // more lines of [tunnel]
 };
 std::string edge_config(const Lab &lab, const Node &edge, const EdgeSetup &setup = {});
 std::string write_config(const Node &node, const std::string &text); // returns the file's path
