@@ -64,6 +64,14 @@ static __always_inline int ax_stranger_transport(struct xdp_md *ctx, struct ax_p
 	       header <= pkt->l4_bytes && ax_plain_options(ctx, tcp, header);
 }
 
+static __always_inline __u32 ax_owner_at(const struct ax_packet *pkt, __u32 slot)
+{
+	__u32 at = pkt->half * ax_owner_groups(ax_slots) + slot / 4;
+	struct ax_owners *owners = bpf_map_lookup_elem(&ax_owner, &at);
+
+	return owners ? owners->backend[slot & 3] : AX_NOBODY;
+}
+
 /* Who gets it, if the way there is short. */
 static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct ax_packet *pkt,
 					      struct ax_choice *choice)
@@ -71,7 +79,6 @@ static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct a
 	struct ax_addr source, vip;
 	struct ax_shortcut *shortcut;
 	struct ax_backend *backend;
-	struct ax_slot *slot;
 	__u32 at;
 
 	if (ax_addresses(ctx, pkt, &source, &vip))
@@ -87,12 +94,8 @@ static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct a
 	at += shortcut->first;
 	if (at >= ax_slots)
 		return 0;
-	at += pkt->half * ax_slots;
-	slot = bpf_map_lookup_elem(&ax_slot, &at);
-	if (!slot || !slot->count)
-		return 0;
-	choice->backend_id = slot->backend[0];
-	backend = ax_backend_at(pkt, choice->backend_id);
+	choice->backend_id = ax_owner_at(pkt, at);
+	backend = ax_backend_at(pkt, choice->backend_id); /* none for AX_NOBODY */
 	if (!backend)
 		return 0;
 	choice->backend_gen = backend->gen;
