@@ -135,16 +135,17 @@ __noinline int ax_icmp_stage(struct xdp_md *ctx)
 }
 
 /* Ordinary packets of known flows, and what is neither IP nor tagged. */
-static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes)
+static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes,
+				      __u64 *hash)
 {
 	__be16 *type = ax_data(ctx) + 2 * ETH_ALEN;
 
 	if ((void *)(type + 1) > ax_data_end(ctx))
 		return AX_UNUSUAL;
 	if (*type == bpf_htons(ETH_P_IP))
-		return ax_role & AX_ROLE_EDGE ? ax_express4(ctx, ctl, bytes) : AX_UNUSUAL;
+		return ax_role & AX_ROLE_EDGE ? ax_express4(ctx, ctl, bytes, hash) : AX_UNUSUAL;
 	if (*type == bpf_htons(ETH_P_IPV6))
-		return ax_role & AX_ROLE_EDGE ? ax_express6(ctx, ctl, bytes) : AX_UNUSUAL;
+		return ax_role & AX_ROLE_EDGE ? ax_express6(ctx, ctl, bytes, hash) : AX_UNUSUAL;
 	return ax_is_vlan(*type) || !(ctl->half[ctl->generation & 1].flags & AX_SETTINGS_VALID)
 		       ? AX_UNUSUAL
 		       : AX_R_NOT_IP;
@@ -186,6 +187,7 @@ int anycast(struct xdp_md *ctx)
 {
 	struct ax_ctl *ctl = ax_control();
 	__u32 bytes = ax_data_end(ctx) - ax_data(ctx);
+	__u64 hash = 0; /* of the flow */
 	int outcome;
 
 	/* active: 0 for a moment while one instance hands over to another that runs before it */
@@ -193,13 +195,15 @@ int anycast(struct xdp_md *ctx)
 		return XDP_PASS;
 	if (ax_replay)
 		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));
-	outcome = ax_express(ctx, ctl, bytes);
+	outcome = ax_express(ctx, ctl, bytes, &hash);
+	if (outcome == AX_R_NOT_IP) /* a constant: 1 ns of 3 */
+		return ax_conclude(ctx, ctl, bytes, AX_R_NOT_IP);
 	if (likely(outcome >= 0))
 		return ax_conclude(ctx, ctl, bytes, outcome);
 	if (outcome == AX_STRANGER4)
-		outcome = ax_stranger4(ctx, bytes);
+		outcome = ax_stranger4(ctx, bytes, hash);
 	else if (outcome == AX_STRANGER6)
-		outcome = ax_stranger6(ctx, bytes);
+		outcome = ax_stranger6(ctx, bytes, hash);
 	if (outcome < 0) {
 		if (ax_frags) /* the express ways are for frames that end in the first buffer */
 			bytes = bpf_xdp_get_buff_len(ctx);

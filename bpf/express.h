@@ -310,7 +310,8 @@ static __always_inline int ax_express_outer4(struct xdp_md *ctx, const struct ax
 	return AX_CONTINUE;
 }
 
-static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes)
+static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes,
+				       __u64 *hash)
 {
 	const struct ax_settings *settings = &ctl->half[ctl->generation & 1];
 	struct iphdr *ip = ax_plain_ip4(ctx);
@@ -321,7 +322,8 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 
 	if (!ip || !ax_is_plain4(settings, ip, bytes))
 		return AX_UNUSUAL;
-	entry = ax_express_flow4(ctx, ctl, ax_hash_ip4(ctl, ip));
+	*hash = ax_hash_ip4(ctl, ip);
+	entry = ax_express_flow4(ctx, ctl, *hash);
 	if (!entry)
 		return AX_STRANGER4;
 	if (!ax_is_current(ctl, &entry->flow))
@@ -373,20 +375,20 @@ static __always_inline int ax_express_outer6(struct xdp_md *ctx, const struct ax
 	return AX_CONTINUE;
 }
 
-static __always_inline int ax_express6(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes)
+static __always_inline int ax_express6(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes,
+				       __u64 *hash)
 {
 	const struct ax_settings *settings = &ctl->half[ctl->generation & 1];
 	struct ipv6hdr *ip = ax_plain_ip6(ctx);
 	struct ax_flow6 *entry;
 	struct ax_hop *hop;
 	__u32 length;
-	__u64 hash;
 	int reason;
 
 	if (!ip || !ax_is_plain6(settings, ip, bytes))
 		return AX_UNUSUAL;
-	hash = ax_hash_ip6(ctl, ip);
-	entry = ax_express_flow6(ctx, ctl, hash);
+	*hash = ax_hash_ip6(ctl, ip);
+	entry = ax_express_flow6(ctx, ctl, *hash);
 	if (!entry)
 		return AX_STRANGER6;
 	if (!ax_is_current(ctl, &entry->flow))
@@ -399,7 +401,7 @@ static __always_inline int ax_express6(struct xdp_md *ctx, struct ax_ctl *ctl, _
 	if (length + 2 * sizeof(*ip) > hop->mtu ||
 	    !ax_express_transport(ctx, &entry->flow, ip + 1, ip->nexthdr, length, 6))
 		return AX_UNUSUAL;
-	reason = ax_express_outer6(ctx, settings, hop, ax_outer6_start(ip, length, hash >> 32));
+	reason = ax_express_outer6(ctx, settings, hop, ax_outer6_start(ip, length, *hash >> 32));
 	return reason ? reason : ax_express_known(ctx, ctl, &entry->flow, hop, bytes);
 }
 

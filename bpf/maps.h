@@ -8,6 +8,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include <anycast_xdp/abi.h>
+#include <anycast_xdp/owners.h>
 
 /* Read-only switches: set before load, folded by the verifier. */
 const volatile __u32 ax_role = AX_ROLE_EDGE; /* enum ax_role bits */
@@ -56,6 +57,7 @@ AX_HASH(ax_vip, struct ax_vip_key, __u32, 2);
 AX_ARRAY(ax_vip_info, struct ax_vip, 2, 0);
 AX_ARRAY(ax_pool, struct ax_pool, 2, 0);
 AX_ARRAY(ax_slot, struct ax_slot, 2, BPF_F_MMAPABLE);
+AX_ARRAY(ax_owner, struct ax_owners, 2, BPF_F_MMAPABLE);
 AX_ARRAY(ax_backend, struct ax_backend, 2, 0);
 
 AX_HASH(ax_quic, struct ax_quic_key, __u32, 2);

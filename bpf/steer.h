@@ -216,7 +216,7 @@ static __always_inline void ax_keep_choice(struct xdp_md *ctx, const struct ax_p
 static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pkt,
 					const struct ax_flow_key *key, struct ax_bucket *bucket,
 					const struct ax_place *place,
-					const struct ax_choice *choice)
+					const struct ax_choice *choice, __u8 forward)
 {
 	struct ax_flow_ref ref = {};
 
@@ -229,7 +229,7 @@ static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pk
 		ax_outlive_syn(key);
 		return;
 	}
-	ref.flow->forward = choice->forward | ax_long_way(key);
+	ref.flow->forward = forward;
 	ref.flow->generation = pkt->generation;
 	ref.flow->backend = choice->backend_id;
 	ref.flow->backend_gen = choice->backend_gen;
@@ -339,7 +339,8 @@ __noinline int ax_remember_new(struct xdp_md *ctx)
 	if (pkt.proto == IPPROTO_TCP && !ax_is_opening(&pkt))
 		ax_keep_choice(ctx, &pkt, &scratch->key, &scratch->choice);
 	ax_pick(&scratch->key, &place);
-	ax_remember(ctx, &pkt, &scratch->key, bucket, &place, &scratch->choice);
+	ax_remember(ctx, &pkt, &scratch->key, bucket, &place, &scratch->choice,
+		    scratch->choice.forward | ax_long_way(&scratch->key));
 	return !!(pkt.flags & AX_PACKET_ANOMALY);
 }
 

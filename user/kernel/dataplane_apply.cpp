@@ -11,6 +11,8 @@
 #include <fmt/format.h>
 #include <linux/membarrier.h>
 
+#include <anycast_xdp/owners.h>
+
 #include "kernel/dataplane.h"
 
 namespace anycast {
@@ -202,6 +204,15 @@ Result<bool> backends_hold(const Map &map, const std::vector<ax_backend> &values
 	       std::memcmp(found.data(), values.data(), values.size() * sizeof(values[0])) == 0;
 }
 
+std::vector<ax_owners> owners_of(const std::vector<ax_slot> &slots)
+{
+	std::vector<ax_owners> groups(ax_owner_groups(slots.size()));
+
+	for (std::size_t i = 0; i < slots.size(); ++i)
+		groups[i / 4].backend[i % 4] = slots[i].count ? slots[i].backend[0] : AX_NOBODY;
+	return groups;
+}
+
 } // namespace
 
 Status Dataplane::fill(const Image &image, std::uint32_t half)
@@ -227,6 +238,8 @@ Status Dataplane::fill(const Image &image, std::uint32_t half)
 			"raise [limits] table_slots, or take smaller tables");
 	// Slots behind the last pool's are never looked at: `first` and `size` bound every access.
 	AX_TRY(map("ax_slot").write_at<ax_slot>(half * slots, image.slots));
+	AX_TRY(map("ax_owner")
+		       .write_at<ax_owners>(half * ax_owner_groups(slots), owners_of(image.slots)));
 
 	Map &record = map("ax_ctl");
 	if (record.mapped() && record.writable()) {
@@ -322,6 +335,7 @@ Result<bool> Dataplane::holds(const Image &image) const
 		     array_holds(map("ax_pool"), image.pools, half),
 		     backends_hold(map("ax_backend"), image.backends, half),
 		     array_holds(map("ax_slot"), image.slots, half),
+		     array_holds(map("ax_owner"), owners_of(image.slots), half),
 	     }) {
 		if (!held || !*held)
 			return held;

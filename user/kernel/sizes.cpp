@@ -9,6 +9,8 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 
+#include <anycast_xdp/owners.h>
+
 #include "core/vip_keys.h"
 
 namespace anycast {
@@ -88,6 +90,7 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 		array<ax_vip>("ax_vip_info", 2ULL * s.vips, "vips"),
 		array<ax_pool>("ax_pool", 2ULL * s.pools, "pools"),
 		array<ax_slot>("ax_slot", 2ULL * s.slots, "table_slots"),
+		array<ax_owners>("ax_owner", 2ULL * ax_owner_groups(s.slots), "table_slots"),
 		array<ax_backend>("ax_backend", 2ULL * s.backends, "backends"),
 		hash<ax_quic_key, std::uint32_t>("ax_quic", 2ULL * s.backends, "backends"),
 		{"ax_fragment",
