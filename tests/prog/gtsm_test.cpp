@@ -195,7 +195,7 @@ TEST_F(Gtsm, IcmpErrorsThatQuoteASessionNeed255)
 	expect(AX_R_GTSM_ICMP, error4(250, far));
 	const Packet exempt = Eth{} / Ip4{.src = kLocal4, .dst = kExempt4} / Tcp{.dport = 179};
 	expect(AX_R_NOT_VIP, error4(1, exempt));
-	const Packet web = Eth{} / Ip4{.src = kLocal4, .dst = kPeer4} / Tcp{.dport = 443};
+	const Packet web = Eth{} / Ip4{.src = kLocal4, .dst = "203.0.113.9"} / Tcp{.dport = 443};
 	expect(AX_R_NOT_VIP, error4(64, web));
 	const Packet others = Eth{} / Ip4{.src = "203.0.113.8", .dst = kPeer4} / Tcp{.dport = 179};
 	expect(AX_R_NOT_VIP, error4(64, others));

@@ -13,20 +13,28 @@ constexpr std::uint8_t kTcp = 6, kUdp = 17;
 constexpr int kNear = 255;
 constexpr int kQuotedHeaders = 3; // extension headers looked behind in what is quoted
 
+// As the sessions have it: an IPv4-mapped address is the IPv4 address (RFC 4291 section 2.5.5.2).
+std::vector<std::uint8_t> plain(View address)
+{
+	const bool mapped = address.size() == 16 && address.u32(0) == 0 && address.u32(4) == 0 &&
+			    address.u32(8) == 0xffff;
+	return (mapped ? address.from(12) : address).copy();
+}
+
 bool is_local(Inspection &in, View address)
 {
-	return in.sessions().local.contains(address.copy());
+	return in.sessions().local.contains(plain(address));
 }
 
 bool is_peer(Inspection &in, View address)
 {
-	return in.sessions().hops.contains(address.copy());
+	return in.sessions().hops.contains(plain(address));
 }
 
 // The smallest TTL that packets of this address can arrive with; strangers live next door.
 int least_ttl(Inspection &in, View address)
 {
-	const auto peer = in.sessions().hops.find(address.copy());
+	const auto peer = in.sessions().hops.find(plain(address));
 	if (peer == in.sessions().hops.end())
 		return kNear;
 	return peer->second == 0 ? 0 : 256 - peer->second;
