@@ -100,12 +100,9 @@ static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 		return AX_R_INTERNAL;
 	request = &scratch->request;
 	quote = &scratch->quote;
-	quoted = !pkt->fragment && !ax_read_quote(ctx, pkt->l4_offset, pkt->l4_bytes, pkt->family);
+	quoted = !ax_read_quote(ctx, pkt->l4_offset, pkt->l4_bytes, pkt->family);
 	if (ax_guard && (pkt->settings->flags & AX_SETTINGS_GTSM)) {
-		if (quoted)
-			reason = ax_gtsm_icmp(pkt, quote);
-		else if (pkt->fragment)
-			reason = ax_gtsm_icmp_fragment(ctx, pkt);
+		reason = ax_gtsm_icmp(ctx, pkt, quote, quoted);
 		if (reason)
 			return reason;
 	}
@@ -118,7 +115,7 @@ static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 	if (ax_addresses(ctx, pkt, &request->source, &request->destination))
 		return AX_R_INTERNAL;
 	/* An error goes to the sender of what it quotes. */
-	if (quoted && request->destination.pair[0] == quote->saddr.pair[0] &&
+	if (quoted && !quote->strange && request->destination.pair[0] == quote->saddr.pair[0] &&
 	    request->destination.pair[1] == quote->saddr.pair[1])
 		reason = ax_steer_icmp(pkt, scratch);
 	return reason ? reason : ax_unserved(ctx);

@@ -247,6 +247,8 @@ static __always_inline int ax_parse_ip6(struct xdp_md *ctx, struct ax_packet *pk
 	pkt->l4_bytes = payload;
 	pkt->proto = ip->nexthdr;
 	pkt->ttl = ip->hop_limit;
+	if (unlikely(!pkt->ttl))
+		pkt->flags |= AX_PACKET_TTL_ZERO;
 	pkt->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 
 	if (ax_guard) {

@@ -44,6 +44,7 @@ enum ax_packet_flags {
 	AX_PACKET_ANOMALY = 8,	   /* its segment is in the scratch, for the loss tracker */
 	AX_PACKET_INNER = 2,	   /* was decapsulated here: never steered */
 	AX_PACKET_CHECKED = 16,	   /* ax_check_steered has judged it */
+	AX_PACKET_TTL_ZERO = 32,   /* or hop limit */
 };
 
 struct ax_packet {
@@ -125,7 +126,7 @@ struct ax_quote {
 	__u8 proto;
 	__u8 family;
 	__u8 fragment; /* AX_FRAGMENT_LATER: no ports */
-	__u8 pad;
+	__u8 strange;  /* its version is not the error's */
 };
 
 /* Which service, and which of its backends: the packet's, or of the flow that an ICMP error quotes.
@@ -346,12 +347,21 @@ static __always_inline void *ax_at(const struct xdp_md *ctx, __u32 offset)
 	return ax_data(ctx) + AX_BOUNDED(offset, AX_MAX_OFFSET);
 }
 
-/* The end of a stage. What passes with a bad header checksum is counted only, since the kernel will
- * find out itself; what is not a reason yet goes on to another stage as the saved packet. */
+/* The end of a stage. What passes with a bad header checksum or without a hop left is counted only,
+ * since the kernel will find out itself; what is not a reason yet goes on to another stage as the
+ * saved packet. */
 static __always_inline int ax_check_passed(const struct ax_packet *pkt, int result)
 {
-	if (unlikely(pkt->flags & AX_PACKET_BAD_CSUM) && result > 0 && result < AX_FIRST_STEER)
-		AX_RULE(1, IP4_CHECKSUM_PASSED);
+	if (likely(!(pkt->flags & (AX_PACKET_BAD_CSUM | AX_PACKET_TTL_ZERO))) || result <= 0 ||
+	    result >= AX_FIRST_STEER)
+		return result;
+	AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM_PASSED);
+	if (pkt->flags & AX_PACKET_TTL_ZERO) {
+		if (pkt->family == 4)
+			AX_RULE(1, IP4_TTL_ZERO_PASSED);
+		else
+			AX_RULE(1, IP6_HOP_ZERO_PASSED);
+	}
 	return result;
 }
 

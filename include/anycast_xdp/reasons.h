@@ -57,7 +57,8 @@
 	X(GTSM_TTL,           64, RULE, DROP,  "gtsm_ttl",            "RFC 5082 section 3", "protected session, TTL / hop limit lower than its peer's can be") \
 	X(GTSM_UNKNOWN_PEER,  65, RULE, COUNT, "gtsm_unknown_peer",   "RFC 5082", "BGP to a session address from a peer that is not configured") \
 	X(GTSM_BFD,           66, RULE, DROP,  "gtsm_bfd",            "RFC 5881 section 5", "BFD control to a session address with TTL / hop limit other than 255") \
-	X(GTSM_ICMP,          67, RULE, DROP,  "gtsm_icmp",           "RFC 5082 section 3", "ICMP error that quotes a protected session, TTL / hop limit lower than its peer's can be") \
+	X(GTSM_ICMP,          67, RULE, DROP,  "gtsm_icmp",           "RFC 5082 section 3", "ICMP error that quotes a protected session, or would lower the path MTU to its peer, TTL / hop limit lower than the peer's can be") \
+	X(GTSM_FRAGMENT,      68, RULE, OFF,   "gtsm_fragment",       "RFC 5082 section 3", "later TCP fragment to a session address from a peer with one hop, TTL / hop limit other than 255") \
 	\
 	X(ETH_TRUNCATED,      80, RULE, DROP,  "eth_truncated",       "IEEE 802.3, 802.1Q", "frame ends inside its Ethernet header or a VLAN tag") \
 	X(VLAN_TOO_DEEP,      81, RULE, COUNT, "vlan_too_deep",       "IEEE 802.1ad", "more VLAN tags than are looked behind") \
@@ -84,6 +85,7 @@
 	X(IP4_DST_MARTIAN,   109, RULE, DROP,  "ip4_dst_martian",     "RFC 1812 section 5.3.7, 6890", "destination in 0/8 or 127/8") \
 	X(IP4_LAND,          110, RULE, DROP,  "ip4_land",            "CVE-1999-0016", "source address equals destination address") \
 	X(IP4_SRC_SPECIAL,   111, RULE, OFF,   "ip4_src_special",     "RFC 6890", "private, shared (CGNAT), link-local or documentation source") \
+	X(IP4_TTL_ZERO_PASSED,112, RULE, COUNT, "ip4_ttl_zero_passed", "RFC 1812 section 5.3.1", "TTL 0 on a packet that is passed to the kernel") \
 	\
 	X(IP6_TRUNCATED,     120, RULE, DROP,  "ip6_truncated",       "RFC 8200 section 3", "frame ends inside the IPv6 header") \
 	X(IP6_VERSION,       121, RULE, DROP,  "ip6_version",         "RFC 8200 section 3", "ethertype IPv6, version other than 6") \
@@ -104,6 +106,7 @@
 	X(IP6_FRAG_OFFSET1,  136, RULE, DROP,  "ip6_frag_offset1",    "RFC 1858 section 4, 3128", "TCP fragment at offset 1, which would overwrite the flags") \
 	X(IP6_OPTION_PADDING,137, RULE, COUNT, "ip6_option_padding",  "RFC 4942 section 2.1.9.5", "PadN option with content, or longer than alignment needs") \
 	X(IP6_OPTION_TWICE,  138, RULE, COUNT, "ip6_option_twice",    "RFC 4942 section 2.1.9.4", "the same option twice in one options header") \
+	X(IP6_HOP_ZERO_PASSED,139, RULE, COUNT, "ip6_hop_zero_passed", "RFC 8200 section 3", "hop limit 0 on a packet that is passed to the kernel") \
 	\
 	X(TCP_TRUNCATED,     150, RULE, DROP,  "tcp_truncated",       "RFC 9293 section 3.1", "segment shorter than the TCP header") \
 	X(TCP_DATA_OFFSET,   151, RULE, DROP,  "tcp_data_offset",     "RFC 9293 section 3.1", "data offset below 5 or beyond the segment") \
