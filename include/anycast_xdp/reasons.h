@@ -127,7 +127,8 @@
 	X(FLOW_EVICTED,      202, NOTE, COUNT, "flow_evicted",        "", "a flow entry was replaced by a newer flow's") \
 	X(FLOW_REVALIDATED,  203, NOTE, COUNT, "flow_revalidated",    "", "a flow entry was older than the configuration, and kept its backend") \
 	X(FLOW_RESTEERED,    204, NOTE, COUNT, "flow_resteered",      "", "a flow entry's backend or VIP is gone or down: steered anew") \
-	X(LOSS_STATE_STOLEN, 205, NOTE, COUNT, "loss_state_stolen",   "", "a flow's loss state was taken for another flow's: the former reports null")
+	X(LOSS_STATE_STOLEN, 205, NOTE, COUNT, "loss_state_stolen",   "", "a flow's loss state was taken for another flow's: the former reports null") \
+	X(LOSS_NOT_ADMITTED, 206, NOTE, COUNT, "loss_not_admitted",   "", "all loss state is in use by other flows, and the flow's hash did not admit it: it reports null")
 /* clang-format on */
 
 enum ax_reason {

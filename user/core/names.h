@@ -13,6 +13,7 @@
 namespace anycast {
 
 std::string_view state_name(ax_backend_state state); // "active", "draining", ...
+std::string_view measure_name(ax_measure measure);   // "rtp", "dns", "quic", "none"
 std::string_view forward_name(ax_forward forward);   // "ipip", "l2dsr", "local", "none"
 std::string_view all_down_name(ax_all_down policy);  // "drop", "pass", "last_known"
 std::string_view action_name(ax_action action);	     // "drop", "count", "off"
