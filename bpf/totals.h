@@ -198,8 +198,10 @@ __noinline int ax_find_prefix(__u32 stamp)
 
 	if (!scratch || !ctl)
 		return 0;
+	/* as ax_hash_key: only high bits are used, and every bit has to come through to them */
 	hash = (scratch->prefix.pair[0] ^ ctl->table_seed[0]) * (ctl->table_seed[1] | 1);
 	hash = (hash ^ hash >> 32 ^ scratch->prefix.pair[1]) * (ctl->table_seed[0] | 1);
+	hash = (hash ^ hash >> 32) * (ctl->table_seed[1] | 1);
 	first = (hash >> 40 & (AX_PREFIXES / AX_PREFIX_WAYS - 1)) * AX_PREFIX_WAYS + 1;
 	scratch->prefix_row = 0;
 	scratch->oldest_row = 0;

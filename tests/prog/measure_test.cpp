@@ -110,7 +110,8 @@ TEST_F(Measure, RtpLooksAtOneSourceAndNotAtRtcp)
 	for (std::uint16_t i = 0; i < 40; i++) // the first one has gone
 		rtp(static_cast<std::uint16_t>(500 + i), 0x99);
 	EXPECT_EQ(loss_report(only_flow()).rtp_lost.value, 0U);
-	EXPECT_EQ(loss_report(only_flow()).rtp_lost.of, 20U + 25U);
+	// 14 were refused: one of it came right before.
+	EXPECT_EQ(loss_report(only_flow()).rtp_lost.of, 20U + 26U);
 }
 
 TEST_F(Measure, ARtpSourceThatBeginsAnewLosesNothing)
