@@ -49,7 +49,8 @@ protected:
 	anycast::LossTotals backends()
 	{
 		anycast::LossTotals all;
-		for (const ax_loss_sum &sum : *dataplane().backend_loss())
+		const auto sums = *dataplane().backend_loss();
+		for (const ax_loss_sum &sum : sums)
 			all.add({sum, 0});
 		return all;
 	}
