@@ -21,6 +21,8 @@ const volatile __u32 ax_frags = 0;		   /* frames may have more buffers than the 
 const volatile __u32 ax_buckets4 = AX_MIN_BUCKETS; /* per CPU, a power of two */
 const volatile __u32 ax_buckets6 = AX_MIN_BUCKETS;
 const volatile __u32 ax_anomalies = 1; /* per CPU */
+const volatile __u32 ax_prefix4 = 24;  /* client prefixes: bits, 1 to 32 */
+const volatile __u32 ax_prefix6 = 48;  /* 1 to 128 */
 const volatile __u32 ax_vips = 1;      /* sizes of one half */
 const volatile __u32 ax_pools = 1;
 const volatile __u32 ax_slots = 1;
@@ -77,8 +79,10 @@ AX_HASH(ax_gue_backend, struct ax_tag_key, __u32, 2);
 
 AX_PERCPU(ax_reason, struct ax_counter, AX_REASON_LIMIT); /* final reasons: each packet once */
 AX_PERCPU(ax_note, struct ax_counter, AX_REASON_LIMIT);	  /* rules that only count, and notes */
-AX_PERCPU(ax_vip_ctr, struct ax_counter, 1);
-AX_PERCPU(ax_backend_ctr, struct ax_counter, 1);
+AX_PERCPU(ax_vip_ctr, struct ax_traffic, 1);
+AX_PERCPU(ax_backend_ctr, struct ax_traffic, 1);
+AX_PERCPU(ax_vip_loss, struct ax_loss_sum, 1);
+AX_PERCPU(ax_backend_loss, struct ax_loss_sum, 1);
 AX_PERCPU(ax_peer_ctr, struct ax_peer_counters, 1);
 
 /* Memory-mapped arrays have page-aligned values, which is what puts an entry into one cache
@@ -92,6 +96,8 @@ AX_ARRAY(ax_flow6_slot, struct ax_slots, AX_MIN_BUCKETS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow6_next, __u32, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow6, struct ax_flow6, AX_MIN_BUCKETS *AX_WAYS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_anomaly, struct ax_anomaly, 1, BPF_F_MMAPABLE);
+AX_ARRAY(ax_prefix_loss, struct ax_prefix_loss, AX_PREFIXES + 1, BPF_F_MMAPABLE);
+AX_ARRAY(ax_dns, struct ax_dns, AX_DNS_SLOTS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_syn, struct ax_syn, AX_SYN_SLOTS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_hop, struct ax_hop, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_shortcut, struct ax_shortcut, AX_SHORTCUTS, BPF_F_MMAPABLE);

@@ -94,8 +94,8 @@ struct ax_sending {
 	__u32 vip, backend; /* ids */
 	__u32 label;	    /* flow label of an IPv6 tunnel */
 	__u16 reason;
-	__u8 forward; /* enum ax_forward */
-	__u8 pad;
+	__u8 forward;  /* enum ax_forward */
+	__u8 segments; /* that came for the first time */
 };
 
 /* Why a packet did not fit. */
@@ -162,6 +162,13 @@ struct ax_gue_way {
 	__u8 pad[5];
 };
 
+/* What the sums have not counted yet. */
+struct ax_loss_news {
+	__u32 count[AX_LOSS_KINDS]; /* by enum ax_loss_kind */
+	__u32 segments;		    /* for VIP and backend */
+	__u32 flow_segments;	    /* for the prefix */
+};
+
 struct ax_scratch {
 	struct ax_sending sending;
 	struct ax_packet packet;
@@ -170,11 +177,16 @@ struct ax_scratch {
 	struct ax_quote quote;
 	struct ax_request request;
 	struct ax_choice choice;
-	struct ax_segment segment; /* out of order, and whose: its flow's entry */
+	struct ax_segment segment; /* out of order, or the last, and whose: its flow's entry */
 	__u32 slot, family;
+	__u32 ended;	     /* the first FIN or RST of its flow */
 	struct ax_flow flow; /* of the entry, as the segment found it */
 	__u32 record;	     /* of the flow: index + 1 in ax_anomaly */
 	struct ax_hole rest;
+	struct ax_loss_news news;
+	struct ax_addr prefix; /* of the client, masked */
+	__u32 prefix_bits;     /* of the address in mapped form */
+	__u32 prefix_row, oldest_row;
 	__u64 option_types[4]; /* of an IPv6 options header, a bit each */
 	__u32 odd;	       /* what is odd about them */
 	__u32 outer_tos;       /* of the tunnel packet that was decapsulated */
@@ -256,6 +268,17 @@ static __always_inline void ax_count(struct ax_counter *counter, __u32 bytes)
 	if (counter) {
 		counter->packets++;
 		counter->bytes += bytes;
+	}
+}
+
+/* `segments`: how many of tracked flows came for the first time. */
+static __always_inline void ax_count_traffic(struct ax_traffic *counter, __u32 bytes,
+					     __u32 segments)
+{
+	if (counter) {
+		counter->packets++;
+		counter->bytes += bytes;
+		counter->segments += segments;
 	}
 }
 

@@ -7,6 +7,7 @@
 #include "choose.h"
 #include "chance.h"
 #include "encap.h"
+#include "measure.h"
 #include "quic.h"
 #include "syn.h"
 
@@ -27,13 +28,15 @@ static __always_inline int ax_check_steered(const struct ax_packet *pkt)
 	return AX_CONTINUE;
 }
 
-static __always_inline int ax_send(struct ax_scratch *scratch, __u32 label, int reason)
+static __always_inline int ax_send(struct ax_scratch *scratch, __u32 label, int reason,
+				   __u32 segments)
 {
 	scratch->sending.vip = scratch->choice.vip_id;
 	scratch->sending.backend = scratch->choice.backend_id;
-	scratch->sending.forward = scratch->choice.forward;
+	scratch->sending.forward = scratch->choice.forward & AX_FORWARD_HOW;
 	scratch->sending.label = label;
 	scratch->sending.reason = reason;
+	scratch->sending.segments = segments;
 	return AX_NEXT_SEND;
 }
 
@@ -77,8 +80,9 @@ static __always_inline int ax_send_to(struct xdp_md *ctx, struct ax_packet *pkt,
 		if (failure)
 			return failure;
 	}
-	ax_count(bpf_map_lookup_elem(&ax_vip_ctr, &vip), pkt->bytes);
-	ax_count(bpf_map_lookup_elem(&ax_backend_ctr, &backend_id), pkt->bytes);
+	ax_count_traffic(bpf_map_lookup_elem(&ax_vip_ctr, &vip), pkt->bytes, to->segments);
+	ax_count_traffic(bpf_map_lookup_elem(&ax_backend_ctr, &backend_id), pkt->bytes,
+			 to->segments);
 	return reason;
 }
 
@@ -145,7 +149,7 @@ static __always_inline void ax_choose_entry(struct ax_scratch *scratch, const st
 	scratch->choice.backend_id = flow->backend;
 	scratch->choice.vip_gen = flow->vip_gen;
 	scratch->choice.backend_gen = flow->backend_gen;
-	scratch->choice.forward = flow->forward & ~AX_FORWARD_LONG;
+	scratch->choice.forward = flow->forward & AX_FORWARD_HOW;
 }
 
 /* `generation`: of the configuration that chose. */
@@ -167,6 +171,7 @@ static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *
 					  struct ax_flow_ref *ref)
 {
 	struct ax_flow *flow = ref->flow;
+	__u32 segments = flow->segments;
 	struct ax_backend *backend;
 
 	if (unlikely(flow->generation != pkt->generation) &&
@@ -187,10 +192,12 @@ static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *
 		ax_note_choice(ax_note_syn(ctx, pkt, &scratch->key), &scratch->choice, 0);
 	} else if (ax_loss && pkt->proto == IPPROTO_TCP) {
 		ax_track(ctx, pkt, ref);
+	} else if (unlikely(flow->forward & AX_MEASURE)) {
+		ax_measure(ctx, ref->family, ref->slot);
 	}
 	flow->packets++;
 	flow->bytes += pkt->bytes;
-	return ax_send(scratch, scratch->key.hash, AX_R_STEERED);
+	return ax_send(scratch, scratch->key.hash, AX_R_STEERED, flow->segments - segments);
 }
 
 /* A handshake that a change of the pool overtook goes on with the backend that has its SYN. */
@@ -213,21 +220,22 @@ static __always_inline void ax_keep_choice(struct xdp_md *ctx, const struct ax_p
 	choice->backend_gen = syn->backend_gen;
 }
 
-static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pkt,
-					const struct ax_flow_key *key, struct ax_bucket *bucket,
-					const struct ax_place *place,
-					const struct ax_choice *choice, __u8 forward)
+/* How many segments came for the first time: the SYN, too, which only now is known to be one. */
+static __always_inline __u32 ax_remember(struct xdp_md *ctx, struct ax_packet *pkt,
+					 const struct ax_flow_key *key, struct ax_bucket *bucket,
+					 const struct ax_place *place,
+					 const struct ax_choice *choice, __u8 forward)
 {
 	struct ax_flow_ref ref = {};
 
 	if (ax_is_opening(pkt)) {
 		ax_note_choice(ax_note_syn(ctx, pkt, key), choice, pkt->generation);
-		return;
+		return 0;
 	}
 	ax_insert(pkt, key, bucket, place, &ref);
 	if (!ref.flow) {
 		ax_outlive_syn(key);
-		return;
+		return 0;
 	}
 	ref.flow->forward = forward;
 	ref.flow->generation = pkt->generation;
@@ -240,7 +248,10 @@ static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pk
 	if (pkt->proto == IPPROTO_TCP && ax_loss) {
 		ax_consume_syn(ctx, pkt, key, ref.flow);
 		ax_track(ctx, pkt, &ref);
+	} else if (unlikely(choice->forward & AX_MEASURE)) {
+		ax_measure(ctx, key->family, ref.slot);
 	}
+	return ref.flow->segments;
 }
 
 /* Can the flow table hold it? Fragments are steered without it, since only first ones have ports.
@@ -320,16 +331,18 @@ static __always_inline int ax_steer_icmp(const struct ax_packet *pkt, struct ax_
 	reason = ax_check_steered(pkt);
 	if (!reason && !ax_choose_known())
 		reason = ax_choose(id);
-	return reason ? reason : ax_send(scratch, 0, AX_R_STEERED_ICMP);
+	return reason ? reason : ax_send(scratch, 0, AX_R_STEERED_ICMP, 0);
 }
 
-/* Remembers the choice for the saved packet's flow; 1 if the loss tracker has work left. */
+/* Remembers the choice for the saved packet's flow. 1 if the loss tracker has work left; besides,
+ * twice the segments that came for the first time. */
 __noinline int ax_remember_new(struct xdp_md *ctx)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_place place = {};
 	struct ax_packet pkt = {};
 	struct ax_bucket *bucket;
+	__u32 segments;
 
 	if (!scratch || ax_load(&pkt))
 		return 0;
@@ -339,9 +352,9 @@ __noinline int ax_remember_new(struct xdp_md *ctx)
 	if (pkt.proto == IPPROTO_TCP && !ax_is_opening(&pkt))
 		ax_keep_choice(ctx, &pkt, &scratch->key, &scratch->choice);
 	ax_pick(&scratch->key, &place);
-	ax_remember(ctx, &pkt, &scratch->key, bucket, &place, &scratch->choice,
-		    scratch->choice.forward | ax_long_way(&scratch->key));
-	return !!(pkt.flags & AX_PACKET_ANOMALY);
+	segments = ax_remember(ctx, &pkt, &scratch->key, bucket, &place, &scratch->choice,
+			       scratch->choice.forward | ax_long_way(&scratch->key));
+	return !!(pkt.flags & AX_PACKET_ANOMALY) | segments << 1;
 }
 
 static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pkt)
@@ -349,7 +362,7 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_request *request;
 	struct ax_vip_key key = {};
-	int reason, quic;
+	int reason, quic, news = 0;
 	__u32 *id;
 
 	if (!scratch)
@@ -367,7 +380,7 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 		if (!reason)
 			reason = ax_noted_fragment();
 		if (reason == AX_NEXT_SEND)
-			return ax_send(scratch, 0, AX_R_STEERED_FRAGMENT);
+			return ax_send(scratch, 0, AX_R_STEERED_FRAGMENT, 0);
 		if (reason)
 			return reason;
 	}
@@ -391,11 +404,12 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 	if (ax_has_flow(pkt) && !quic) {
 		if (ax_make_key(ctx, pkt, &scratch->key))
 			return AX_R_INTERNAL;
-		if (ax_remember_new(ctx))
+		news = ax_remember_new(ctx);
+		if (news & 1)
 			pkt->flags |= AX_PACKET_ANOMALY;
 	}
 	return ax_send(scratch, scratch->key.hash,
-		       pkt->fragment ? AX_R_STEERED_FRAGMENT : AX_R_STEERED);
+		       pkt->fragment ? AX_R_STEERED_FRAGMENT : AX_R_STEERED, news >> 1);
 }
 
 /* The stage for packets of flows that the table does not know. */

@@ -116,7 +116,7 @@ static __always_inline int ax_overtaken(const struct ax_packet *pkt, const struc
 /* Remembered, in the way that ax_steer_new does it, where the packet can be sent; else 0. */
 static __always_inline struct ax_hop *ax_stranger_to(struct xdp_md *ctx, struct ax_packet *pkt,
 						     struct ax_flow_key *key,
-						     struct ax_choice *choice)
+						     struct ax_choice *choice, __u32 *segments)
 {
 	struct ax_place place = {};
 	struct ax_bucket *bucket;
@@ -138,7 +138,7 @@ static __always_inline struct ax_hop *ax_stranger_to(struct xdp_md *ctx, struct 
 	if (pkt->proto == IPPROTO_TCP && !ax_is_opening(pkt) && ax_overtaken(pkt, key))
 		return 0;
 	ax_trace_slot(pkt, choice->slot);
-	ax_remember(ctx, pkt, key, bucket, &place, choice, AX_FORWARD_IPIP);
+	*segments = ax_remember(ctx, pkt, key, bucket, &place, choice, AX_FORWARD_IPIP);
 	return hop;
 }
 
@@ -165,6 +165,7 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 	struct iphdr *ip = ax_plain_ip4(ctx);
 	struct ax_flow_key key = {};
 	struct ax_choice choice = {};
+	__u32 segments = 0;
 	struct ax_hop *hop;
 	int reason;
 
@@ -180,13 +181,13 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 	    ax_odd4(bpf_ntohl((__u32)key.pair[0]), bpf_ntohl(key.pair[0] >> 32), key.ports))
 		return AX_UNUSUAL;
 	ax_place_key(&key, hash);
-	hop = ax_stranger_to(ctx, &pkt, &key, &choice);
+	hop = ax_stranger_to(ctx, &pkt, &key, &choice, &segments);
 	if (!hop)
 		return AX_UNUSUAL;
 	reason = ax_express_outer4(ctx, hop, pkt.l3_bytes + sizeof(*ip), pkt.tos);
 	if (!reason)
-		reason =
-			ax_express_sent(ctx, pkt.ctl, hop, choice.vip_id, choice.backend_id, bytes);
+		reason = ax_express_sent(ctx, pkt.ctl, hop, choice.vip_id, choice.backend_id, bytes,
+					 segments);
 	return ax_stranger_sent(&pkt, reason);
 }
 
@@ -196,6 +197,7 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 	struct ipv6hdr *ip = ax_plain_ip6(ctx);
 	struct ax_flow_key key = {};
 	struct ax_choice choice = {};
+	__u32 segments = 0;
 	struct ax_hop *hop;
 	__u32 length;
 	int reason;
@@ -211,7 +213,7 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 	    ax_odd6(key.pair[0], key.pair[1], key.pair[2], key.pair[3], key.ports))
 		return AX_UNUSUAL;
 	ax_place_key(&key, hash);
-	hop = ax_stranger_to(ctx, &pkt, &key, &choice);
+	hop = ax_stranger_to(ctx, &pkt, &key, &choice, &segments);
 	if (!hop)
 		return AX_UNUSUAL;
 	ip = ax_plain_ip6(ctx);
@@ -219,8 +221,8 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 		return AX_R_INTERNAL;
 	reason = ax_express_outer6(ctx, pkt.settings, hop, ax_outer6_start(ip, length, key.hash));
 	if (!reason)
-		reason =
-			ax_express_sent(ctx, pkt.ctl, hop, choice.vip_id, choice.backend_id, bytes);
+		reason = ax_express_sent(ctx, pkt.ctl, hop, choice.vip_id, choice.backend_id, bytes,
+					 segments);
 	return ax_stranger_sent(&pkt, reason);
 }
 

@@ -21,7 +21,10 @@
 
 #define AX_SYN_SLOTS 4096	 /* per CPU; always overwritten, never full */
 #define AX_TIMED_SYNS 1024	 /* per CPU and 16 jiffies: handshakes whose RTT is measured */
+#define AX_DNS_SLOTS 4096	 /* per CPU; always overwritten, never full */
 #define AX_SHORTCUTS 1024	 /* per CPU; always overwritten, never full */
+#define AX_PREFIXES 2048	 /* per CPU; client prefixes with sums of their own */
+#define AX_PREFIX_WAYS 8	 /* rows that one prefix may have */
 #define AX_CANDIDATES 3		 /* backends a Maglev slot names: owner, then second chances */
 #define AX_VIP_FILTER_BITS 65536 /* one bit per hash of a VIP's address */
 

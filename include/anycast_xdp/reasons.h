@@ -139,7 +139,8 @@
 	X(FRAGMENT_UNNOTED,  206, NOTE, COUNT, "fragment_unnoted",    "", "a later fragment whose first one was not seen here lately: steered without ports") \
 	X(QUIC_UNROUTABLE,   207, NOTE, COUNT, "quic_unroutable",     "draft-ietf-quic-load-balancers", "a connection id that names no backend, as a first packet's does: steered by addresses and ports") \
 	X(CANDIDATES_SPENT,  208, NOTE, COUNT, "candidates_spent",    "", "no candidate of the flow has the connection: the stack will reset it") \
-	X(CANDIDATE_UNKNOWN, 209, NOTE, COUNT, "candidate_unknown",   "", "a GUE header names a backend that is not configured here: skipped")
+	X(CANDIDATE_UNKNOWN, 209, NOTE, COUNT, "candidate_unknown",   "", "a GUE header names a backend that is not configured here: skipped") \
+	X(LOSS_NOT_ADMITTED, 210, NOTE, COUNT, "loss_not_admitted",   "", "all loss state is in use by other flows, and the flow's hash did not admit it: it reports null")
 /* clang-format on */
 
 enum ax_reason {

@@ -203,13 +203,13 @@ TEST_F(Encap, WhatIsDroppedLeavesTheCountersOfVipAndBackendAlone)
 	tunnel_to("web", 1400);
 	expect(AX_R_TOO_BIG_NO_DF, Eth{} / Ip4{} / Udp{} / Payload(1400));
 	const auto none = *dataplane().backend_counters();
-	for (const ax_counter &counter : none)
+	for (const ax_traffic &counter : none)
 		EXPECT_EQ(counter.packets, 0U);
 	const Packet in = Eth{} / Ip4{} / Udp{};
 	expect(AX_R_STEERED, in);
 	std::uint64_t packets = 0, bytes = 0;
 	const auto some = *dataplane().backend_counters();
-	for (const ax_counter &counter : some) {
+	for (const ax_traffic &counter : some) {
 		packets += counter.packets;
 		bytes += counter.bytes;
 	}

@@ -397,6 +397,16 @@ void Services::read_vip(TableReader &reader)
 	});
 	if (const auto forward = reader.choice("forward", kForwards))
 		vip.forward = static_cast<ax_forward>(forward->value);
+	if (const auto measure = reader.choice("measure", kMeasures)) {
+		vip.measure = static_cast<ax_measure>(measure->value);
+		if (vip.measure != AX_MEASURE_NONE && vip.protocol != 17)
+			diagnostics_.error(
+				measure->at,
+				fmt::format("vips.measure: \"{}\" is UDP payload, and the VIP's "
+					    "protocol is {}",
+					    measure_name(vip.measure),
+					    word_of(kProtocols, vip.protocol)));
+	}
 	vip.checks = read_checks(reader, true);
 	check_ports_of(vip, reader);
 	if (const auto canary = reader.boolean("canary"))

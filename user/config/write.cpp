@@ -306,6 +306,8 @@ void write_vip(Writer &out, const Vip &vip)
 	out.string("protocol", word_of(kProtocols, vip.protocol));
 	out.string("pool", vip.pool);
 	out.string("forward", word_of(kForwards, vip.forward));
+	if (vip.measure != AX_MEASURE_NONE)
+		out.string("measure", word_of(kMeasures, vip.measure));
 	if (vip.canary)
 		out.boolean("canary", true);
 	write_attributes(out, vip.bgp);

@@ -336,7 +336,7 @@ private:
 			ids.push_back(vip_ids_.id(vip.name));
 			ax_vip &entry = image_.vips[ids.back()];
 			entry.gen = vip_ids_.gen(ids.back());
-			entry.forward = static_cast<__u8>(vip.forward);
+			entry.forward = static_cast<__u8>(vip.forward) | vip.measure;
 			entry.reserve = largest_overhead(*pool, vip.forward, config_.gue_variant);
 			entry.pool = static_cast<__u32>(std::distance(config_.pools.begin(), pool));
 		}

@@ -58,9 +58,10 @@ struct Vip {
 	std::uint8_t protocol = 6; // 6 TCP, 17 UDP, 0 = any (then the port is any too)
 	std::string pool;
 	ax_forward forward = AX_FORWARD_IPIP;
-	BgpAttributes bgp{};		 // of its address: equal on all VIPs that share it
-	std::vector<CheckSpec> checks{}; // of this node's service: do we announce it?
-	bool canary = false;		 // announced first; the others wait until it has stayed up
+	ax_measure measure = AX_MEASURE_NONE; // what its UDP payload says of loss
+	BgpAttributes bgp{};		      // of its address: equal on all VIPs that share it
+	std::vector<CheckSpec> checks{};      // of this node's service: do we announce it?
+	bool canary = false; // announced first; the others wait until it has stayed up
 	bool operator==(const Vip &) const = default;
 };
 
@@ -79,6 +80,8 @@ struct Limits {				 // sizes of the maps: fixed at load, `apply` refuses others
 	std::uint32_t table_slots = 1048576; // over all pools, one half
 	std::uint32_t peers = 256;
 	std::uint32_t inserts_per_second = 50000; // per CPU; 0 = no limit
+	std::uint32_t loss_prefix_v4 = 24; // bits of the client prefixes that loss is summed by
+	std::uint32_t loss_prefix_v6 = 48;
 	bool operator==(const Limits &) const = default;
 };
 

@@ -227,6 +227,7 @@ template <typename Visit> void members(Visit &visit, Vip &v)
 	visit("protocol", v.protocol);
 	visit("pool", v.pool);
 	visit("forward", v.forward);
+	visit("measure", v.measure);
 	visit("bgp", v.bgp);
 	visit("checks", v.checks);
 	visit("canary", v.canary);
@@ -248,6 +249,8 @@ template <typename Visit> void members(Visit &visit, Limits &v)
 	visit("table_slots", v.table_slots);
 	visit("peers", v.peers);
 	visit("inserts_per_second", v.inserts_per_second);
+	visit("loss_prefix_v4", v.loss_prefix_v4);
+	visit("loss_prefix_v6", v.loss_prefix_v6);
 }
 
 template <typename Visit> void members(Visit &visit, IcmpOptions &v)
@@ -343,7 +346,7 @@ template <typename Visit> void members(Visit &visit, Ids &v)
 // A member that somebody adds to a struct and forgets above would be lost at the next restart.
 static_assert(sizeof(Backend) == 2 * sizeof(std::string) + 16 + 8);
 static_assert(sizeof(GtsmPeer) == 18);
-static_assert(sizeof(Limits) == 8 * 4);
+static_assert(sizeof(Limits) == 10 * 4);
 static_assert(sizeof(IcmpOptions) == 8);
 static_assert(sizeof(Pool) == sizeof(std::string) + 16 + 3 * sizeof(std::vector<Backend>));
 static_assert(sizeof(Generation) == 16 + sizeof(std::vector<int>));

@@ -20,6 +20,10 @@ constexpr Names<ax_forward, 5> kForwards{{{AX_FORWARD_NONE, "none"},
 					  {AX_FORWARD_L2DSR, "l2dsr"},
 					  {AX_FORWARD_IPIP, "ipip"},
 					  {AX_FORWARD_GUE, "gue"}}};
+constexpr Names<ax_measure, 4> kMeasures{{{AX_MEASURE_NONE, "none"},
+					  {AX_MEASURE_RTP, "rtp"},
+					  {AX_MEASURE_DNS, "dns"},
+					  {AX_MEASURE_QUIC, "quic"}}};
 constexpr Names<ax_all_down, 3> kAllDown{{{AX_ALL_DOWN_DROP, "drop"},
 					  {AX_ALL_DOWN_PASS, "pass"},
 					  {AX_ALL_DOWN_LAST_KNOWN, "last_known"}}};
@@ -63,6 +67,11 @@ std::optional<T> value_in(const Names<T, n> &names, std::string_view name)
 std::string_view state_name(ax_backend_state state)
 {
 	return name_in(kStates, state);
+}
+
+std::string_view measure_name(ax_measure measure)
+{
+	return name_in(kMeasures, measure);
 }
 
 std::string_view forward_name(ax_forward forward)

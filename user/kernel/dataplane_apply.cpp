@@ -265,12 +265,16 @@ Status Dataplane::clear_reused_counters(const Image &image, std::uint32_t runnin
 		       .read_at<ax_backend>(running * static_cast<std::uint32_t>(backends.size()),
 					    backends));
 	for (std::uint32_t i = 0; i < image.vips.size(); ++i) {
-		if (image.vips[i].gen != 0 && image.vips[i].gen != vips[i].gen)
+		if (image.vips[i].gen != 0 && image.vips[i].gen != vips[i].gen) {
 			AX_TRY(map("ax_vip_ctr").clear(i));
+			AX_TRY(map("ax_vip_loss").clear(i));
+		}
 	}
 	for (std::uint32_t i = 0; i < image.backends.size(); ++i) {
-		if (image.backends[i].gen != 0 && image.backends[i].gen != backends[i].gen)
+		if (image.backends[i].gen != 0 && image.backends[i].gen != backends[i].gen) {
 			AX_TRY(map("ax_backend_ctr").clear(i));
+			AX_TRY(map("ax_backend_loss").clear(i));
+		}
 	}
 	for (const auto &[address, peer] : image.gtsm_peers) {
 		const ax_addr_key key = address_key(address, running);

@@ -93,6 +93,8 @@ void set_switches(anycast_bpf *skeleton, const LoadOptions &options, const Datap
 	rodata.ax_buckets4 = sizes.buckets4;
 	rodata.ax_buckets6 = sizes.buckets6;
 	rodata.ax_anomalies = sizes.anomalies;
+	rodata.ax_prefix4 = options.limits.loss_prefix_v4;
+	rodata.ax_prefix6 = options.limits.loss_prefix_v6;
 	rodata.ax_vips = sizes.vips;
 	rodata.ax_pools = sizes.pools;
 	rodata.ax_slots = sizes.slots;

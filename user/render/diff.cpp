@@ -132,7 +132,9 @@ std::vector<Object> objects_of(const Config &config)
 		  {"backends", std::to_string(limits.backends)},
 		  {"table_slots", std::to_string(limits.table_slots)},
 		  {"peers", std::to_string(limits.peers)},
-		  {"inserts_per_second", std::to_string(limits.inserts_per_second)}}},
+		  {"inserts_per_second", std::to_string(limits.inserts_per_second)},
+		  {"loss_prefix_v4", std::to_string(limits.loss_prefix_v4)},
+		  {"loss_prefix_v6", std::to_string(limits.loss_prefix_v6)}}},
 		{"tunnel",
 		 "",
 		 {{"source_v4", address_text(config.source_v4)},
@@ -190,6 +192,7 @@ std::vector<Object> objects_of(const Config &config)
 				    {"protocol", protocol_name(vip.protocol)},
 				    {"pool", vip.pool},
 				    {"forward", std::string(forward_name(vip.forward))},
+				    {"measure", std::string(measure_name(vip.measure))},
 				    {"checks", checks_text(vip.checks)},
 				    {"canary", vip.canary ? "yes" : "no"}}});
 	add_node_options(objects, config);
