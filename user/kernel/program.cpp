@@ -18,6 +18,7 @@
 #include "kernel/features.h"
 #include "kernel/libbpf_log.h"
 #include "kernel/pins.h"
+#include "kernel/program_object.h"
 #include "kernel/sizes.h"
 
 namespace anycast {
@@ -118,12 +119,13 @@ Error load_failed(int error, const LibbpfLog &log)
 	return result;
 }
 
-// The embedded program, or another build of it with the same switches and maps.
-anycast_bpf *open_skeleton(const std::string &object)
+std::string other_build; // load_program_from
+
+anycast_bpf *open_skeleton()
 {
-	if (object.empty())
+	if (other_build.empty())
 		return anycast_bpf__open();
-	std::ifstream file(object, std::ios::binary);
+	std::ifstream file(other_build, std::ios::binary);
 	const std::string bytes((std::istreambuf_iterator<char>(file)), {});
 	auto *skeleton = static_cast<anycast_bpf *>(std::calloc(1, sizeof(anycast_bpf)));
 	int error = skeleton ? anycast_bpf__create_skeleton(skeleton) : -ENOMEM;
@@ -141,6 +143,11 @@ anycast_bpf *open_skeleton(const std::string &object)
 }
 
 } // namespace
+
+void load_program_from(const std::string &object_file)
+{
+	other_build = object_file;
+}
 
 void Program::Close::operator()(anycast_bpf *skeleton) const
 {
@@ -160,7 +167,7 @@ Result<Program> Program::load(const LoadOptions &options)
 	LibbpfLog log;
 	Program program;
 
-	program.skeleton_.reset(open_skeleton(options.object));
+	program.skeleton_.reset(open_skeleton());
 	if (!program.skeleton_)
 		return tl::unexpected(load_failed(errno, log));
 	bpf_object *object = program.skeleton_->obj;
