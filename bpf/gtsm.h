@@ -74,7 +74,7 @@ static __always_inline int ax_quotes_session(const struct ax_quote *quote)
 
 /* An ICMP error can lower a session's path MTU or reset it (RFC 5082 section 3, RFC 5927). The path
  * MTU is the peer's, not the session's: Linux believes an error about any packet to the peer, and
- * asks for no socket if that was an ICMP message. */
+ * asks for no socket if that was our answer to a ping. */
 static __always_inline int ax_is_forged_error(struct xdp_md *ctx, const struct ax_packet *pkt,
 					      const struct ax_quote *quote)
 {

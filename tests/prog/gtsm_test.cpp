@@ -264,7 +264,7 @@ TEST_F(Gtsm, AFragmentedErrorCountsAtWhicheverAddressItArrives)
 
 TEST_F(Gtsm, ThePathMtuIsThePeersWhateverThePacketWas)
 {
-	// Linux: icmp_err() lowers it for a quoted ping without asking for a socket.
+	// Linux: icmp_err() lowers it for a quoted echo reply without asking for a socket.
 	const Ip4 ip{.src = kLocal4, .dst = kPeer4};
 	const Packet quotes[] = {Eth{} / ip / Icmp4{}, Eth{} / ip / Udp{.dport = 33434},
 				 Eth{} / ip / Tcp{.dport = 22},
