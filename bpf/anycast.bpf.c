@@ -49,12 +49,17 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 	result = ax_inspect(ctx, pkt);
 	if (result)
 		return result;
+	if (ax_save(pkt) || ax_load(pkt)) /* verifiers forget the way here */
+		return AX_R_INTERNAL;
 	if (unlikely(ax_is_tunnel(pkt))) {
 		int inner = pkt->flags & AX_PACKET_INNER;
 
 		if (inner && !ax_is_gue(pkt))
 			return AX_R_TUNNEL_MALFORMED;
-		result = ax_accept_tunnel(ctx, pkt);
+		result = ax_accept_tunnel(ctx, ax_is_gue(pkt) && pkt->settings->second_chance);
+		/* XDP takes the packet before the kernel could check the outer header. */
+		if (result == AX_NEXT_TUNNEL && !inner)
+			AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM);
 		if (result)
 			return inner ? AX_R_TUNNEL_MALFORMED : result;
 	}

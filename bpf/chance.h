@@ -113,12 +113,15 @@ __noinline int ax_chance(struct xdp_md *ctx)
 }
 
 /* The stage for what was decapsulated. */
-static __always_inline int ax_chance_stage(struct xdp_md *ctx)
+__noinline int ax_chance_stage(struct xdp_md *ctx)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	int outcome = scratch && scratch->gue.count ? ax_chance(ctx) : AX_CONTINUE;
+	struct ax_packet pkt = {};
 
-	return outcome ? outcome : AX_R_DECAPSULATED;
+	if (outcome)
+		return outcome;
+	return ax_load(&pkt) ? AX_R_INTERNAL : ax_check_passed(&pkt, AX_R_DECAPSULATED);
 }
 
 #endif

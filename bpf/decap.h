@@ -21,40 +21,38 @@ static __always_inline int ax_is_tunnel(const struct ax_packet *pkt)
 
 /* May it bring us, or a backend behind us, what no guard has seen? Backends pass on to each other
  * what they do not know. */
-static __always_inline int ax_is_fellow(const struct ax_packet *pkt,
-					const struct ax_addr_key *source)
+static __always_inline int ax_is_fellow(const struct ax_addr_key *source, int chance)
 {
 	__u32 *flags;
 
 	if (bpf_map_lookup_elem(&ax_edge, source))
 		return 1;
-	if (!ax_is_gue(pkt) || !pkt->settings->second_chance)
+	if (!chance)
 		return 0;
 	flags = bpf_map_lookup_elem(&ax_tunnel_dst, source);
 	return flags && *flags & AX_TUNNEL_BACKEND;
 }
 
-/* AX_NEXT_TUNNEL: ours, and from an edge. AX_CONTINUE: not for us. */
-static __always_inline int ax_accept_tunnel(struct xdp_md *ctx, struct ax_packet *pkt)
+/* The saved packet. AX_NEXT_TUNNEL: ours, and from an edge. AX_CONTINUE: not for us. `chance`: it
+ * may be a backend's that passes it on. A function of its own, so that verifiers see it once. */
+__noinline int ax_accept_tunnel(struct xdp_md *ctx, __u32 chance)
 {
-	struct ax_addr_key source = {.half = pkt->half}, destination = {.half = pkt->half};
+	struct ax_addr_key source = {}, destination = {};
+	struct ax_packet *pkt = ax_saved();
 	__u32 *flags;
 
-	if (ax_addresses(ctx, pkt, &source.addr, &destination.addr))
+	if (!pkt || ax_addresses(ctx, pkt, &source.addr, &destination.addr))
 		return AX_CONTINUE;
+	source.half = destination.half = pkt->half;
 	flags = bpf_map_lookup_elem(&ax_tunnel_dst, &destination);
 	if (!flags)
 		return AX_CONTINUE;
-	if (!ax_is_fellow(pkt, &source))
+	if (!ax_is_fellow(&source, chance))
 		return AX_R_TUNNEL_UNTRUSTED;
 	if (!(ax_role & AX_ROLE_BACKEND) || !(*flags & AX_TUNNEL_DECAP))
 		return AX_CONTINUE;
 	/* We never fragment what we encapsulate: DF is set, and IPv6 is sized. */
-	if (pkt->fragment)
-		return AX_R_TUNNEL_MALFORMED;
-	/* XDP takes the packet before the kernel could check the outer header. */
-	AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM);
-	return AX_NEXT_TUNNEL;
+	return pkt->fragment ? AX_R_TUNNEL_MALFORMED : AX_NEXT_TUNNEL;
 }
 
 /* RFC 6040 section 4.2, figure 4: the codepoint that leaves the tunnel; -1 where the packet must be

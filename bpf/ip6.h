@@ -179,7 +179,7 @@ __noinline int ax_walk_header(struct xdp_md *ctx, __u32 before)
 }
 
 /* The whole chain. */
-__noinline int ax_walk_chain(struct xdp_md *ctx)
+static __always_inline int ax_walk_chain(struct xdp_md *ctx)
 {
 	struct ax_packet *pkt = ax_saved();
 

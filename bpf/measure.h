@@ -148,14 +148,14 @@ static __always_inline void ax_measure_quic(__u8 first, struct ax_flow *flow,
 	flow->ipid_score = AX_QUIC_WHOLE | q;
 }
 
-/* The saved packet's payload, for its flow's entry. */
-__noinline int ax_measure(struct xdp_md *ctx, __u32 family, __u32 slot)
+/* The saved packet's payload, for its flow's entry. Returns by how much its segments grew. */
+__noinline __u32 ax_measure(struct xdp_md *ctx, __u32 family, __u32 slot)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_ctl *ctl = ax_control();
 	struct ax_flow *flow = 0;
+	__u32 found = 0, segments;
 	const __u8 *payload;
-	__u32 found = 0;
 
 	if (!scratch || !ctl || !ax_entry(family, slot, &flow) || !flow)
 		return 0;
@@ -163,6 +163,7 @@ __noinline int ax_measure(struct xdp_md *ctx, __u32 family, __u32 slot)
 	if (scratch->packet.proto != IPPROTO_UDP ||
 	    (void *)(payload + AX_MEASURED_BYTES) > ax_data_end(ctx))
 		return 0;
+	segments = flow->segments;
 	__builtin_memset(&scratch->news, 0, sizeof(scratch->news));
 	switch (flow->forward & AX_MEASURE) {
 	case AX_MEASURE_RTP:
@@ -180,7 +181,7 @@ __noinline int ax_measure(struct xdp_md *ctx, __u32 family, __u32 slot)
 		ax_add_to_services(flow->vip, flow->backend);
 		ax_add_to_prefix(family, slot);
 	}
-	return 0;
+	return flow->segments - segments;
 }
 
 #endif

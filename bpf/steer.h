@@ -223,8 +223,8 @@ static __always_inline void ax_keep_choice(struct xdp_md *ctx, const struct ax_p
 /* How many segments came for the first time: the SYN, too, which only now is known to be one. */
 static __always_inline __u32 ax_remember(struct xdp_md *ctx, struct ax_packet *pkt,
 					 const struct ax_flow_key *key, struct ax_bucket *bucket,
-					 const struct ax_place *place,
-					 const struct ax_choice *choice, __u8 forward)
+					 struct ax_place *place, const struct ax_choice *choice,
+					 __u8 forward)
 {
 	struct ax_flow_ref ref = {};
 
@@ -235,6 +235,7 @@ static __always_inline __u32 ax_remember(struct xdp_md *ctx, struct ax_packet *p
 	ax_insert(pkt, key, bucket, place, &ref);
 	if (!ref.flow) {
 		ax_outlive_syn(key);
+		place->entry = 0;
 		return 0;
 	}
 	ref.flow->forward = forward;
@@ -248,8 +249,6 @@ static __always_inline __u32 ax_remember(struct xdp_md *ctx, struct ax_packet *p
 	if (pkt->proto == IPPROTO_TCP && ax_loss) {
 		ax_consume_syn(ctx, pkt, key, ref.flow);
 		ax_track(ctx, pkt, &ref);
-	} else if (unlikely(choice->forward & AX_MEASURE)) {
-		ax_measure(ctx, key->family, ref.slot);
 	}
 	return ref.flow->segments;
 }
@@ -334,9 +333,14 @@ static __always_inline int ax_steer_icmp(const struct ax_packet *pkt, struct ax_
 	return reason ? reason : ax_send(scratch, 0, AX_R_STEERED_ICMP, 0);
 }
 
-/* Remembers the choice for the saved packet's flow. 1 if the loss tracker has work left; besides,
- * twice the segments that came for the first time. */
-__noinline int ax_remember_new(struct xdp_md *ctx)
+/* What ax_remember_new says, above the segments that came for the first time. */
+#define AX_NEW_ANOMALY (1u << 30) /* the loss tracker has work left */
+#define AX_NEW_MEASURED                                                                            \
+	(1u << 29) /* the payload of the entry, scratch->slot, is to be measured                   \
+		    */
+
+/* Remembers the choice for the saved packet's flow. */
+__noinline __u32 ax_remember_new(struct xdp_md *ctx)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_place place = {};
@@ -354,7 +358,13 @@ __noinline int ax_remember_new(struct xdp_md *ctx)
 	ax_pick(&scratch->key, &place);
 	segments = ax_remember(ctx, &pkt, &scratch->key, bucket, &place, &scratch->choice,
 			       scratch->choice.forward | ax_long_way(&scratch->key));
-	return !!(pkt.flags & AX_PACKET_ANOMALY) | segments << 1;
+	if (pkt.flags & AX_PACKET_ANOMALY)
+		segments |= AX_NEW_ANOMALY;
+	if (unlikely(scratch->choice.forward & AX_MEASURE) && place.entry) {
+		scratch->slot = place.slot;
+		segments |= AX_NEW_MEASURED;
+	}
+	return segments;
 }
 
 static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pkt)
@@ -362,7 +372,8 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_request *request;
 	struct ax_vip_key key = {};
-	int reason, quic, news = 0;
+	int reason, quic;
+	__u32 news = 0;
 	__u32 *id;
 
 	if (!scratch)
@@ -405,11 +416,15 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 		if (ax_make_key(ctx, pkt, &scratch->key))
 			return AX_R_INTERNAL;
 		news = ax_remember_new(ctx);
-		if (news & 1)
+		if (news & AX_NEW_ANOMALY)
 			pkt->flags |= AX_PACKET_ANOMALY;
+		/* from here: ax_remember_new has no stack left for it */
+		if (unlikely(news & AX_NEW_MEASURED))
+			news = ax_measure(ctx, pkt->family, scratch->slot);
 	}
 	return ax_send(scratch, scratch->key.hash,
-		       pkt->fragment ? AX_R_STEERED_FRAGMENT : AX_R_STEERED, news >> 1);
+		       pkt->fragment ? AX_R_STEERED_FRAGMENT : AX_R_STEERED,
+		       news & (AX_NEW_MEASURED - 1));
 }
 
 /* The stage for packets of flows that the table does not know. */
