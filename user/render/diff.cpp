@@ -63,6 +63,14 @@ std::string checks_text(const std::vector<CheckSpec> &checks)
 	return items.empty() ? "none" : fmt::format("{}", fmt::join(items, " "));
 }
 
+// Most backends have no server id: then there is nothing to say about it.
+std::string backend_place(const Backend &backend)
+{
+	const std::string server =
+		backend.server_id.empty() ? "" : " (server_id " + backend.server_id + ")";
+	return backend.address.text() + server;
+}
+
 std::string threshold_text(const Threshold &threshold)
 {
 	return threshold.high == 0 ? "off" : fmt::format("{}/{}", threshold.high, threshold.low);
@@ -175,14 +183,11 @@ std::vector<Object> objects_of(const Config &config)
 				    {"fragments", pool.fragment_notes ? "notes" : "tuple"},
 				    {"checks", checks_text(pool.checks)}}});
 		for (const Backend &backend : pool.backends)
-			objects.push_back(
-				{"backend",
-				 pool.name + "/" + backend.name,
-				 {{"address", backend.address.text()},
-				  {"weight", std::to_string(backend.weight)},
-				  {"server_id",
-				   backend.server_id.empty() ? "none" : backend.server_id},
-				  {"state", std::string(state_name(backend.state))}}});
+			objects.push_back({"backend",
+					   pool.name + "/" + backend.name,
+					   {{"address", backend_place(backend)},
+					    {"weight", std::to_string(backend.weight)},
+					    {"state", std::string(state_name(backend.state))}}});
 	}
 	for (const Vip &vip : config.vips)
 		objects.push_back({"vip",
