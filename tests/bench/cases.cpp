@@ -159,6 +159,14 @@ Case beside_kernel_lru(Case c)
 	return c;
 }
 
+// The stand-in has no GUE: judged by Katran's own figure alone.
+Case by_gue(Case c)
+{
+	c.node.forward = AX_FORWARD_GUE;
+	c.proxy = false;
+	return c;
+}
+
 Case loss_anomaly()
 {
 	Case c = known("loss-anomaly", "TCP data, every second segment late",
@@ -235,6 +243,8 @@ std::vector<Case> required_cases()
 		     {2.8, 991, 1137}),
 		with(syn(endless("syn", "SYN, every packet a new flow", syn4(), Flows::kForgotten)),
 		     {1.2, 117, 167}),
+		with(by_gue(known("gue", "IPv4 TCP ACK, 1 known flow, GUE", tcp4(), 1)),
+		     {2.5, 166, 274}),
 		with(stateless("not-vip", "traffic that is not for a VIP",
 			       Eth{} / Ip4{.dst = kNoVip4} / segment(), AX_R_NOT_VIP, true),
 		     {1.0, 36, 63}),
@@ -256,6 +266,7 @@ std::vector<Case> other_cases()
 		      Eth{} / to_vip4() / Udp{} / Packet(Payload(64)), k16K),
 		known("tcp6-16k", "IPv6 TCP ACK, 16k flows", tcp6(), k16K),
 		known("tcp6-131k", "IPv6 TCP ACK, 131k flows", tcp6(), k131K),
+		by_gue(known("gue-16k", "IPv4 TCP ACK, 16k flows, GUE", tcp4(), k16K)),
 		known("tcp4-vlan", "tagged, IPv4 TCP ACK, 1 flow", tcp4(tagged()), 1),
 		known("tcp4-vlan-16k", "tagged, IPv4 TCP ACK, 16k flows", tcp4(tagged()), k16K),
 		endless("new6-filling", "IPv6, new flow, table filling", tcp6(), Flows::kFilling),

@@ -72,6 +72,8 @@ Config node_config(const NodeOptions &options)
 		       vip_of("dns4", vip4, 53, IPPROTO_UDP, "four"),
 		       vip_of("www6", vip6, 80, IPPROTO_TCP, "six"),
 		       vip_of("dns6", vip6, 53, IPPROTO_UDP, "six")};
+	for (Vip &vip : config.vips)
+		vip.forward = options.forward;
 	for (std::uint32_t i = 0; i < options.vips; ++i)
 		config.vips.push_back(vip_of(fmt::format("v{}", i),
 					     Address::v4(BENCH_FIRST_VIP + i), 80, IPPROTO_TCP,

@@ -17,7 +17,8 @@ struct NodeOptions {
 	std::uint32_t inserts_per_second = 0;	    // 0 = no limit
 	std::uint32_t backends = 3;		    // of the IPv4 pool
 	std::uint32_t vips = 1; // IPv4 TCP, above BENCH_FIRST_VIP, besides the four below
-	std::string object;	// another build of the program
+	ax_forward forward = AX_FORWARD_IPIP;
+	std::string object; // another build of the program
 };
 
 // What packets of the cases are addressed to.

@@ -29,8 +29,9 @@ std::string judgement(const Row &row)
 		text += fmt::format(", required {:.1f}: {}", row.required->ratio,
 				    name_of(row.verdict));
 	if (row.level)
-		text += fmt::format("; with a floor of {:.0f} ns {:.2f}x: {}", kKatransFloor,
-				    row.level->median, name_of(row.level_verdict));
+		text += fmt::format("{}with a floor of {:.0f} ns {:.2f}x: {}",
+				    text.empty() ? "" : "; ", kKatransFloor, row.level->median,
+				    name_of(row.level_verdict));
 	return text;
 }
 
@@ -66,6 +67,12 @@ Row row_of(const Outcome &outcome)
 
 	for (const Series &series : outcome.series)
 		row.series.emplace_back(series.name, summarise(series.ns));
+	if (row.required && !proxy && outcome.sends) {
+		const std::vector<double> katran(ours->size(), row.required->katran_median);
+		row.level = summarise(
+			ratios(katran, shifted(differences(*ours, *floor), kKatransFloor)));
+		row.level_verdict = judge(*row.level, row.required->ratio);
+	}
 	if (!proxy || !ours || !floor)
 		return row;
 	row.ratio = summarise(ratios(*proxy, *ours));

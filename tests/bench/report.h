@@ -21,7 +21,8 @@ struct Row {
 	std::optional<Requirement> required;
 	std::optional<Summary> ratio; // proxy / ours, with the harness in both
 	std::optional<Summary> bare;  // the same without it
-	// Where packets are sent: with the harness of the run that the requirement is from.
+	// Where packets are sent: with the harness of the run that the requirement is from; held
+	// against that run's own figure where there is no proxy.
 	std::optional<Summary> level;
 	Verdict verdict = Verdict::kNone, level_verdict = Verdict::kNone;
 
