@@ -118,7 +118,9 @@ static __always_inline int ax_chance_stage(struct xdp_md *ctx)
 	struct ax_scratch *scratch = ax_own_scratch();
 	int outcome = scratch && scratch->gue.count ? ax_chance(ctx) : AX_CONTINUE;
 
-	return outcome ? outcome : AX_R_DECAPSULATED;
+	if (outcome || !scratch)
+		return scratch ? outcome : AX_R_INTERNAL;
+	return ax_check_passed(&scratch->packet, AX_R_DECAPSULATED);
 }
 
 #endif
