@@ -66,6 +66,14 @@ static __always_inline int ax_answerable6(const struct in6_addr *source)
 	return source->in6_u.u6_addr8[0] != 0xff && (word[0] | word[1] | word[2]);
 }
 
+/* RFC 1122 section 3.2.2: nothing is answered that came to a group on the link. */
+static __always_inline int ax_came_to_group(struct xdp_md *ctx)
+{
+	struct ethhdr *eth = ax_data(ctx);
+
+	return (void *)(eth + 1) > ax_data_end(ctx) || eth->h_dest[0] & 1;
+}
+
 static __always_inline void ax_turn_ethernet(struct ethhdr *eth)
 {
 	__u8 mac[ETH_ALEN];
@@ -225,7 +233,7 @@ __noinline int ax_too_big_stage(struct xdp_md *ctx)
 	if (!scratch || ax_load(&pkt))
 		return AX_R_INTERNAL;
 	/* RFC 1812 section 4.3.2.7, RFC 4443 section 2.4 e: never about an error */
-	if (scratch->sending.reason == AX_R_STEERED_ICMP)
+	if (scratch->sending.reason == AX_R_STEERED_ICMP || ax_came_to_group(ctx))
 		return AX_R_TOO_BIG;
 	if (pkt.family == 4) {
 		struct iphdr *ip = ax_ip4(ctx, &pkt);
@@ -312,7 +320,8 @@ __noinline int ax_echo_stage(struct xdp_md *ctx)
 		return AX_R_INTERNAL;
 	if (!ax_may_answer(&pkt, AX_ANSWER_ECHO))
 		return AX_R_ECHO_LIMITED;
-	if (pkt.family == 4 ? ax_turn_echo4(ctx, &pkt) : ax_turn_echo6(ctx, &pkt))
+	if (ax_came_to_group(ctx) ||
+	    (pkt.family == 4 ? ax_turn_echo4(ctx, &pkt) : ax_turn_echo6(ctx, &pkt)))
 		return ax_check_passed(&pkt, AX_R_VIP_ICMP);
 	eth = ax_data(ctx);
 	if ((void *)(eth + 1) > ax_data_end(ctx))

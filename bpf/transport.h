@@ -191,7 +191,8 @@ static __always_inline int ax_parse_icmp6(struct xdp_md *ctx, struct ax_packet *
 	if (*icmp >= 133 && *icmp <= 137) { /* RFC 4861 */
 		/* RFC 6980 section 5: with any fragment header, an atomic one too */
 		AX_RULE(pkt->flags & AX_PACKET_FRAG_HEADER, ND_FRAGMENTED);
-		AX_RULE(pkt->ttl != 255, ND_HOP_LIMIT);
+		/* 255 inside a tunnel proves nothing: it may have come from anywhere. */
+		AX_RULE(pkt->ttl != 255 || pkt->flags & AX_PACKET_INNER, ND_HOP_LIMIT);
 		AX_RULE(*icmp == 137, ICMP_REDIRECT);
 	}
 	return AX_CONTINUE;

@@ -187,6 +187,19 @@ TEST_F(Answer, AMartianSourceIsNotAnswered)
 		expect(AX_R_TOO_BIG, Eth{} / Ip6{.src = source} / Tcp{} / Payload(1400));
 }
 
+TEST_F(Answer, WhatCameToAGroupOnTheLinkIsNotAnswered)
+{
+	tunnel(1400, 1000, true);
+	for (const char *group : {"ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01"}) {
+		const Eth eth{.dst = group};
+		expect(AX_R_TOO_BIG, eth / Ip4{.df = true} / Tcp{} / Payload(1400));
+		expect(AX_R_TOO_BIG, eth / Ip6{} / Tcp{} / Payload(1400));
+		expect(AX_R_VIP_ICMP, eth / Ip4{} / Icmp4{});
+		expect(AX_R_VIP_ICMP, eth / Ip6{} / Icmp6{});
+	}
+	expect(AX_R_ECHO_ANSWERED, Eth{} / Ip4{} / Icmp4{});
+}
+
 TEST_F(Answer, AnswersAreLimited)
 {
 	tunnel(1400, 100, true); // 13 in 134 ms

@@ -96,6 +96,16 @@ TEST_F(Decap, VlanTagsStay)
 	}
 }
 
+TEST_F(Decap, NeighbourDiscoveryDoesNotComeThroughTunnels)
+{
+	// A hop limit of 255 inside a tunnel may have been written anywhere (RFC 4861 section 3.1).
+	for (std::uint8_t type = 133; type <= 137; ++type)
+		expect(AX_R_ND_HOP_LIMIT,
+		       tunnelled(outer4(), Eth{} / Ip6{.hop_limit = 255} / Icmp6{.type = type},
+				 kIp6InIp));
+	inner_of(tunnelled(outer4(), Eth{} / Ip6{.hop_limit = 255} / Icmp6{}, kIp6InIp));
+}
+
 TEST_F(Decap, OuterOptionsAndExtensionHeadersGoToo)
 {
 	Ip4 outer = outer4();

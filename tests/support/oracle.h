@@ -20,6 +20,7 @@ namespace anycast::test {
 struct GuardRules {
 	std::array<ax_action, AX_REASON_LIMIT> action = defaults();
 	bool address_rules = true; // off: *_MARTIAN, *_LAND and IP4_SRC_SPECIAL are OFF
+	bool tunnelled = false;	   // the packet came out of a tunnel: its TTL proves no nearness
 
 	static std::array<ax_action, AX_REASON_LIMIT> defaults(); // of reasons.h
 	static GuardRules all(ax_action action);

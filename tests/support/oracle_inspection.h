@@ -54,6 +54,11 @@ public:
 	{
 		return result_.verdict == AX_CONTINUE && result_.seen == Seen::kIp;
 	}
+	// The TTL that its sender must have given it at least, as far as it can be believed.
+	[[nodiscard]] int nearness(std::uint8_t hop_limit) const
+	{
+		return rules_.tunnelled ? 0 : hop_limit;
+	}
 	[[nodiscard]] const GuardSessions &sessions() const { return sessions_; }
 	[[nodiscard]] GuardVerdict &result() { return result_; }
 

@@ -53,7 +53,7 @@ bool is_extension(std::uint8_t protocol)
 
 void bgp(Inspection &in, const Upper &ip, View source)
 {
-	if (in.drops_if(ip.hop_limit < least_ttl(in, source), AX_R_GTSM_TTL) ||
+	if (in.drops_if(in.nearness(ip.hop_limit) < least_ttl(in, source), AX_R_GTSM_TTL) ||
 	    in.drops_if(!is_peer(in, source), AX_R_GTSM_UNKNOWN_PEER))
 		return;
 	in.result().accepted = true;
@@ -132,13 +132,13 @@ bool is_forged(Inspection &in, const Upper &ip, View message, const Quoted &quot
 	const bool matters =
 		(lowers_mtu && is_peer(in, quoted.destination)) || is_about_session(ip, quoted);
 	return is_local(in, quoted.source) && matters &&
-	       ip.hop_limit < least_ttl(in, quoted.destination);
+	       in.nearness(ip.hop_limit) < least_ttl(in, quoted.destination);
 }
 
 void error(Inspection &in, const Upper &ip, View destination, View message)
 {
 	const std::optional<Quoted> quoted = quote_of(ip, message);
-	const bool cut = ip.piece == Piece::kFirst && ip.hop_limit != kNear &&
+	const bool cut = ip.piece == Piece::kFirst && in.nearness(ip.hop_limit) != kNear &&
 			 (!quoted || is_local(in, destination));
 	if (cut || (quoted && is_forged(in, ip, message, *quoted)))
 		(void)in.drops(AX_R_GTSM_ICMP);
@@ -156,7 +156,7 @@ void later(Inspection &in, const Upper &ip, View source)
 {
 	const bool maybe_tcp = ip.protocol == kTcp || (ip.family == 6 && is_extension(ip.protocol));
 	if (maybe_tcp && is_peer(in, source) && least_ttl(in, source) == kNear &&
-	    ip.hop_limit != kNear)
+	    in.nearness(ip.hop_limit) != kNear)
 		(void)in.drops(AX_R_GTSM_FRAGMENT);
 }
 
@@ -173,7 +173,8 @@ void inspect_session(Inspection &in, const Upper &ip, View source, View destinat
 		if (is_local(in, destination))
 			bgp(in, ip, source);
 	} else if (ip.protocol == kUdp && upper.u16(2) == kBfd) {
-		if (!is_local(in, destination) || in.drops_if(ip.hop_limit != kNear, AX_R_GTSM_BFD))
+		if (!is_local(in, destination) ||
+		    in.drops_if(in.nearness(ip.hop_limit) != kNear, AX_R_GTSM_BFD))
 			return;
 		in.result().accepted = true;
 	} else if (!upper.empty() && is_error(ip, upper.u8(0))) {

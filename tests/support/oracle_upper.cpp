@@ -102,7 +102,7 @@ void inspect_icmp6(Inspection &in, const Upper &ip, View message)
 	const bool neighbour_discovery = type >= 133 && type <= 137;
 	// RFC 6980 section 5 speaks of the header, so an atomic fragment counts too; Linux agrees.
 	if (in.drops_if(neighbour_discovery && ip.fragment_header, AX_R_ND_FRAGMENTED) ||
-	    in.drops_if(neighbour_discovery && ip.hop_limit != 255, AX_R_ND_HOP_LIMIT))
+	    in.drops_if(neighbour_discovery && in.nearness(ip.hop_limit) != 255, AX_R_ND_HOP_LIMIT))
 		return;
 	if (type == 137)
 		(void)in.drops(AX_R_ICMP_REDIRECT);
