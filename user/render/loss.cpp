@@ -72,6 +72,51 @@ LossGroup group_of(const NamedFlow &flow, LossBy by)
 	return {{}, {}, {}, prefix_of(flow.flow->source, flow.client_bits)};
 }
 
+// A group's flows stand together in `members`. The sums are made when they are asked for: there may
+// be as many prefixes as flows, and a sum takes a kilobyte.
+struct Group {
+	LossGroup names;
+	std::size_t first = 0, flows = 0;
+	const LossTotals *since_attach = nullptr;
+};
+
+struct Groups {
+	std::vector<std::pair<LossGroup, const NamedFlow *>> members;
+	std::vector<Group> list;
+
+	Groups(const std::vector<NamedFlow> &flows, LossBy by, const GroupTotals &since_attach)
+	{
+		members.reserve(flows.size());
+		for (const NamedFlow &flow : flows)
+			members.emplace_back(group_of(flow, by), &flow);
+		std::ranges::sort(members, {}, [](const auto &member) { return member.first; });
+		for (std::size_t i = 0; i < members.size(); i++) {
+			if (list.empty() || list.back().names != members[i].first)
+				list.push_back({members[i].first, i, 0, nullptr});
+			list.back().flows++;
+		}
+		// Both are in order. A group may be here that has no flow any more.
+		const std::size_t with_flows = list.size();
+		std::size_t at = 0;
+		for (const auto &[names, totals] : since_attach) {
+			while (at < with_flows && list[at].names < names)
+				at++;
+			if (at < with_flows && list[at].names == names)
+				list[at].since_attach = &totals;
+			else
+				list.push_back({names, 0, 0, &totals});
+		}
+	}
+
+	[[nodiscard]] LossSum sum(const Group &group) const
+	{
+		LossSum sum;
+		for (std::size_t i = 0; i < group.flows; i++)
+			sum.add(loss_report(*members[group.first + i].second->flow));
+		return sum;
+	}
+};
+
 // Visits the lines to show, worst first; returns how many there are in all. Lines are made one at a
 // time, since there may be a million flows.
 std::size_t each_line(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,
@@ -88,28 +133,27 @@ std::size_t each_line(const std::vector<NamedFlow> &flows, LossBy by, std::size_
 		return flows.size();
 	}
 
-	std::map<LossGroup, LossSum> sums;
-	for (const NamedFlow &flow : flows)
-		sums[group_of(flow, by)].add(loss_report(*flow.flow));
-	for (const auto &[group, totals] : since_attach)
-		sums.try_emplace(group); // its flows have all been forgotten
-	std::vector<std::pair<Badness, Line>> ranked;
-	for (const auto &[group, sum] : sums) {
+	const Groups groups(flows, by, since_attach);
+	std::vector<std::pair<Badness, const Group *>> ranked;
+	ranked.reserve(groups.list.size());
+	for (const Group &group : groups.list) {
+		Badness badness = badness_of(groups.sum(group).report);
+		if (group.since_attach)
+			badness.ever = group.since_attach->lost;
+		ranked.emplace_back(badness, &group);
+	}
+	for (const auto &[badness, group] : worst(std::move(ranked), limit)) {
+		const LossSum sum = groups.sum(*group);
 		Line line;
-		line.group = group;
+		line.group = group->names;
 		line.report = sum.report;
 		line.flows = sum.flows;
 		line.measured = sum.measured;
-		Badness badness = badness_of(sum.report);
-		if (const auto totals = since_attach.find(group); totals != since_attach.end()) {
-			line.since_attach = totals->second;
-			badness.ever = totals->second.lost;
-		}
-		ranked.emplace_back(badness, line);
-	}
-	for (const auto &[badness, line] : worst(std::move(ranked), limit))
+		if (group->since_attach)
+			line.since_attach = *group->since_attach;
 		visit(line);
-	return sums.size();
+	}
+	return groups.list.size();
 }
 
 LossSum sum_of(const std::vector<NamedFlow> &flows)
