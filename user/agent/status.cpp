@@ -38,17 +38,19 @@ json Agent::checks_json(const std::string &prefix, std::size_t checks) const
 		if (!state)
 			continue;
 		const health::Target &target = state->target;
-		list.push_back({{"check", describe(target.spec)},
-				{"type", check_type_name(target.spec.type)},
-				{"address", target.address.text()},
-				{"port", target.port},
-				{"health", health_name(state->rise_fall.health())},
-				{"good", state->good},
-				{"in_a_row", state->rise_fall.in_a_row()},
-				{"detail", state->detail},
-				{"took_ms", state->took.count()},
-				{"runs", state->runs},
-				{"failures", state->failures}});
+		list.push_back(
+			{{"check", describe(target.spec)},
+			 {"type", check_type_name(target.spec.type)},
+			 {"address", target.address.text()},
+			 {"port", target.port},
+			 {"through", target.tunnel ? json(target.tunnel->backend.text()) : json()},
+			 {"health", health_name(state->rise_fall.health())},
+			 {"good", state->good},
+			 {"in_a_row", state->rise_fall.in_a_row()},
+			 {"detail", state->detail},
+			 {"took_ms", state->took.count()},
+			 {"runs", state->runs},
+			 {"failures", state->failures}});
 	}
 	return list;
 }
