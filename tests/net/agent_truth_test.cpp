@@ -74,6 +74,8 @@ TEST(Agent, AnnouncesOnlyWhatIsSteered)
 		EXPECT_FALSE(lab.has_route());
 		EXPECT_THAT(lab.ask("status").at("result").at("vips").dump(),
 			    HasSubstr("not served"));
+		EXPECT_THAT(lab.cli.run(lab.node, {"check", "--config", lab.config}).out,
+			    HasSubstr("VIP www is not announced: not served"));
 		lab.cli.expect(lab.node, {"attach", "eth0", "--config", lab.config});
 		lab.await_route(true);
 		lab.cli.expect(lab.node, {"detach", "eth0", "--config", lab.config});
