@@ -173,8 +173,10 @@ bench: all $(BUILD)/bench ## ns per packet beside a floor and a model of Katran,
 	$(Q)$(SUDO) $(BUILD)/bench $(BENCH)
 
 .PHONY: install
-install: $(BUILD)/anycast-xdp ## copy the binary to $(DESTDIR)/usr/sbin
+install: $(BUILD)/anycast-xdp ## the binary, systemd's units and the agent's user below $(DESTDIR)
 	install -D -m 0755 $(BUILD)/anycast-xdp $(DESTDIR)/usr/sbin/anycast-xdp
+	install -D -m 0644 -t $(DESTDIR)/usr/lib/systemd/system tools/packaging/*.service
+	install -D -m 0644 tools/packaging/anycast-xdp.sysusers $(DESTDIR)/usr/lib/sysusers.d/anycast-xdp.conf
 
 SOURCES = $(shell git ls-files '*.h' '*.c' '*.cpp')
 .PHONY: format lint

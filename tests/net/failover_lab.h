@@ -123,6 +123,8 @@ public:
 
 	struct Options {
 		bool bfd = false; // on a busy machine it raises false alarms
+		// Each edge on a port of the router of its own, beside the LAN with the backends.
+		bool own_ports = false;
 		// Health of the VIP itself on each edge, as [[vips.checks]] has it.
 		std::string vip_checks;
 		std::string on_stop = "leave";
@@ -134,6 +136,12 @@ public:
 			cli.attach_backend(lab, *backend);
 		for (std::size_t i = 0; i < lab.backends.size(); i++)
 			start_service(i);
+		for (std::size_t i = 0; options.own_ports && i < lab.edges.size(); i++) {
+			const std::string port = fmt::format("port{}", i);
+			connect_veth({lab.router, port}, {lab.edges[i]->netns, "eth1"}, 1500);
+			lab.router.ip(fmt::format("addr add {}/24 dev {}", router_end(i), port));
+			lab.edges[i]->netns.ip(fmt::format("addr add {}/24 dev eth1", edge_end(i)));
+		}
 		lab.router_bird.emplace(lab.router, router_config());
 		for (std::size_t i = 0; i < lab.edges.size(); i++)
 			start_edge(i);
@@ -150,8 +158,7 @@ public:
 	{
 		const Node &node = *lab.backends[backend];
 		services.at(backend) = Process::call(
-			node.netns, [address = node.address] { return echo(address); },
-			std::string(kLabDir) + "/echo.log");
+			node.netns, [] { return echo(); }, std::string(kLabDir) + "/echo.log");
 	}
 	void start_agent(std::size_t edge)
 	{
@@ -196,10 +203,12 @@ public:
 	[[nodiscard]] std::uint64_t steered(std::size_t edge) const
 	{
 		const auto stats = nlohmann::json::parse(order(edge, {"--json", "stats"}).out);
-		for (const auto &row : stats.at("interfaces").at(0).at("reasons"))
-			if (row.at("reason") == "steered")
-				return row.at("packets");
-		return 0;
+		std::uint64_t sum = 0;
+		for (const auto &interface : stats.at("interfaces"))
+			for (const auto &row : interface.at("reasons"))
+				if (row.at("reason") == "steered")
+					sum += row.at("packets").get<std::uint64_t>();
+		return sum;
 	}
 	[[nodiscard]] bool next_hops_known(std::size_t edge) const
 	{
@@ -254,7 +263,8 @@ private:
 	{
 		Node &edge = *lab.edges[i];
 		std::ofstream(config(i)) << toml(i);
-		cli.expect(edge.netns, on(i, {"attach", "eth0"}));
+		cli.expect(edge.netns, on(i, options_.own_ports ? Argv{"attach", "eth0", "eth1"}
+								: Argv{"attach", "eth0"}));
 		const std::string rendered = config(i) + ".bird.conf";
 		cli.expect(edge.netns, on(i, {"bird", "render", "--out", rendered}));
 		std::ostringstream text;
@@ -273,20 +283,31 @@ private:
 		return fmt::format(
 			"[node]\nname = \"{0}\"\n"
 			"hash_seed = \"6a09e667f3bcc908bb67ae8584caa73b\"\n"
-			"interfaces = [\"eth0\"]\n"
+			"interfaces = [{9}]\n"
 			"[tunnel]\nsource_v4 = \"{2}\"\n[agent]\non_stop = "
 			"\"{3}\"\n"
 			"[bird]\nasn = 64512\nrouter_id = \"{2}\"\n"
 			"socket = \"{4}/bird-{0}.ctl\"\ninclude = \"{4}/ours-{0}.conf\"\n"
-			"[[bird.neighbours]]\nname = \"up\"\naddress = \"10.1.0.1\"\n"
+			"[[bird.neighbours]]\nname = \"up\"\naddress = \"{10}\"\n"
 			"asn = 64500\nbfd = {5}\n{6}"
-			"[[pools.checks]]\ntype = \"udp\"\nport = {7}\npayload = \"ping\"\n"
+			"[[pools.checks]]\ntype = \"udp\"\nport = {7}\ntarget = \"{1}\"\npayload = "
+			"\"ping\"\n"
 			"expect = \"ping\"\ninterval = \"1s\"\ntimeout = \"500ms\"\nrise = 2\n"
 			"fall = 2\n"
 			"[[vips]]\nname = \"echo\"\naddress = \"{1}\"\nport = {7}\n"
 			"protocol = \"udp\"\npool = \"web\"\nforward = \"ipip\"\n{8}",
 			name, kVip, edge.address, options_.on_stop, kLabDir, options_.bfd, pool,
-			kPort, options_.vip_checks);
+			kPort, options_.vip_checks,
+			options_.own_ports ? "\"eth0\", \"eth1\"" : "\"eth0\"", router_end(i));
+	}
+	[[nodiscard]] std::string router_end(std::size_t edge) const
+	{
+		return options_.own_ports ? fmt::format("10.2.{}.1", edge) : kRouterAddress;
+	}
+	[[nodiscard]] std::string edge_end(std::size_t edge) const
+	{
+		return options_.own_ports ? fmt::format("10.2.{}.2", edge)
+					  : lab.edges[edge]->address;
 	}
 	// GRACEFUL_SHUTDOWN as RFC 8326 asks of a router.
 	[[nodiscard]] std::string router_config() const
@@ -299,41 +320,34 @@ private:
 				   "\tmin tx interval 300 ms; multiplier 3; }; }\n"
 				   "filter from_edges { if (65535, 0) ~ bgp_community then\n"
 				   "\tbgp_local_pref = 0; accept; }\n";
-		for (const auto &edge : lab.edges)
+		for (std::size_t i = 0; i < lab.edges.size(); i++)
 			text += fmt::format(
-				"protocol bgp {} {{\n\tlocal 10.1.0.1 as 64500;\n"
+				"protocol bgp {} {{\n\tlocal {} as 64500;\n"
 				"\tneighbor {} as 64512;\n\tttl security on; bfd {};\n"
 				"\tconnect delay time 1; connect retry time 1;\n"
 				"\terror wait time 1, 2;\n"
 				"\tipv4 {{ import filter from_edges; export none; }};\n}}\n",
-				edge->netns.name(), edge->address, options_.bfd ? "on" : "off");
+				lab.edges[i]->netns.name(), router_end(i), edge_end(i),
+				options_.bfd ? "on" : "off");
 		return text;
 	}
-	// Answers on the VIP, and on the node's own address for the checks.
-	static int echo(const std::string &own)
+	// On the VIP alone: checks reach it as clients do, through the tunnel.
+	static int echo()
 	{
-		std::array<pollfd, 2> sockets{};
-		for (std::size_t i = 0; i < sockets.size(); i++) {
-			const SocketAddress at({i == 0 ? kVip : own, kPort});
-			sockets[i] = {socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), POLLIN, 0};
-			if (bind(sockets[i].fd, at.get(), at.size))
-				return 1;
+		const Fd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+		const SocketAddress at({kVip, kPort});
+		if (bind(fd.get(), at.get(), at.size))
+			return 1;
+		for (;;) {
+			sockaddr_storage from{};
+			socklen_t size = sizeof(from);
+			char buffer[2048];
+			const ssize_t got = recvfrom(fd.get(), buffer, sizeof(buffer), 0,
+						     reinterpret_cast<sockaddr *>(&from), &size);
+			if (got >= 0)
+				(void)!sendto(fd.get(), buffer, static_cast<std::size_t>(got), 0,
+					      reinterpret_cast<sockaddr *>(&from), size);
 		}
-		while (poll(sockets.data(), sockets.size(), -1) > 0)
-			for (const pollfd &one : sockets) {
-				sockaddr_storage from{};
-				socklen_t size = sizeof(from);
-				char buffer[2048];
-				if (!one.revents)
-					continue;
-				const ssize_t got =
-					recvfrom(one.fd, buffer, sizeof(buffer), 0,
-						 reinterpret_cast<sockaddr *>(&from), &size);
-				if (got >= 0)
-					(void)!sendto(one.fd, buffer, static_cast<std::size_t>(got),
-						      0, reinterpret_cast<sockaddr *>(&from), size);
-			}
-		return 0;
 	}
 
 	Options options_;

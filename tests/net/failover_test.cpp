@@ -210,7 +210,7 @@ TEST(Failover, RestartsChangeNothingOnTheWire)
 TEST(Failover, SilentDeathOfAnEdgeIsNoticedByBfd)
 {
 	in_lab([] {
-		FailoverLab lab({.bfd = true, .vip_checks = {}});
+		FailoverLab lab({.bfd = true, .own_ports = false, .vip_checks = {}});
 		const auto bfd_up = [&] {
 			const auto sessions = lab.lab.router_bird->bfd_sessions();
 			return std::ranges::count_if(sessions, [](const auto &one) {
@@ -248,11 +248,37 @@ TEST(Failover, SilentDeathOfAnEdgeIsNoticedByBfd)
 	});
 }
 
+// The router's port loses its carrier: BIRD there closes the session at once.
+TEST(Failover, LostLinkOfAnEdgeIsNoticedAtOnce)
+{
+	in_lab([] {
+		FailoverLab lab({.bfd = false, .own_ports = true, .vip_checks = {}});
+		await_backends(lab, true);
+		const auto lost = median("the edge's link is lost (its port at the router)", [&] {
+			EXPECT_TRUE(lab.lab.await_next_hops(2, milliseconds(60000) * slowness()));
+			const std::uint64_t before = lab.steered(1);
+			const Loss loss = lab.measure(
+				[&] {
+					EXPECT_GT(lab.steered(1), before) << "it had its share";
+					lab.lab.edges[1]->netns.ip("link set eth1 down");
+					EXPECT_TRUE(lab.lab.await_next_hops(1, milliseconds(2000) *
+										       slowness()));
+				},
+				milliseconds(1500));
+			lab.lab.edges[1]->netns.ip("link set eth1 up");
+			return loss;
+		});
+		EXPECT_LT(lost.lost, lost.sent / 4);
+		EXPECT_LT(lost.outage, 1.0 * slowness()) << "no timer has to run out";
+	});
+}
+
 // A service that comes and goes every two seconds, ten times.
 TEST(Failover, FlappingServiceDoesNotFlapTheRoute)
 {
 	in_lab([] {
 		FailoverLab lab({.bfd = false,
+				 .own_ports = false,
 				 .vip_checks = "[[vips.checks]]\ntype = \"exec\"\ncommand = "
 					       "[\"/bin/test\", \"!\", \"-e\", \"/run/lab/dead\"]\n"
 					       "interval = \"200ms\"\ntimeout = \"150ms\"\n"

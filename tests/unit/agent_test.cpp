@@ -124,6 +124,32 @@ TEST(Quiet, NeverBeforeAWindowHasPassed)
 	EXPECT_TRUE(watch.quiet()) << "a VIP that nobody used";
 }
 
+TEST(FlowWatch, LongFlowsDoNotHoldADrainOpenAndNewOnesDo)
+{
+	std::vector<std::uint64_t> flows(100);
+	for (std::size_t i = 0; i < flows.size(); i++)
+		flows[i] = 1000 - i;
+	FlowWatch watch;
+	watch.sample(flows, 100);
+	EXPECT_FALSE(watch.quiet()) << "the drain begins";
+	EXPECT_FALSE(watch.due(104));
+	for (const std::uint64_t fresh : {1, 2, 3}) // three new ones
+		flows.push_back(fresh);
+	watch.sample(flows, 105);
+	EXPECT_FALSE(watch.quiet());
+	flows.push_back(4);
+	flows.push_back(5);
+	watch.sample(flows, 107);
+	EXPECT_FALSE(watch.quiet()) << "the window is not over";
+	watch.sample(flows, 110);
+	EXPECT_TRUE(watch.quiet()) << "two of a hundred, while all old ones are still there";
+
+	FlowWatch untracked;
+	untracked.sample({}, 100);
+	untracked.sample({}, 105);
+	EXPECT_FALSE(untracked.quiet()) << "nothing is known";
+}
+
 TEST(Pressure, ReadsTheKernelsText)
 {
 	EXPECT_EQ(agent::psi_some_avg10("some avg10=12.34 avg60=1.00 avg300=0.1 total=5\n"), 12.34);

@@ -195,6 +195,20 @@ TEST(ConfigChecks, PoolChecksNeedAPort)
 	EXPECT_THAT(errors_of(any), HasSubstr("has every port"));
 }
 
+// A target of a pool's check is a VIP of the pool, asked through the tunnel.
+TEST(ConfigChecks, PoolChecksGoThroughTheTunnelToTheirVips)
+{
+	const auto with = [](const std::string &check) {
+		return std::string(kBase) + "[[pools.checks]]\ntimeout = \"1s\"\n" + check + kVip;
+	};
+	const auto good = with("type = \"tcp\"\nport = 80\ntarget = \"198.51.100.80\"\n");
+	EXPECT_TRUE(parse_config(good, "t.toml"));
+	EXPECT_THAT(errors_of(with("type = \"tcp\"\nport = 80\ntarget = \"198.51.100.99\"\n")),
+		    HasSubstr("198.51.100.99 is no VIP of pool web"));
+	EXPECT_THAT(errors_of(with("type = \"http\"\nport = 80\ntarget = \"198.51.100.80\"\n")),
+		    HasSubstr("checks.target: not for a check of type http"));
+}
+
 TEST(ConfigAgent, RefusesWhatWouldBeUnsafe)
 {
 	const std::pair<const char *, const char *> rows[] = {

@@ -91,7 +91,23 @@ void continue_from_include(const BirdConfig &config, Announcer::Memory &memory, 
 		memory.decisions[vip] = {state, "found announced", 0, now};
 }
 
-std::vector<health::Target> targets_of(const Config &config)
+// Of the pool's checks that go the clients' way: to the VIP, in the tunnel, unless the backend is
+// this node, whose own kernel serves it.
+void send_through_tunnel(health::Target &target, const Config &config,
+			 const std::set<Address> &own_addresses)
+{
+	if (!target.spec.target)
+		return;
+	const Address backend = target.address;
+	target.address = *target.spec.target;
+	if (own_addresses.contains(backend))
+		return;
+	target.tunnel = {backend, config.source_v4, config.source_v6};
+	if (!backend.is_v4())
+		std::swap(target.tunnel->source, target.tunnel->other_source);
+}
+
+std::vector<health::Target> targets_of(const Config &config, const std::set<Address> &own_addresses)
 {
 	std::vector<health::Target> targets;
 	for (const Vip &vip : config.vips)
@@ -103,10 +119,12 @@ std::vector<health::Target> targets_of(const Config &config)
 		}
 	for (const Pool &pool : config.pools)
 		for (const Backend &backend : pool.backends)
-			for (std::size_t i = 0; i < pool.checks.size(); i++)
+			for (std::size_t i = 0; i < pool.checks.size(); i++) {
 				targets.push_back(
 					{fmt::format("pool/{}/{}/{}", pool.name, backend.name, i),
 					 pool.checks[i], backend.address, pool.checks[i].port});
+				send_through_tunnel(targets.back(), config, own_addresses);
+			}
 	return targets;
 }
 
@@ -265,7 +283,8 @@ void Agent::watch_signals()
 
 void Agent::set_checks()
 {
-	engine_->set(targets_of(config_), known_);
+	look_at_addresses();
+	engine_->set(targets_of(config_, own_addresses_), known_);
 	known_.clear();
 }
 

@@ -36,6 +36,8 @@ struct Surroundings {
 	std::function<nlohmann::ordered_json()> traffic;
 	// Segments lost before this node, and all, of the flows there are; nothing: not measurable.
 	std::function<std::optional<std::pair<double, double>>()> loss;
+	// Hashes of the flows in the tables, by VIP's name.
+	std::function<std::map<std::string, std::vector<std::uint64_t>>()> flows;
 	std::function<void(std::string_view)> log; // one line
 };
 
@@ -76,6 +78,7 @@ private:
 	void set_checks();
 	void sample_load(double now);
 	void sample_traffic(double now);
+	void sample_flows(double now);
 	void save();
 	void serve_pages(); // tries; what fails is a problem, and is tried again
 	void problem(const std::string &key, const std::string &text); // "" ends it
@@ -103,6 +106,7 @@ private:
 							 std::size_t checks) const;
 	[[nodiscard]] nlohmann::ordered_json bird_json() const;
 	[[nodiscard]] nlohmann::ordered_json load_json() const;
+	[[nodiscard]] nlohmann::ordered_json loss_json() const;
 
 	const Surroundings &around_;
 	Loop &loop_;
@@ -120,6 +124,7 @@ private:
 	Pressure pressure_;
 	Load load_;
 	std::map<Address, QuietWatch> quiet_;
+	std::map<Address, FlowWatch> flow_watch_; // of those that drain
 	nlohmann::ordered_json traffic_ = nlohmann::ordered_json::object();
 	std::optional<std::pair<double, double>> loss_before_; // lost, of
 	std::unique_ptr<BirdWorker> bird_;

@@ -4,13 +4,16 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <chrono>
 
 namespace anycast::agent {
 
 namespace {
 
-constexpr std::chrono::milliseconds kBudget{900}, kPause{1000};
+// Full tables take BIRD longer to look through: half a million routes, some tenths of a second a
+// question. It is hung only if it does not answer at all.
+constexpr std::chrono::milliseconds kBudget{900}, kLongestBudget{4000}, kPause{1000};
 
 } // namespace
 
@@ -56,12 +59,19 @@ std::uint64_t BirdWorker::post(Wanted wanted)
 void BirdWorker::work()
 {
 	std::unique_lock lock(mutex_);
+	auto budget = kBudget;
 	while (!stop_) {
 		if (wanted_) {
 			const Wanted wanted = *wanted_;
 			const std::uint64_t round = posted_;
 			lock.unlock();
-			BirdStatus status = speaker_.reconcile(wanted, kBudget);
+			BirdStatus status = speaker_.reconcile(wanted, budget);
+			const bool slow =
+				status.state == BirdState::kHung && !status.version.empty();
+			if (slow)
+				budget = std::min(2 * budget, kLongestBudget);
+			else if (status.state != BirdState::kRunning)
+				budget = kBudget;
 			lock.lock();
 			status_ = std::move(status);
 			done_ = round;

@@ -16,7 +16,8 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr std::uint64_t kLossEvery = 5, kTrafficEvery = 5, kPagesEvery = 5; // ticks
+constexpr std::uint64_t kLossEvery = 5, kShownLossEvery = 30, kTrafficEvery = 5,
+			kPagesEvery = 5; // ticks
 
 double wall_clock()
 {
@@ -107,7 +108,9 @@ std::map<Address, VipFacts> Agent::facts() const
 		fact.health = combined(parts[vip]);
 		fact.others_announce = bird_status_ && bird_status_->announced_by_others(vip);
 		const auto watch = quiet_.find(vip);
-		fact.quiet = watch != quiet_.end() && watch->second.quiet();
+		const auto flows = flow_watch_.find(vip);
+		fact.quiet = (watch != quiet_.end() && watch->second.quiet()) ||
+			     (flows != flow_watch_.end() && flows->second.quiet());
 	}
 	return facts;
 }
@@ -172,7 +175,8 @@ void Agent::sample_load(double now)
 	const auto loss = load_.loss;
 	load_ = pressure_.sample();
 	load_.loss = loss;
-	if (config_.agent.overload.loss.high != 0 && ticks_ % kLossEvery == 0) {
+	const bool guarded = config_.agent.overload.loss.high != 0;
+	if (ticks_ % (guarded ? kLossEvery : kShownLossEvery) == 0) {
 		const auto sums = around_.loss();
 		load_.loss.reset();
 		if (sums && loss_before_ && sums->second > loss_before_->second)
@@ -205,6 +209,32 @@ void Agent::sample_traffic(double now)
 		quiet_.clear();
 }
 
+// Only while something drains: a million flows take some 30 ms to read.
+void Agent::sample_flows(double now)
+{
+	std::erase_if(flow_watch_, [&](const auto &watch) {
+		const auto reach = reach_.find(watch.first);
+		return reach == reach_.end() || reach->second != Reach::kDraining;
+	});
+	const bool due = std::ranges::any_of(reach_, [&](const auto &one) {
+		if (one.second != Reach::kDraining)
+			return false;
+		const auto watch = flow_watch_.find(one.first);
+		return watch == flow_watch_.end() || watch->second.due(now);
+	});
+	if (!due)
+		return;
+	const auto by_name = around_.flows();
+	std::map<Address, std::vector<std::uint64_t>> by_address;
+	for (const Vip &vip : config_.vips)
+		if (const auto found = by_name.find(vip.name); found != by_name.end())
+			by_address[vip.address].insert(by_address[vip.address].end(),
+						       found->second.begin(), found->second.end());
+	for (const auto &[vip, reach] : reach_)
+		if (reach == Reach::kDraining)
+			flow_watch_[vip].sample(std::move(by_address[vip]), now);
+}
+
 void Agent::tick()
 {
 	const auto began = Loop::Clock::now();
@@ -216,6 +246,7 @@ void Agent::tick()
 	const auto draining = [](const auto &one) { return one.second == Reach::kDraining; };
 	if (ticks_ % kTrafficEvery == 0 || std::ranges::any_of(reach_, draining))
 		sample_traffic(now);
+	sample_flows(now);
 	backends_.refresh_next_hops(config_);
 	if (ticks_ % kPagesEvery == 0)
 		serve_pages();

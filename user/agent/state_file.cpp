@@ -13,6 +13,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "bird/include_file.h"
+
 namespace anycast::agent {
 
 namespace {
@@ -119,18 +121,11 @@ Result<Saved> load_saved(const std::string &path)
 
 Status store_saved(const std::string &path, const Saved &saved)
 {
-	const std::string text = saved_to_text(saved), beside = path + ".new";
-	errno = 0;
-	const Fd fd(open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
-	const ssize_t written = fd.valid() ? write(fd.get(), text.data(), text.size()) : -1;
-	if (written == static_cast<ssize_t>(text.size()) && fsync(fd.get()) == 0 &&
-	    rename(beside.c_str(), path.c_str()) == 0)
-		return {};
-	const int error = errno != 0 ? errno : ENOSPC; // a short write says no more
-	unlink(beside.c_str());
-	return fail_errno("save " + path, error,
-			  "until that works, a restart of the agent goes back to the last state "
-			  "that was saved");
+	if (const Status stored = bird::replace_file(path, saved_to_text(saved), 0640); !stored)
+		return fail(Exit::kFailed, stored.error().what,
+			    "until that works, a restart of the agent goes back to the last state "
+			    "that was saved");
+	return {};
 }
 
 void forget_announced(Saved &saved)

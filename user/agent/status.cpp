@@ -38,17 +38,19 @@ json Agent::checks_json(const std::string &prefix, std::size_t checks) const
 		if (!state)
 			continue;
 		const health::Target &target = state->target;
-		list.push_back({{"check", describe(target.spec)},
-				{"type", check_type_name(target.spec.type)},
-				{"address", target.address.text()},
-				{"port", target.port},
-				{"health", health_name(state->rise_fall.health())},
-				{"good", state->good},
-				{"in_a_row", state->rise_fall.in_a_row()},
-				{"detail", state->detail},
-				{"took_ms", state->took.count()},
-				{"runs", state->runs},
-				{"failures", state->failures}});
+		list.push_back(
+			{{"check", describe(target.spec)},
+			 {"type", check_type_name(target.spec.type)},
+			 {"address", target.address.text()},
+			 {"port", target.port},
+			 {"through", target.tunnel ? json(target.tunnel->backend.text()) : json()},
+			 {"health", health_name(state->rise_fall.health())},
+			 {"good", state->good},
+			 {"in_a_row", state->rise_fall.in_a_row()},
+			 {"detail", state->detail},
+			 {"took_ms", state->took.count()},
+			 {"runs", state->runs},
+			 {"failures", state->failures}});
 	}
 	return list;
 }
@@ -152,6 +154,16 @@ json Agent::load_json() const
 		{"loss_per_mille", number_or_null(load_.loss)}};
 }
 
+// Segments of the flows in the table that were lost before this node.
+json Agent::loss_json() const
+{
+	if (!loss_before_ || loss_before_->second == 0)
+		return json();
+	return {{"lost", loss_before_->first},
+		{"of", loss_before_->second},
+		{"per_mille", 1000 * loss_before_->first / loss_before_->second}};
+}
+
 json Agent::status() const
 {
 	const health::Lateness &late = engine_->lateness();
@@ -170,6 +182,7 @@ json Agent::status() const
 		{"next_hops", backends_.next_hops()},
 		{"load", load_json()},
 		{"bird", bird_json()},
+		{"loss", loss_json()},
 		{"checks",
 		 {{"runs", late.runs},
 		  {"late_mean_ms", late.runs == 0 ? 0.0

@@ -145,6 +145,11 @@ Status replace_by_rename(const std::string &path, std::string_view text, unsigne
 		// BIRD runs as a user of its own and must read it, whatever our umask is.
 		if (::fchmod(file.get(), mode) != 0)
 			written = fail_errno(fmt::format("chmod {}", fresh), errno);
+		// Root's commands and an agent with a user of its own write the same files.
+		struct stat folder {};
+		const std::string directory = std::filesystem::path(path).parent_path();
+		if (::geteuid() == 0 && ::stat(directory.c_str(), &folder) == 0)
+			(void)!::fchown(file.get(), folder.st_uid, folder.st_gid);
 		if (written)
 			written = write_all(file.get(), text, fresh);
 		error = written ? 0 : errno;

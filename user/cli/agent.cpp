@@ -56,6 +56,36 @@ std::optional<std::pair<double, double>> loss_of(const Paths &paths)
 	return std::pair(static_cast<double>(*lost.value), static_cast<double>(lost.of));
 }
 
+// Without text: there may be millions.
+std::uint64_t hash_of(const FlowRecord &flow)
+{
+	const auto of = [](const Address &address) {
+		const auto &bytes = address.bytes();
+		return std::hash<std::string_view>{}(
+			{reinterpret_cast<const char *>(bytes.data()), bytes.size()});
+	};
+	const std::uint64_t ends = std::uint64_t{flow.source_port} << 32 |
+				   std::uint64_t{flow.destination_port} << 8 | flow.protocol;
+	return (of(flow.source) * 31 + of(flow.destination)) * 31 +
+	       std::hash<std::uint64_t>{}(ends * 0x9e3779b97f4a7c15);
+}
+
+std::map<std::string, std::vector<std::uint64_t>> flows_of(const Paths &paths)
+{
+	std::map<std::string, std::vector<std::uint64_t>> by_vip;
+	if (const auto instances = attached(paths))
+		for (const Instance &instance : *instances) {
+			const auto flows = read_flows(instance.dataplane);
+			const auto &vips = instance.applied.ids.vips;
+			if (!flows)
+				continue;
+			for (const FlowRecord &flow : *flows)
+				if (flow.vip < vips.size())
+					by_vip[vips[flow.vip].name].push_back(hash_of(flow));
+		}
+	return by_vip;
+}
+
 struct AgentArguments {
 	bool withdraw = false, forget = false;
 };
@@ -84,6 +114,7 @@ Status run_agent(const Context &context, const AgentArguments &arguments)
 		.load = [&] { return context.load(path); },
 		.traffic = [paths = context.paths_with(*config)] { return traffic_of(paths); },
 		.loss = [paths = context.paths_with(*config)] { return loss_of(paths); },
+		.flows = [paths = context.paths_with(*config)] { return flows_of(paths); },
 		.log = [](std::string_view line) { std::cerr << line << std::endl; }};
 	return agent::Agent::run(surroundings);
 }

@@ -78,6 +78,14 @@ void check_agent(const CheckInput &input, Findings &findings)
 				      "status");
 			fine = false;
 		}
+	for (const auto &vip : status.value("vips", nlohmann::ordered_json::array()))
+		if (vip.value("reason", "").starts_with("not served")) {
+			findings.fail("vip",
+				      fmt::format("VIP {} is not announced: {}",
+						  vip.value("vip", "?"), vip.value("reason", "")),
+				      "anycast-xdp attach, or apply the file that has it");
+			fine = false;
+		}
 	check_next_hops(status, findings);
 	if (fine)
 		findings.ok("agent", fmt::format("runs, process {}", status.value("pid", 0)));

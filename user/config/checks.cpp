@@ -167,9 +167,13 @@ void Reader::rest(bool of_vip)
 		spec_.port = static_cast<std::uint16_t>(port->value);
 	else if (!of_vip && needs_port(spec_.type))
 		table_.missing("port"); // VIPs on different ports may share a pool
-	if (of_vip)
-		if (const auto target = table_.address("target"))
-			spec_.target = target->value;
+	// Of a pool's check: through the tunnel. libcurl, programs and echo requests cannot go
+	// there.
+	const bool can_tunnel = spec_.type == CheckType::kTcp || spec_.type == CheckType::kUdp ||
+				spec_.type == CheckType::kDns;
+	only("target", of_vip || can_tunnel);
+	if (const auto target = table_.address("target"))
+		spec_.target = target->value;
 	udp();
 	http();
 	dns();

@@ -29,6 +29,7 @@ public:
 
 	void read_pool(TableReader &reader);
 	void read_vip(TableReader &reader);
+	void check_targets_of_pools();
 	void check_backends_against_vips();
 	void warn_of_unused_pools();
 	void share_attributes();
@@ -422,6 +423,25 @@ void Services::read_vip(TableReader &reader)
 	within_limit(config_.vips.size(), "vips", config_.limits.vips, reader.at());
 }
 
+// A pool's check with a target goes through the tunnel, as what clients send to that VIP.
+void Services::check_targets_of_pools()
+{
+	for (std::size_t i = 0; i < config_.pools.size(); i++)
+		for (const CheckSpec &check : config_.pools[i].checks) {
+			const auto tunnelled = [&](const Vip &vip) {
+				return vip.address == check.target &&
+				       vip.pool == config_.pools[i].name &&
+				       vip.forward == AX_FORWARD_IPIP;
+			};
+			if (check.target && std::ranges::none_of(config_.vips, tunnelled))
+				diagnostics_.error(
+					pools_at_[i],
+					fmt::format("pools.checks.target: {} is no VIP of pool {} "
+						    "with forward = \"ipip\"",
+						    check.target->text(), config_.pools[i].name));
+		}
+}
+
 void Services::check_backends_against_vips()
 {
 	std::map<Address, std::string_view> vips;
@@ -459,6 +479,7 @@ void read_services(TableReader &root, Config &config)
 	root.each("pools", [&](TableReader &pool) { services.read_pool(pool); });
 	root.each("vips", [&](TableReader &vip) { services.read_vip(vip); });
 	services.share_attributes();
+	services.check_targets_of_pools();
 	services.check_backends_against_vips();
 	services.warn_of_unused_pools();
 }

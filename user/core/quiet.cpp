@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "core/quiet.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace anycast {
 
 namespace {
@@ -36,6 +39,27 @@ bool QuietWatch::quiet() const
 	const auto now = last_window();
 	return before_ && now && samples_.back().first - before_->at >= kWindow &&
 	       *now * kPart <= before_->packets;
+}
+
+void FlowWatch::sample(std::vector<std::uint64_t> flows, double now)
+{
+	if (begin_ && now - at_ < QuietWatch::kWindow)
+		return;
+	std::ranges::sort(flows);
+	if (begin_) {
+		std::vector<std::uint64_t> fresh;
+		std::ranges::set_difference(flows, last_, std::back_inserter(fresh));
+		fresh_ = fresh.size();
+	} else {
+		begin_ = flows.size();
+	}
+	last_ = std::move(flows);
+	at_ = now;
+}
+
+bool FlowWatch::quiet() const
+{
+	return begin_ && *begin_ != 0 && fresh_ && *fresh_ * kPart <= *begin_;
 }
 
 } // namespace anycast

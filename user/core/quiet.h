@@ -7,6 +7,7 @@
 #include <deque>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace anycast {
 
@@ -32,6 +33,24 @@ private:
 		std::uint64_t packets; // of the window before
 	};
 	std::optional<Begin> before_;
+};
+
+// Do new flows still come to a VIP that drains? From its flows in the table, looked at once a
+// window: a long download does not hold a drain open, for another node sends it to the same
+// backend.
+class FlowWatch {
+public:
+	// All flows of the VIP, as hashes, at `now`; the first time is the drain's begin.
+	void sample(std::vector<std::uint64_t> flows, double now);
+	[[nodiscard]] bool due(double now) const { return now - at_ >= QuietWatch::kWindow; }
+	// In the last window there was not one new flow for fifty that were there at the begin. A
+	// VIP that has no flows in the table then is not judged: they may not be tracked.
+	[[nodiscard]] bool quiet() const;
+
+private:
+	std::optional<std::size_t> begin_, fresh_;
+	std::vector<std::uint64_t> last_; // sorted
+	double at_ = 0;
 };
 
 } // namespace anycast

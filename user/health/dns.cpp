@@ -147,7 +147,7 @@ std::optional<Outcome> judge_dns(std::span<const std::uint8_t> question,
 	return Outcome{true, fmt::format("{} answers", count)};
 }
 
-Started start_dns(Loop &loop, const Target &target, Done done)
+Started start_dns(Loop &loop, TunnelProber &tunnel, const Target &target, Done done)
 {
 	static std::random_device entropy; // a guessable id could be answered by others
 	const auto id = static_cast<std::uint16_t>(entropy());
@@ -159,7 +159,7 @@ Started start_dns(Loop &loop, const Target &target, Done done)
 		      expect = Address::parse(spec.expect)](std::span<const std::uint8_t> answer) {
 		return judge_dns(question, answer, expect);
 	};
-	return start_exchange(loop, target, question, std::move(judge), std::move(done));
+	return start_exchange(loop, tunnel, target, question, std::move(judge), std::move(done));
 }
 
 } // namespace anycast::health

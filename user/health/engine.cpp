@@ -12,7 +12,7 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 Engine::Engine(Loop &loop, ExecUser user, OnChange on_change)
-	: loop_(loop), on_change_(std::move(on_change)), pinger_(loop), http_(loop),
+	: loop_(loop), on_change_(std::move(on_change)), pinger_(loop), tunnel_(loop), http_(loop),
 	  exec_(loop, std::move(user)), random_(std::random_device{}())
 {
 }
@@ -86,16 +86,17 @@ Started Engine::start(Check &check)
 	};
 	switch (target.spec.type) {
 	case CheckType::kTcp:
-		return start_tcp(loop_, target, std::move(done));
+		return target.tunnel ? tunnel_.start_tcp(target, std::move(done))
+				     : start_tcp(loop_, target, std::move(done));
 	case CheckType::kUdp:
-		return start_udp(loop_, target, std::move(done));
+		return start_udp(loop_, tunnel_, target, std::move(done));
 	case CheckType::kIcmp:
 		return pinger_.start(target, std::move(done));
 	case CheckType::kHttp:
 	case CheckType::kHttps:
 		return http_.start(target, std::move(done));
 	case CheckType::kDns:
-		return start_dns(loop_, target, std::move(done));
+		return start_dns(loop_, tunnel_, target, std::move(done));
 	case CheckType::kExec:
 		return exec_.start(target, std::move(done));
 	}

@@ -16,6 +16,7 @@
 #include "health/http.h"
 #include "health/pinger.h"
 #include "health/probe.h"
+#include "health/tunnel.h"
 
 namespace anycast::health {
 
@@ -79,6 +80,7 @@ private:
 	Loop &loop_;
 	OnChange on_change_;
 	Pinger pinger_;
+	TunnelProber tunnel_;
 	HttpClient http_;
 	ExecRunner exec_;
 	std::map<std::string, std::unique_ptr<Check>> checks_;

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "health/probe.h"
+#include "health/tunnel.h"
 
 namespace anycast::health {
 
@@ -153,9 +154,11 @@ Started start_tcp(Loop &loop, const Target &target, Done done)
 	return probe;
 }
 
-Started start_exchange(Loop &loop, const Target &target, std::vector<std::uint8_t> request,
-		       Judge judge, Done done)
+Started start_exchange(Loop &loop, TunnelProber &tunnel, const Target &target,
+		       std::vector<std::uint8_t> request, Judge judge, Done done)
 {
+	if (target.tunnel)
+		return tunnel.exchange(target, request, std::move(judge), std::move(done));
 	auto fd = open_socket(target, SOCK_DGRAM);
 	if (!fd)
 		return tl::unexpected(std::move(fd.error()));
@@ -165,7 +168,7 @@ Started start_exchange(Loop &loop, const Target &target, std::vector<std::uint8_
 	return probe;
 }
 
-Started start_udp(Loop &loop, const Target &target, Done done)
+Started start_udp(Loop &loop, TunnelProber &tunnel, const Target &target, Done done)
 {
 	const CheckSpec &spec = target.spec;
 	const std::string payload = spec.hex ? from_hex(spec.payload) : spec.payload;
@@ -177,8 +180,8 @@ Started start_udp(Loop &loop, const Target &target, Done done)
 			return Outcome{true, fmt::format("{} bytes", answer.size())};
 		return Outcome{false, fmt::format("another answer: \"{}\"", printable(text, 80))};
 	};
-	return start_exchange(loop, target, {payload.begin(), payload.end()}, std::move(judge),
-			      std::move(done));
+	return start_exchange(loop, tunnel, target, {payload.begin(), payload.end()},
+			      std::move(judge), std::move(done));
 }
 
 } // namespace anycast::health

@@ -122,7 +122,10 @@ void add_check_rows(Table &table, const std::string &owner, const json &checks)
 	for (const json &check : checks)
 		table.row({{owner},
 			   {text_of(check, "check")},
-			   {text_of(check, "address")},
+			   {text_of(check, "address") +
+			    (text_of(check, "through").empty()
+				     ? ""
+				     : " through " + text_of(check, "through"))},
 			   state_cell(text_of(check, "health")),
 			   {text_of(check, "detail")},
 			   {text_of(check, "took_ms") + " ms"},
@@ -188,6 +191,19 @@ void add_drops(std::string &out, const json &status)
 	}
 }
 
+void add_loss(std::string &out, const json &status)
+{
+	const auto loss = status.find("loss");
+	const bool measured = loss != status.end() && loss->is_object();
+	out += "<h2>Loss before this node</h2><p>";
+	out += measured ? fmt::format("{:.0f} of {:.0f} segments of the flows in the table, {:.2f} "
+				      "per mille",
+				      loss->value("lost", 0.0), loss->value("of", 0.0),
+				      loss->value("per_mille", 0.0))
+			: "Not measurable: no flow in the table tells.";
+	out += "</p>\n";
+}
+
 void add_problems(std::string &out, const json &status)
 {
 	std::vector<std::string> problems;
@@ -244,6 +260,7 @@ std::string status_page(const json &status)
 	add_backends(out, status);
 	add_bird(out, status);
 	add_checks(out, status);
+	add_loss(out, status);
 	add_drops(out, status);
 	return out + "</body></html>\n";
 }

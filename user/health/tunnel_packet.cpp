@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "health/tunnel_packet.h"
+
+#include <netinet/in.h>
+
+#include <algorithm>
+
+namespace anycast::health {
+
+namespace {
+
+constexpr std::uint8_t kTtl = 64;
+constexpr std::size_t kIp4 = 20, kIp6 = 40, kTcp = 20, kUdp = 8;
+
+void put16(Bytes &bytes, std::size_t at, std::uint32_t value)
+{
+	bytes[at] = static_cast<std::uint8_t>(value >> 8);
+	bytes[at + 1] = static_cast<std::uint8_t>(value);
+}
+
+void put32(Bytes &bytes, std::size_t at, std::uint32_t value)
+{
+	put16(bytes, at, value >> 16);
+	put16(bytes, at + 2, value & 0xffff);
+}
+
+std::uint32_t get16(std::span<const std::uint8_t> bytes, std::size_t at)
+{
+	return bytes[at] * 256u + bytes[at + 1];
+}
+
+std::uint32_t get32(std::span<const std::uint8_t> bytes, std::size_t at)
+{
+	return get16(bytes, at) << 16 | get16(bytes, at + 2);
+}
+
+std::uint32_t sum_of(std::span<const std::uint8_t> bytes)
+{
+	std::uint32_t sum = 0;
+	for (std::size_t i = 0; i < bytes.size(); i++)
+		sum += i % 2 == 0 ? bytes[i] * 256u : bytes[i];
+	return sum;
+}
+
+std::uint32_t folded(std::uint32_t sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~(sum + (sum >> 16)) & 0xffff;
+}
+
+std::span<const std::uint8_t> wire_bytes(const Address &address)
+{
+	const std::span<const std::uint8_t> all(address.bytes());
+	return address.is_v4() ? all.subspan(12) : all;
+}
+
+Bytes ip_packet(const Address &from, const Address &to, std::uint8_t protocol, const Bytes &payload)
+{
+	const bool v4 = to.is_v4();
+	Bytes packet(v4 ? kIp4 : kIp6);
+	const std::size_t addresses = v4 ? 12 : 8;
+	std::ranges::copy(v4 && !from.is_v4() ? wire_bytes(Address::v4(0)) : wire_bytes(from),
+			  packet.begin() + static_cast<std::ptrdiff_t>(addresses));
+	std::ranges::copy(wire_bytes(to),
+			  packet.begin() + static_cast<std::ptrdiff_t>(addresses + (v4 ? 4 : 16)));
+	if (v4) {
+		packet[0] = 0x45;
+		put16(packet, 2, static_cast<std::uint32_t>(kIp4 + payload.size()));
+		put16(packet, 6, 0x4000); // DF, as the data path sets it
+		packet[8] = kTtl;
+		packet[9] = protocol;
+		put16(packet, 10, folded(sum_of(packet)));
+	} else {
+		packet[0] = 0x60;
+		put16(packet, 4, static_cast<std::uint32_t>(payload.size()));
+		packet[6] = protocol;
+		packet[7] = kTtl;
+	}
+	packet.insert(packet.end(), payload.begin(), payload.end());
+	return packet;
+}
+
+std::uint32_t transport_checksum(const InnerFlow &flow, std::uint8_t protocol, const Bytes &payload)
+{
+	return folded(sum_of(wire_bytes(flow.source)) + sum_of(wire_bytes(flow.vip)) + protocol +
+		      static_cast<std::uint32_t>(payload.size()) + sum_of(payload));
+}
+
+} // namespace
+
+Bytes tcp_packet(const InnerFlow &flow, std::uint32_t sequence, std::uint8_t flags)
+{
+	Bytes segment(kTcp);
+	put16(segment, 0, flow.source_port);
+	put16(segment, 2, flow.vip_port);
+	put32(segment, 4, sequence);
+	segment[12] = kTcp / 4 << 4;
+	segment[13] = flags;
+	put16(segment, 14, flags & kTcpSyn ? 65535 : 0); // the window
+	put16(segment, 16, transport_checksum(flow, IPPROTO_TCP, segment));
+	return ip_packet(flow.source, flow.vip, IPPROTO_TCP, segment);
+}
+
+Bytes udp_packet(const InnerFlow &flow, std::span<const std::uint8_t> payload)
+{
+	Bytes datagram(kUdp);
+	datagram.insert(datagram.end(), payload.begin(), payload.end());
+	put16(datagram, 0, flow.source_port);
+	put16(datagram, 2, flow.vip_port);
+	put16(datagram, 4, static_cast<std::uint32_t>(datagram.size()));
+	const std::uint32_t sum = transport_checksum(flow, IPPROTO_UDP, datagram);
+	put16(datagram, 6, sum == 0 ? 0xffff : sum); // RFC 768: 0 is "none"
+	return ip_packet(flow.source, flow.vip, IPPROTO_UDP, datagram);
+}
+
+Bytes in_tunnel(const Address &source, const Address &backend, const Bytes &inner)
+{
+	return ip_packet(source, backend, inner[0] >> 4 == 4 ? IPPROTO_IPIP : IPPROTO_IPV6, inner);
+}
+
+std::optional<TunnelAnswer> parse_answer(std::span<const std::uint8_t> packet)
+{
+	TunnelAnswer answer;
+	std::uint8_t protocol = 0;
+	std::size_t length = 0;
+	if (packet.size() >= kIp4 && packet[0] >> 4 == 4) {
+		const std::size_t header = (packet[0] & 15u) * 4;
+		length = get16(packet, 2);
+		if (header < kIp4 || length < header || length > packet.size() ||
+		    get16(packet, 6) & 0x3fff)
+			return std::nullopt;
+		protocol = packet[9];
+		answer.flow.vip = Address::v4(get32(packet, 12));
+		answer.flow.source = Address::v4(get32(packet, 16));
+		packet = packet.subspan(header, length - header);
+	} else if (packet.size() >= kIp6 && packet[0] >> 4 == 6) {
+		length = get16(packet, 4);
+		if (kIp6 + length > packet.size())
+			return std::nullopt;
+		protocol = packet[6];
+		ax_addr raw{};
+		std::copy_n(packet.data() + 8, 16, reinterpret_cast<std::uint8_t *>(&raw));
+		answer.flow.vip = Address(raw);
+		std::copy_n(packet.data() + 24, 16, reinterpret_cast<std::uint8_t *>(&raw));
+		answer.flow.source = Address(raw);
+		packet = packet.subspan(kIp6, length);
+	}
+	answer.tcp = protocol == IPPROTO_TCP;
+	if ((!answer.tcp && protocol != IPPROTO_UDP) || packet.size() < (answer.tcp ? kTcp : kUdp))
+		return std::nullopt;
+	answer.flow.vip_port = static_cast<std::uint16_t>(get16(packet, 0));
+	answer.flow.source_port = static_cast<std::uint16_t>(get16(packet, 2));
+	if (answer.tcp) {
+		answer.acknowledged = get32(packet, 8);
+		answer.flags = packet[13];
+	} else {
+		answer.payload = packet.subspan(kUdp);
+	}
+	return answer;
+}
+
+} // namespace anycast::health
