@@ -23,6 +23,17 @@ static __always_inline struct ax_anomaly *ax_anomaly_at(__u32 index)
 	return bpf_map_lookup_elem(&ax_anomaly, &at);
 }
 
+/* Of the same number, what its client's ACKs say: sack.h. */
+static __always_inline struct ax_sack *ax_sack_at(__u32 index)
+{
+	__u32 at;
+
+	if (index - 1 >= ax_anomalies)
+		return 0;
+	at = bpf_get_smp_processor_id() * ax_anomalies + index - 1;
+	return bpf_map_lookup_elem(&ax_sack, &at);
+}
+
 static __always_inline int ax_owns(const struct ax_anomaly *a, const struct ax_flow_ref *ref)
 {
 	return a->owner == ref->slot && a->owner_version == ref->flow->version &&
@@ -57,6 +68,7 @@ static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_r
 {
 	struct ax_flow *flow = ref->flow;
 	struct ax_anomaly *a = ax_anomaly_at(flow->anomaly);
+	struct ax_sack *sack;
 	__u32 index = 0;
 
 	if (a && ax_owns(a, ref))
@@ -70,11 +82,13 @@ static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_r
 	}
 	index &= ~AX_RECENT;
 	a = ax_anomaly_at(index);
-	if (!a)
+	sack = ax_sack_at(index);
+	if (!a || !sack)
 		return 0;
 	if (a->owner)
 		ax_note_reason(AX_R_LOSS_STATE_STOLEN, bytes);
 	__builtin_memset(a, 0, sizeof(*a));
+	__builtin_memset(sack, 0, sizeof(*sack));
 	a->owner = ref->slot;
 	a->owner_version = flow->version;
 	a->family = ref->family;
@@ -256,7 +270,21 @@ __noinline int ax_seen_before(void)
 	return 0;
 }
 
-static __always_inline int ax_out_of_order(const struct ax_ctl *ctl, const struct ax_flow_ref *ref,
+/* The record, taken if the flow has none; the steps find it by the scratch. */
+static __always_inline struct ax_anomaly *ax_own_record(const struct ax_flow_ref *ref,
+							struct ax_scratch *scratch, __u32 bytes)
+{
+	struct ax_anomaly *a = ax_take_anomaly(ref, scratch->segment.now_us, bytes);
+
+	if (!a)
+		return 0;
+	a->last_us = scratch->segment.now_us;
+	scratch->record = ref->flow->anomaly;
+	scratch->flow = *ref->flow;
+	return a;
+}
+
+static __always_inline int ax_out_of_order(const struct ax_flow_ref *ref,
 					   struct ax_scratch *scratch, __u32 bytes)
 {
 	struct ax_segment *segment = &scratch->segment;
@@ -267,13 +295,9 @@ static __always_inline int ax_out_of_order(const struct ax_ctl *ctl, const struc
 
 	if (ahead < 0 && segment->end == segment->seq) /* an old pure ACK carries nothing */
 		return 0;
-	segment->now_us = ax_now_ns(ctl) / 1000;
-	a = ax_take_anomaly(ref, segment->now_us, bytes);
+	a = ax_own_record(ref, scratch, bytes);
 	if (!a)
 		return 0;
-	a->last_us = segment->now_us;
-	scratch->record = flow->anomaly;
-	scratch->flow = *flow;
 	if (ahead > AX_RESYNC_BYTES || ahead < -AX_RESYNC_BYTES) {
 		a->resync++;
 		__builtin_memset(a->hole, 0, sizeof(a->hole));
@@ -301,23 +325,6 @@ static __always_inline int ax_out_of_order(const struct ax_ctl *ctl, const struc
 		flow->segments++;
 	else
 		ax_seen_before();
-	return 0;
-}
-
-__noinline int ax_loss_stage(__u32 bytes)
-{
-	struct ax_scratch *scratch = ax_own_scratch();
-	struct ax_ctl *ctl = ax_control();
-	struct ax_flow_ref ref = {};
-
-	if (!ctl || !scratch)
-		return 0;
-	ref.slot = scratch->slot;
-	ref.family = scratch->family;
-	if (!ax_entry(ref.family, ref.slot, &ref.flow) || !ref.flow)
-		return 0;
-	ax_out_of_order(ctl, &ref, scratch, bytes);
-	ax_learn(ref.flow, ref.family, &scratch->segment);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include <anycast_xdp/abi.h>
+#include <anycast_xdp/loss.h>
 
 /* Read-only switches: set before load, folded by the verifier. */
 const volatile __u32 ax_role = AX_ROLE_EDGE; /* enum ax_role bits */
@@ -80,6 +81,7 @@ AX_ARRAY(ax_flow6_slot, struct ax_slots, AX_MIN_BUCKETS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow6_next, __u32, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow6, struct ax_flow6, AX_MIN_BUCKETS *AX_WAYS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_anomaly, struct ax_anomaly, 1, BPF_F_MMAPABLE);
+AX_ARRAY(ax_sack, struct ax_sack, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_syn, struct ax_syn, AX_SYN_SLOTS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_hop, struct ax_hop, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_shortcut, struct ax_shortcut, AX_SHORTCUTS, BPF_F_MMAPABLE);

@@ -94,7 +94,8 @@ __noinline int ax_revalidate(__u32 family, __u32 slot)
 		ax_note_reason(AX_R_FLOW_RESTEERED, pkt.bytes);
 		return 0;
 	}
-	flow->forward = vip->forward | ax_long_way(&scratch->key);
+	flow->forward =
+		vip->forward | ax_long_way(&scratch->key) | (flow->forward & AX_FORWARD_SACK);
 	flow->generation = pkt.generation;
 	ax_note_reason(AX_R_FLOW_REVALIDATED, pkt.bytes);
 	return 1;
@@ -120,7 +121,7 @@ static __always_inline void ax_choose_entry(struct ax_scratch *scratch, const st
 	scratch->choice.backend_id = flow->backend;
 	scratch->choice.vip_gen = flow->vip_gen;
 	scratch->choice.backend_gen = flow->backend_gen;
-	scratch->choice.forward = flow->forward & ~AX_FORWARD_LONG;
+	scratch->choice.forward = flow->forward & AX_FORWARD_KIND;
 }
 
 /* `generation`: of the configuration that chose. */

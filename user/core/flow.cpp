@@ -87,6 +87,24 @@ LossCounters counters_of(const ax_anomaly &anomaly)
 	return counters;
 }
 
+SackCounters counters_of(const ax_sack &sack)
+{
+	SackCounters counters{
+		.started = sack.started != 0,
+		.lost = sack.lost,
+		.undone = sack.undone,
+		.reordered = sack.reordered,
+		.evicted = sack.evicted,
+		.duplicates = sack.duplicates,
+		.ce = sack.ce,
+		.ece = sack.ece,
+		.acked_segments = sack.mss ? (sack.acked + sack.mss - 1) / sack.mss : 0,
+	};
+	for (const ax_hole &hole : sack.hole)
+		counters.unrepaired += hole.start != hole.end;
+	return counters;
+}
+
 FlowRecord record_of(const ax_flow &flow, std::uint8_t family)
 {
 	FlowRecord record;
@@ -95,7 +113,7 @@ FlowRecord record_of(const ax_flow &flow, std::uint8_t family)
 	record.protocol = flow.proto;
 	record.family = family;
 	record.flags = flow.flags;
-	record.forward = flow.forward & static_cast<__u8>(~AX_FORWARD_LONG);
+	record.forward = flow.forward & static_cast<__u8>(AX_FORWARD_KIND);
 	record.vip = flow.vip;
 	record.vip_gen = flow.vip_gen;
 	record.backend = flow.backend;
@@ -112,7 +130,7 @@ FlowRecord record_of(const ax_flow &flow, std::uint8_t family)
 }
 
 void add_anomaly(FlowRecord &record, const ax_flow &flow, std::uint32_t slot,
-		 std::span<const ax_anomaly> share)
+		 std::span<const ax_anomaly> share, std::span<const ax_sack> sacks)
 {
 	if (flow.anomaly == 0)
 		return;
@@ -125,8 +143,11 @@ void add_anomaly(FlowRecord &record, const ax_flow &flow, std::uint32_t slot,
 	if (anomaly.owner != slot || anomaly.owner_version != flow.version ||
 	    anomaly.family != record.family)
 		record.anomaly_lost = true;
-	else
+	else {
 		record.loss = counters_of(anomaly);
+		if (flow.anomaly <= sacks.size())
+			record.sack = counters_of(sacks[flow.anomaly - 1]);
+	}
 }
 
 // The n-th of `parts` equal parts.
@@ -145,6 +166,7 @@ void decode_family(const FlowTables &tables, std::span<const ax_bucket> buckets,
 	for (std::uint32_t cpu = 0; cpu < tables.cpus; cpu++) {
 		const auto entries = share_of(flows, tables.cpus, cpu);
 		const auto anomalies = share_of(tables.anomalies, tables.cpus, cpu);
+		const auto sacks = share_of(tables.sacks, tables.cpus, cpu);
 		const auto used = used_entries(share_of(buckets, tables.cpus, cpu),
 					       share_of(slots, tables.cpus, cpu), entries.size());
 		Flow copy;
@@ -160,7 +182,7 @@ void decode_family(const FlowTables &tables, std::span<const ax_bucket> buckets,
 			if (tables.unit_ms != 0)
 				record.idle_ms =
 					tables.unit_ms * age_of(copy.flow.stamp, tables.now);
-			add_anomaly(record, copy.flow, i + 1, anomalies);
+			add_anomaly(record, copy.flow, i + 1, anomalies, sacks);
 			out.push_back(record);
 		}
 	}
@@ -206,6 +228,7 @@ void merge_into(FlowRecord &kept, const FlowRecord &other)
 		kept.rtt_us = other.rtt_us;
 	kept.idle_ms = std::min(kept.idle_ms, other.idle_ms);
 	kept.loss = {};
+	kept.sack = {};
 }
 
 void merge_cpus(std::vector<FlowRecord> &flows)
@@ -290,6 +313,26 @@ std::string_view loss_unknown_because(const FlowRecord &flow)
 	return "";
 }
 
+namespace {
+
+// Before an ACK has told of a hole, nothing tells whether the client would.
+LossFigure sack_figure(const FlowRecord &flow)
+{
+	LossFigure figure;
+	const SackCounters &sack = flow.sack;
+	if (!sack.started)
+		return figure;
+	figure.kind = "estimate";
+	figure.basis = "sack";
+	figure.value = sack.lost > sack.undone ? sack.lost - sack.undone : 0;
+	figure.of = sack.acked_segments;
+	figure.evicted = sack.evicted;
+	figure.unrepaired = sack.unrepaired;
+	return figure;
+}
+
+} // namespace
+
 LossReport loss_report(const FlowRecord &flow)
 {
 	if (!loss_unknown_because(flow).empty())
@@ -302,7 +345,7 @@ LossReport loss_report(const FlowRecord &flow)
 	figure.unrepaired = flow.loss.unrepaired;
 	figure.resync = flow.loss.resync;
 
-	LossReport report{figure, figure, figure};
+	LossReport report{figure, figure, figure, sack_figure(flow)};
 	const LossCounters &loss = flow.loss;
 	report.c2s_up_lost.kind = "estimate";
 	report.c2s_up_lost.value = loss.lost > loss.undone ? loss.lost - loss.undone : 0;
@@ -320,6 +363,7 @@ void LossSum::add(const LossReport &flow)
 	add_figure(report.c2s_up_lost, flow.c2s_up_lost);
 	add_figure(report.c2s_up_reordered, flow.c2s_up_reordered);
 	add_figure(report.c2s_rtx_seen, flow.c2s_rtx_seen);
+	add_figure(report.s2c_lost_sack, flow.s2c_lost_sack);
 }
 
 } // namespace anycast

@@ -107,6 +107,7 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 		array<__u32>("ax_flow6_next", cpus * regions_of(s.buckets6), "flows_v6"),
 		array<ax_flow6>("ax_flow6", cpus * s.buckets6 * AX_WAYS, "flows_v6"),
 		array<ax_anomaly>("ax_anomaly", cpus * s.anomalies, "flows_v4"),
+		array<ax_sack>("ax_sack", cpus * s.anomalies, "flows_v4"),
 		array<ax_syn>("ax_syn", cpus * AX_SYN_SLOTS),
 		array<ax_hop>("ax_hop", cpus * s.backends, "backends"),
 		array<ax_shortcut>("ax_shortcut", cpus * AX_SHORTCUTS),
