@@ -144,6 +144,11 @@ static __always_inline int ax_was_lost(const struct ax_flow *flow, const struct 
 			return 1;
 		if (newer < 0)
 			return 0;
+	}
+	/* Sent behind everything that has come so far? Ids tick with each packet. */
+	if (flow->flags & AX_FLOW_IPID)
+		return (__s16)(segment->ip_id - flow->ip_id) > 0;
+	if (segment->has_ts && (flow->flags & AX_FLOW_TS)) {
 		/* A retransmission would carry a newer value: the sender's clock has ticked since.
 		 */
 		if (ax_after(flow->max_ts, hole->ts) > 0)

@@ -61,7 +61,7 @@ bool write_between_markers(const char *path, const std::string &table)
 	return out.good();
 }
 
-int run(const char *docs, const std::string &only)
+int whole_table(const char *docs, const std::string &only)
 {
 	std::string table = "| injected | metric | segments | truth | reported | error | allowed | "
 			    "holds |\n|---|---|--:|--:|--:|--:|--:|---|\n";
@@ -104,9 +104,9 @@ int run(const char *docs, const std::string &only)
 int main(int argc, char **argv)
 {
 	if (argc == 3 && std::string_view(argv[1]) == "--only")
-		return anycast::test::run(nullptr, argv[2]);
+		return anycast::test::whole_table(nullptr, argv[2]);
 	if (argc == 2)
-		return anycast::test::run(argv[1], "");
+		return anycast::test::whole_table(argv[1], "");
 	std::fprintf(stderr, "usage: %s FILE | %s --only TEXT\n", argv[0], argv[0]);
 	return 2;
 }

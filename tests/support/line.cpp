@@ -117,8 +117,11 @@ unsigned Line::cpu()
 Line::Line(const LinkEnd &a, const LinkEnd &b, unsigned mtu)
 {
 	const unsigned cpu_number = cpu();
+	// Its ends must send nothing of their own: a router solicitation from a timer would have
+	// the node's packets handled by that timer's CPU.
+	netns_.sysctl("net.ipv6.conf.default.disable_ipv6", "1");
 	for (const auto &[side, end] : {std::pair{0, &a}, std::pair{1, &b}}) {
-		const LinkEnd own{netns_, side == 0 ? "a" : "b"};
+		const LinkEnd own{netns_, side == 0 ? "line0" : "line1"};
 		connect_veth(*end, own, mtu);
 		receive_on_cpu(own, cpu_number);
 		netns_.run([&] {

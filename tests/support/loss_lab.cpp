@@ -108,7 +108,9 @@ LossOutcome LossLab::read() const
 {
 	LossOutcome outcome;
 	const auto document = cli.ask(node.netns, {"loss"});
-	for (const auto &flow : document.at("flows"))
+	for (const auto &flow : document.at("flows")) {
+		if (const auto &why = flow.at("loss_unknown"); why.is_string())
+			outcome.blind[why.get<std::string>()]++;
 		for (const auto &[name, figure] : flow.items()) {
 			if (!figure.is_object() || !figure.contains("value"))
 				continue;
@@ -124,6 +126,7 @@ LossOutcome LossLab::read() const
 				for (const char *key : {"evicted", "unrepaired", "resync"})
 					outcome.blind[key] += figure.value(key, std::uint64_t{0});
 		}
+	}
 	const std::string text = cli.expect(node.netns, {"loss"}).out;
 	const auto end = text.find_last_not_of('\n');
 	const auto begin = text.rfind('\n', end);

@@ -9,6 +9,8 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 
+#include <anycast_xdp/loss.h>
+
 #include "core/vip_keys.h"
 
 namespace anycast {
