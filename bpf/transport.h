@@ -97,6 +97,7 @@ __noinline __u64 ax_tcp_options(struct xdp_md *ctx, __u32 offset, __u32 length)
 	scratch->packet.cursor = 0;
 	scratch->found = 0;
 	scratch->sack_at = 0;
+	scratch->sack_bytes = 0;
 	for (int i = 0; i < 20; i++)
 		if (!ax_tcp_option(ctx, offset, length))
 			break;

@@ -107,11 +107,6 @@ void add_sack(std::vector<LossRow> &rows)
 	};
 	rows.push_back({"nothing, download", "s2c_lost_sack", download(0, 96 * kMiB), nothing, 0, 3,
 			0, true, false});
-	LossConditions reordered = download(0, 96 * kMiB);
-	reordered.back.hold_per_10000 = 200;
-	reordered.back.hold_us = 3000;
-	rows.push_back({"2 % reordered by 3 ms, download", "s2c_lost_sack", reordered, nothing, 0,
-			3, 0, false, false});
 	rows.push_back({"server→client 1 %, ingress only", "s2c_lost_sack",
 			download(100, 80 * kMiB), lost_back, 3, 0, 0, false, true});
 	rows.push_back({"server→client 5 %, ingress only", "s2c_lost_sack",

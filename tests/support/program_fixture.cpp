@@ -229,9 +229,10 @@ void ProgramTest::forget_entries()
 
 void ProgramTest::reset_flows()
 {
-	for (const char *name : {"ax_flow4_idx", "ax_flow4_slot", "ax_flow4_next", "ax_flow4",
-				 "ax_flow6_idx", "ax_flow6_slot", "ax_flow6_next", "ax_flow6",
-				 "ax_anomaly", "ax_syn", "ax_hop", "ax_shortcut", "ax_cpu"})
+	for (const char *name :
+	     {"ax_flow4_idx", "ax_flow4_slot", "ax_flow4_next", "ax_flow4", "ax_flow6_idx",
+	      "ax_flow6_slot", "ax_flow6_next", "ax_flow6", "ax_anomaly", "ax_sack", "ax_syn",
+	      "ax_hop", "ax_shortcut", "ax_cpu"})
 		zero(dataplane().map(name));
 }
 
