@@ -7,21 +7,12 @@
 #ifndef AX_BPF_ANOMALY_H
 #define AX_BPF_ANOMALY_H
 
-#include "loss.h"
+#include "totals.h"
 
 #define AX_DEFAULT_PATIENCE_US 3000 /* while the RTT is unknown */
 #define AX_RECENT_US 1000000
+#define AX_ADMIT_BITS 3	     /* one flow in eight, when all records are in use */
 #define AX_RECENT (1u << 31) /* of ax_next_record: was used within AX_RECENT_US */
-
-static __always_inline struct ax_anomaly *ax_anomaly_at(__u32 index)
-{
-	__u32 at;
-
-	if (index - 1 >= ax_anomalies) /* 0 = none */
-		return 0;
-	at = bpf_get_smp_processor_id() * ax_anomalies + index - 1;
-	return bpf_map_lookup_elem(&ax_anomaly, &at);
-}
 
 /* Of the same number, what its client's ACKs say: sack.h. */
 static __always_inline struct ax_sack *ax_sack_at(__u32 index)
@@ -32,12 +23,6 @@ static __always_inline struct ax_sack *ax_sack_at(__u32 index)
 		return 0;
 	at = bpf_get_smp_processor_id() * ax_anomalies + index - 1;
 	return bpf_map_lookup_elem(&ax_sack, &at);
-}
-
-static __always_inline int ax_owns(const struct ax_anomaly *a, const struct ax_flow_ref *ref)
-{
-	return a->owner == ref->slot && a->owner_version == ref->flow->version &&
-	       a->family == ref->family;
 }
 
 /* The deferred segment's. */
@@ -61,10 +46,21 @@ __noinline __u32 ax_next_record(__u32 now_us)
 	return a && a->owner && now_us - a->last_us <= AX_RECENT_US ? index | AX_RECENT : index;
 }
 
+/* By its hash: so that, where there is not enough for all, the same flows are measured all the
+ * time, and whole. */
+static __always_inline int ax_is_admitted(const struct ax_flow_ref *ref)
+{
+	__u32 name = ref->slot + *(const __u32 *)ref->flow; /* the ports */
+
+	return !(ref->flow->flags & AX_FLOW_LOSS_LOST) &&
+	       name * 0x9e3779b1 >> (32 - AX_ADMIT_BITS) == 0;
+}
+
 /* The flow's record: the one it has, or the one under the clock hand, from whomever it is. The hand
- * moves past up to two records that were used within the last second. */
+ * moves past up to two records that were used within the last second; a third one is taken for
+ * flows that are admitted. */
 static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_ref *ref,
-							  __u32 now_us, __u32 bytes)
+							  __u32 now_us, __u32 ended, __u32 bytes)
 {
 	struct ax_flow *flow = ref->flow;
 	struct ax_anomaly *a = ax_anomaly_at(flow->anomaly);
@@ -80,18 +76,29 @@ static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_r
 		if (!(index & AX_RECENT))
 			break;
 	}
+	if (index & AX_RECENT && !ax_is_admitted(ref)) {
+		flow->flags |= AX_FLOW_LOSS_LOST;
+		ax_note_reason(AX_R_LOSS_NOT_ADMITTED, bytes);
+		return 0;
+	}
 	index &= ~AX_RECENT;
 	a = ax_anomaly_at(index);
 	sack = ax_sack_at(index);
 	if (!a || !sack)
 		return 0;
-	if (a->owner)
+	if (a->owner) {
 		ax_note_reason(AX_R_LOSS_STATE_STOLEN, bytes);
+		ax_count_unrepaired(index);
+	}
 	__builtin_memset(a, 0, sizeof(*a));
 	__builtin_memset(sack, 0, sizeof(*sack));
 	a->owner = ref->slot;
 	a->owner_version = flow->version;
 	a->family = ref->family;
+	a->vip = flow->vip;
+	a->backend = flow->backend;
+	if (flow->flags & AX_FLOW_LOSS_LOST || ended)
+		a->folded_segments = flow->segments; /* its last record's, or at its end */
 	flow->anomaly = index;
 	return a;
 }
@@ -279,7 +286,8 @@ __noinline int ax_seen_before(void)
 static __always_inline struct ax_anomaly *ax_own_record(const struct ax_flow_ref *ref,
 							struct ax_scratch *scratch, __u32 bytes)
 {
-	struct ax_anomaly *a = ax_take_anomaly(ref, scratch->segment.now_us, bytes);
+	__u32 gone = ref->flow->flags & (AX_FLOW_FIN | AX_FLOW_RST) && !scratch->ended;
+	struct ax_anomaly *a = ax_take_anomaly(ref, scratch->segment.now_us, gone, bytes);
 
 	if (!a)
 		return 0;
@@ -300,9 +308,19 @@ static __always_inline int ax_out_of_order(const struct ax_flow_ref *ref,
 
 	if (ahead < 0 && segment->end == segment->seq) /* an old pure ACK carries nothing */
 		return 0;
-	a = ax_own_record(ref, scratch, bytes);
-	if (!a)
+	if (!ahead) { /* the FIN */
+		flow->segments += segment->end != segment->seq;
+		flow->nxt = segment->end;
 		return 0;
+	}
+	a = ax_own_record(ref, scratch, bytes);
+	if (!a) {
+		if (ahead > 0 || ax_after(segment->end, flow->nxt) > 0) {
+			flow->segments += segment->end != segment->seq;
+			flow->nxt = segment->end;
+		}
+		return 0;
+	}
 	if (ahead > AX_RESYNC_BYTES || ahead < -AX_RESYNC_BYTES) {
 		a->resync++;
 		__builtin_memset(a->hole, 0, sizeof(a->hole));

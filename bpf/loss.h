@@ -133,11 +133,10 @@ static __always_inline int ax_congested(const struct ax_segment *segment)
 	return (segment->tos & AX_ECN_CE) == AX_ECN_CE || segment->tcp_flags & AX_TCP_ECE;
 }
 
-/* Out of order, or with more to tell: left in the scratch for ax_loss_stage, which runs when this
- * stage's stack is free.
- */
+/* Out of order, the flow's end, or more to tell: left in the scratch for ax_loss_stage, which runs
+ * when this stage's stack is free. */
 static __always_inline void ax_defer(struct ax_packet *pkt, const struct ax_flow_ref *ref,
-				     const struct ax_segment *segment, int blocks)
+				     const struct ax_segment *segment, __u32 ended, int blocks)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 
@@ -147,6 +146,7 @@ static __always_inline void ax_defer(struct ax_packet *pkt, const struct ax_flow
 	scratch->blocks = blocks;
 	scratch->slot = ref->slot;
 	scratch->family = ref->family;
+	scratch->ended = ended;
 	pkt->flags |= AX_PACKET_ANOMALY;
 }
 
@@ -156,14 +156,19 @@ static __always_inline void ax_track(struct xdp_md *ctx, struct ax_packet *pkt,
 	struct ax_flow *flow = ref->flow;
 	struct ax_segment segment = {};
 	int blocks = ax_read_segment(ctx, pkt, &segment);
+	__u32 ended = 0;
 
 	if (blocks < 0)
 		return;
 	if (unlikely(segment.tcp_flags & (AX_TCP_FIN | AX_TCP_RST))) {
+		ended = !(flow->flags & (AX_FLOW_FIN | AX_FLOW_RST));
 		flow->flags |= segment.tcp_flags & AX_TCP_FIN ? AX_FLOW_FIN : AX_FLOW_RST;
 		/* RFC 9293 section 3.10.7.3: a reset's number need not be the next one. */
-		if (segment.tcp_flags & AX_TCP_RST)
+		if (segment.tcp_flags & AX_TCP_RST) {
+			if (ended)
+				ax_defer(pkt, ref, &segment, ended, 0);
 			return;
+		}
 	}
 	if (unlikely(segment.payload > flow->mss && segment.payload <= 65535))
 		flow->mss = segment.payload;
@@ -171,18 +176,18 @@ static __always_inline void ax_track(struct xdp_md *ctx, struct ax_packet *pkt,
 		flow->flags |= AX_FLOW_SYNCED;
 		flow->nxt = segment.seq;
 	}
-	if (likely(segment.seq == flow->nxt)) {
+	if (likely(segment.seq == flow->nxt && !ended)) {
 		flow->nxt = segment.end;
 		if (segment.end != segment.seq)
 			flow->segments++;
 	} else {
-		ax_defer(pkt, ref, &segment, blocks);
+		ax_defer(pkt, ref, &segment, ended, blocks);
 		return;
 	}
 	ax_learn(flow, ref->family, &segment);
 	if (unlikely(blocks || (flow->forward & AX_FORWARD_SACK) || ax_congested(&segment))) {
 		segment.in_order = 1;
-		ax_defer(pkt, ref, &segment, blocks);
+		ax_defer(pkt, ref, &segment, 0, blocks);
 	}
 }
 

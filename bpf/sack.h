@@ -271,6 +271,7 @@ __noinline int ax_loss_stage(__u32 bytes)
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_ctl *ctl = ax_control();
 	struct ax_flow_ref ref = {};
+	__u32 segments;
 
 	if (!ctl || !scratch)
 		return 0;
@@ -278,12 +279,18 @@ __noinline int ax_loss_stage(__u32 bytes)
 	ref.family = scratch->family;
 	if (!ax_entry(ref.family, ref.slot, &ref.flow) || !ref.flow)
 		return 0;
-	scratch->segment.now_us = ax_now_ns(ctl) / 1000;
-	if (!scratch->segment.in_order) {
-		ax_out_of_order(&ref, scratch, bytes);
-		ax_learn(ref.flow, ref.family, &scratch->segment);
+	segments = ref.flow->segments;
+	if (!(scratch->segment.tcp_flags & AX_TCP_RST)) {
+		scratch->segment.now_us = ax_now_ns(ctl) / 1000;
+		if (!scratch->segment.in_order) {
+			ax_out_of_order(&ref, scratch, bytes);
+			ax_learn(ref.flow, ref.family, &scratch->segment);
+		}
+		ax_feedback(&ref, scratch, bytes);
 	}
-	ax_feedback(&ref, scratch, bytes);
+	ax_collect(scratch, &ref, segments);
+	ax_add_to_services(ref.flow->vip, ref.flow->backend);
+	ax_add_to_prefix(ref.family, ref.slot);
 	return 0;
 }
 

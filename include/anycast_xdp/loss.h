@@ -10,7 +10,6 @@
 /* Or'ed to ax_flow.forward, as AX_FORWARD_LONG: what the client acknowledges has holes, so none of
  * the flow's packets goes the express way. */
 #define AX_FORWARD_SACK 64
-#define AX_FORWARD_KIND 63 /* enum ax_forward without such bits */
 
 struct ax_range {
 	__u32 start, end;

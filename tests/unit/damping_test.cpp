@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "support/damping_router.h"
+
 namespace anycast {
 namespace {
 
@@ -19,42 +21,7 @@ const DampingProfile &profile(const char *name)
 	return *found;
 }
 
-// RFC 2439 as routers do it, written from the RFC and not from the model: penalties decay in whole
-// ticks since the last event, and a prefix is suppressed from `suppress` on until `reuse`.
-class Router {
-public:
-	explicit Router(const DampingProfile &profile) : profile_(profile) {}
-	void withdraw(double now) { event(now, profile_.withdrawal); }
-	void announce(double now)
-	{
-		if (known_)
-			event(now, profile_.announcement);
-	}
-	void change(double now) { event(now, profile_.change); }
-	[[nodiscard]] bool ever_suppressed() const { return suppressed_; }
-	[[nodiscard]] double penalty_at(double now) const
-	{
-		const double ticks = std::floor(std::max(0.0, now - at_) / profile_.tick);
-		return penalty_ * std::pow(0.5, ticks * profile_.tick / profile_.half_life);
-	}
-
-private:
-	void event(double now, double points)
-	{
-		penalty_ = std::min(penalty_at(now) + points, ceiling());
-		at_ = now;
-		known_ = true;
-		suppressed_ |= penalty_ >= profile_.suppress;
-	}
-	[[nodiscard]] double ceiling() const
-	{
-		return profile_.reuse * std::pow(2.0, profile_.max_suppress / profile_.half_life);
-	}
-
-	const DampingProfile &profile_;
-	double penalty_ = 0, at_ = 0;
-	bool known_ = false, suppressed_ = false;
-};
+using Router = test::DampingRouter;
 
 TEST(Damping, ProfilesAreKnownByName)
 {

@@ -3,6 +3,9 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <limits>
 
 #include <bpf/bpf.h>
@@ -90,6 +93,8 @@ void set_switches(anycast_bpf *skeleton, const LoadOptions &options, const Datap
 	rodata.ax_buckets4 = sizes.buckets4;
 	rodata.ax_buckets6 = sizes.buckets6;
 	rodata.ax_anomalies = sizes.anomalies;
+	rodata.ax_prefix4 = options.limits.loss_prefix_v4;
+	rodata.ax_prefix6 = options.limits.loss_prefix_v6;
 	rodata.ax_vips = sizes.vips;
 	rodata.ax_pools = sizes.pools;
 	rodata.ax_slots = sizes.slots;
@@ -113,6 +118,28 @@ Error load_failed(int error, const LibbpfLog &log)
 	return result;
 }
 
+// The embedded program, or another build of it with the same switches and maps.
+anycast_bpf *open_skeleton(const std::string &object)
+{
+	if (object.empty())
+		return anycast_bpf__open();
+	std::ifstream file(object, std::ios::binary);
+	const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+	auto *skeleton = static_cast<anycast_bpf *>(std::calloc(1, sizeof(anycast_bpf)));
+	int error = skeleton ? anycast_bpf__create_skeleton(skeleton) : -ENOMEM;
+
+	if (error == 0) {
+		skeleton->skeleton->data = bytes.data();
+		skeleton->skeleton->data_sz = bytes.size();
+		error = bpf_object__open_skeleton(skeleton->skeleton, nullptr);
+	}
+	if (error == 0)
+		return skeleton;
+	anycast_bpf__destroy(skeleton);
+	errno = -error;
+	return nullptr;
+}
+
 } // namespace
 
 void Program::Close::operator()(anycast_bpf *skeleton) const
@@ -133,7 +160,7 @@ Result<Program> Program::load(const LoadOptions &options)
 	LibbpfLog log;
 	Program program;
 
-	program.skeleton_.reset(anycast_bpf__open());
+	program.skeleton_.reset(open_skeleton(options.object));
 	if (!program.skeleton_)
 		return tl::unexpected(load_failed(errno, log));
 	bpf_object *object = program.skeleton_->obj;
