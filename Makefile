@@ -85,6 +85,10 @@ $(BUILD)/demo: $(BUILD)/tests/net/demo.o $(BUILD)/libsupport.a $(BUILD)/libanyca
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+$(BUILD)/loss_table: $(BUILD)/tests/net/loss_table.o $(BUILD)/libsupport.a $(BUILD)/libanycast.a
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 BENCH_SKELS := $(patsubst tests/bench/%.bpf.c,$(BUILD)/skel/%.skel.h,$(wildcard tests/bench/*.bpf.c))
 $(BUILD)/bpf/%.bpf.o: tests/bench/%.bpf.c
 	$(call say,BPF,$@)
@@ -131,6 +135,11 @@ test: $(BUILD)/unit_test ## unit tests: no root, no kernel
 	$(Q)$(BUILD)/unit_test
 test-root: all $(BUILD)/prog_test $(BUILD)/net_test ## the program under BPF_PROG_TEST_RUN, and namespaces
 	$(Q)tools/run-suites $(BUILD)/prog_test $(BUILD)/net_test
+
+.PHONY: test-loss
+test-loss: deps ## loss figures beside the truth, row by row, at most 15 minutes; writes docs/loss.md (root)
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/loss_table
+	$(Q)$(SUDO) timeout 900 $(BUILD)/loss_table docs/loss.md
 
 .PHONY: test-vm
 test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all

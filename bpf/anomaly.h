@@ -14,6 +14,17 @@
 #define AX_ADMIT_BITS 3	     /* one flow in eight, when all records are in use */
 #define AX_RECENT (1u << 31) /* of ax_next_record: was used within AX_RECENT_US */
 
+/* Of the same number, what its client's ACKs say: sack.h. */
+static __always_inline struct ax_sack *ax_sack_at(__u32 index)
+{
+	__u32 at;
+
+	if (index - 1 >= ax_anomalies)
+		return 0;
+	at = bpf_get_smp_processor_id() * ax_anomalies + index - 1;
+	return bpf_map_lookup_elem(&ax_sack, &at);
+}
+
 /* The deferred segment's. */
 static __always_inline struct ax_anomaly *ax_record(const struct ax_scratch *scratch)
 {
@@ -53,6 +64,7 @@ static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_r
 {
 	struct ax_flow *flow = ref->flow;
 	struct ax_anomaly *a = ax_anomaly_at(flow->anomaly);
+	struct ax_sack *sack;
 	__u32 index = 0;
 
 	if (a && ax_owns(a, ref))
@@ -71,13 +83,15 @@ static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_r
 	}
 	index &= ~AX_RECENT;
 	a = ax_anomaly_at(index);
-	if (!a)
+	sack = ax_sack_at(index);
+	if (!a || !sack)
 		return 0;
 	if (a->owner) {
 		ax_note_reason(AX_R_LOSS_STATE_STOLEN, bytes);
 		ax_count_unrepaired(index);
 	}
 	__builtin_memset(a, 0, sizeof(*a));
+	__builtin_memset(sack, 0, sizeof(*sack));
 	a->owner = ref->slot;
 	a->owner_version = flow->version;
 	a->family = ref->family;
@@ -137,6 +151,11 @@ static __always_inline int ax_was_lost(const struct ax_flow *flow, const struct 
 			return 1;
 		if (newer < 0)
 			return 0;
+	}
+	/* Sent behind everything that has come so far? Ids tick with each packet. */
+	if (flow->flags & AX_FLOW_IPID)
+		return (__s16)(segment->ip_id - flow->ip_id) > 0;
+	if (segment->has_ts && (flow->flags & AX_FLOW_TS)) {
 		/* A retransmission would carry a newer value: the sender's clock has ticked since.
 		 */
 		if (ax_after(flow->max_ts, hole->ts) > 0)
@@ -263,7 +282,22 @@ __noinline int ax_seen_before(void)
 	return 0;
 }
 
-static __always_inline int ax_out_of_order(const struct ax_ctl *ctl, const struct ax_flow_ref *ref,
+/* The record, taken if the flow has none; the steps find it by the scratch. */
+static __always_inline struct ax_anomaly *ax_own_record(const struct ax_flow_ref *ref,
+							struct ax_scratch *scratch, __u32 bytes)
+{
+	__u32 gone = ref->flow->flags & (AX_FLOW_FIN | AX_FLOW_RST) && !scratch->ended;
+	struct ax_anomaly *a = ax_take_anomaly(ref, scratch->segment.now_us, gone, bytes);
+
+	if (!a)
+		return 0;
+	a->last_us = scratch->segment.now_us;
+	scratch->record = ref->flow->anomaly;
+	scratch->flow = *ref->flow;
+	return a;
+}
+
+static __always_inline int ax_out_of_order(const struct ax_flow_ref *ref,
 					   struct ax_scratch *scratch, __u32 bytes)
 {
 	struct ax_segment *segment = &scratch->segment;
@@ -279,9 +313,7 @@ static __always_inline int ax_out_of_order(const struct ax_ctl *ctl, const struc
 		flow->nxt = segment->end;
 		return 0;
 	}
-	segment->now_us = ax_now_ns(ctl) / 1000;
-	a = ax_take_anomaly(ref, segment->now_us,
-			    flow->flags & (AX_FLOW_FIN | AX_FLOW_RST) && !scratch->ended, bytes);
+	a = ax_own_record(ref, scratch, bytes);
 	if (!a) {
 		if (ahead > 0 || ax_after(segment->end, flow->nxt) > 0) {
 			flow->segments += segment->end != segment->seq;
@@ -289,9 +321,6 @@ static __always_inline int ax_out_of_order(const struct ax_ctl *ctl, const struc
 		}
 		return 0;
 	}
-	a->last_us = segment->now_us;
-	scratch->record = flow->anomaly;
-	scratch->flow = *flow;
 	if (ahead > AX_RESYNC_BYTES || ahead < -AX_RESYNC_BYTES) {
 		a->resync++;
 		__builtin_memset(a->hole, 0, sizeof(a->hole));
@@ -319,30 +348,6 @@ static __always_inline int ax_out_of_order(const struct ax_ctl *ctl, const struc
 		flow->segments++;
 	else
 		ax_seen_before();
-	return 0;
-}
-
-__noinline int ax_loss_stage(__u32 bytes)
-{
-	struct ax_scratch *scratch = ax_own_scratch();
-	struct ax_ctl *ctl = ax_control();
-	struct ax_flow_ref ref = {};
-	__u32 segments;
-
-	if (!ctl || !scratch)
-		return 0;
-	ref.slot = scratch->slot;
-	ref.family = scratch->family;
-	if (!ax_entry(ref.family, ref.slot, &ref.flow) || !ref.flow)
-		return 0;
-	segments = ref.flow->segments;
-	if (!(scratch->segment.tcp_flags & AX_TCP_RST)) {
-		ax_out_of_order(ctl, &ref, scratch, bytes);
-		ax_learn(ref.flow, ref.family, &scratch->segment);
-	}
-	ax_collect(scratch, &ref, segments);
-	ax_add_to_services(ref.flow->vip, ref.flow->backend);
-	ax_add_to_prefix(ref.family, ref.slot);
 	return 0;
 }
 

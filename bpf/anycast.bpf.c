@@ -9,7 +9,6 @@
  * so that stack and verifier see one at a time. */
 #include "maps.h"
 
-#include "anomaly.h"
 #include "answer.h"
 #include "conclude.h"
 #include "decap.h"
@@ -18,6 +17,7 @@
 #include "gtsm.h"
 #include "ip4.h"
 #include "ip6.h"
+#include "sack.h"
 #include "steer.h"
 #include "stranger.h"
 #include "transport.h"

@@ -5,6 +5,7 @@
 #define AX_BPF_CHANCE_H
 
 #include "gue.h"
+#include "transport.h"
 
 /* Is there a connection of the saved packet in the stack? A listener alone is none, unless the
  * segment brings a SYN cookie of its back. */

@@ -212,8 +212,8 @@ static __always_inline int ax_express_segment(struct xdp_md *ctx, struct ax_flow
 	word = *(__u16 *)((void *)tcp + 12); /* data offset, reserved bits, flags */
 	header = word >> 2 & 60;
 	payload = l4_bytes - header;
-	if (payload < 0 ||
-	    (word >> 8 & (AX_TCP_ACK | AX_TCP_SYN | AX_TCP_FIN | AX_TCP_RST)) != AX_TCP_ACK)
+	if (payload < 0 || (word >> 8 & (AX_TCP_ACK | AX_TCP_SYN | AX_TCP_FIN | AX_TCP_RST |
+					 AX_TCP_ECE)) != AX_TCP_ACK)
 		return 0;
 	if (header == 32) {
 		if ((void *)(option + 3) > ax_data_end(ctx) || *option != bpf_htonl(0x0101080a))
@@ -341,7 +341,7 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 		return AX_UNUSUAL;
 	total = bpf_ntohs(ip->tot_len) + sizeof(*ip);
 	tos = ip->tos;
-	if (total > hop->mtu)
+	if (total > hop->mtu || (ax_loss && unlikely((tos & AX_ECN_CE) == AX_ECN_CE)))
 		return AX_UNUSUAL;
 	sent = ax_express_transport(ctx, &entry->flow, ip + 1, ip->protocol,
 				    total - 2 * sizeof(*ip), 4);
@@ -408,7 +408,8 @@ static __always_inline int ax_express6(struct xdp_md *ctx, struct ax_ctl *ctl, _
 	if (!ip || !hop)
 		return AX_UNUSUAL;
 	length = bpf_ntohs(ip->payload_len);
-	if (length + 2 * sizeof(*ip) > hop->mtu)
+	if (length + 2 * sizeof(*ip) > hop->mtu ||
+	    (ax_loss && unlikely((ip->flow_lbl[0] & AX_ECN_CE << 4) == AX_ECN_CE << 4)))
 		return AX_UNUSUAL;
 	sent = ax_express_transport(ctx, &entry->flow, ip + 1, ip->nexthdr, length, 6);
 	if (!sent)

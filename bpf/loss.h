@@ -53,6 +53,7 @@ static __always_inline __s32 ax_after(__u32 a, __u32 b)
 	return (__s32)(a - b);
 }
 
+/* How many SACK blocks there are; they are in the scratch. */
 static __always_inline int ax_read_segment(struct xdp_md *ctx, const struct ax_packet *pkt,
 					   struct ax_segment *segment)
 {
@@ -67,11 +68,14 @@ static __always_inline int ax_read_segment(struct xdp_md *ctx, const struct ax_p
 	segment->end = segment->seq + segment->payload + tcp->syn + tcp->fin;
 	segment->ip_id = pkt->ip_id;
 	segment->tcp_flags = pkt->tcp_flags;
+	segment->tos = pkt->tos;
+	segment->ack = bpf_ntohl(tcp->ack_seq);
 	if (header >= sizeof(*tcp) + 12) {
 		__be32 *word = (void *)(tcp + 1);
 
 		/* what nearly all stacks send: NOP NOP TS */
-		if ((void *)(word + 2) <= ax_data_end(ctx) && *word == bpf_htonl(0x0101080a)) {
+		if (header == sizeof(*tcp) + 12 && (void *)(word + 2) <= ax_data_end(ctx) &&
+		    *word == bpf_htonl(0x0101080a)) {
 			segment->ts = bpf_ntohl(word[1]);
 			segment->has_ts = 1;
 		} else {
@@ -80,6 +84,7 @@ static __always_inline int ax_read_segment(struct xdp_md *ctx, const struct ax_p
 
 			segment->ts = found;
 			segment->has_ts = !!(found & AX_OPTIONS_TS);
+			return ax_read_sack(ctx, pkt->l4_offset + sizeof(*tcp));
 		}
 	}
 	return 0;
@@ -122,16 +127,23 @@ static __always_inline void ax_learn(struct ax_flow *flow, __u32 family,
 		ax_learn_ip_id(flow, segment->ip_id);
 }
 
-/* Out of order, or the flow's end: left in the scratch for ax_loss_stage, which runs when this
- * stage's stack is free. */
+/* RFC 3168: met congestion, or tells of some. */
+static __always_inline int ax_congested(const struct ax_segment *segment)
+{
+	return (segment->tos & AX_ECN_CE) == AX_ECN_CE || segment->tcp_flags & AX_TCP_ECE;
+}
+
+/* Out of order, the flow's end, or more to tell: left in the scratch for ax_loss_stage, which runs
+ * when this stage's stack is free. */
 static __always_inline void ax_defer(struct ax_packet *pkt, const struct ax_flow_ref *ref,
-				     const struct ax_segment *segment, __u32 ended)
+				     const struct ax_segment *segment, __u32 ended, int blocks)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 
 	if (!scratch)
 		return;
 	scratch->segment = *segment;
+	scratch->blocks = blocks;
 	scratch->slot = ref->slot;
 	scratch->family = ref->family;
 	scratch->ended = ended;
@@ -143,9 +155,10 @@ static __always_inline void ax_track(struct xdp_md *ctx, struct ax_packet *pkt,
 {
 	struct ax_flow *flow = ref->flow;
 	struct ax_segment segment = {};
+	int blocks = ax_read_segment(ctx, pkt, &segment);
 	__u32 ended = 0;
 
-	if (ax_read_segment(ctx, pkt, &segment))
+	if (blocks < 0)
 		return;
 	if (unlikely(segment.tcp_flags & (AX_TCP_FIN | AX_TCP_RST))) {
 		ended = !(flow->flags & (AX_FLOW_FIN | AX_FLOW_RST));
@@ -153,7 +166,7 @@ static __always_inline void ax_track(struct xdp_md *ctx, struct ax_packet *pkt,
 		/* RFC 9293 section 3.10.7.3: a reset's number need not be the next one. */
 		if (segment.tcp_flags & AX_TCP_RST) {
 			if (ended)
-				ax_defer(pkt, ref, &segment, ended);
+				ax_defer(pkt, ref, &segment, ended, 0);
 			return;
 		}
 	}
@@ -168,10 +181,14 @@ static __always_inline void ax_track(struct xdp_md *ctx, struct ax_packet *pkt,
 		if (segment.end != segment.seq)
 			flow->segments++;
 	} else {
-		ax_defer(pkt, ref, &segment, ended);
+		ax_defer(pkt, ref, &segment, ended, blocks);
 		return;
 	}
 	ax_learn(flow, ref->family, &segment);
+	if (unlikely(blocks || (flow->forward & AX_FORWARD_SACK) || ax_congested(&segment))) {
+		segment.in_order = 1;
+		ax_defer(pkt, ref, &segment, 0, blocks);
+	}
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include <anycast_xdp/abi.h>
+#include <anycast_xdp/loss.h>
 #include <anycast_xdp/owners.h>
 
 /* Read-only switches: set before load, folded by the verifier. */
@@ -96,6 +97,7 @@ AX_ARRAY(ax_flow6_slot, struct ax_slots, AX_MIN_BUCKETS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow6_next, __u32, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow6, struct ax_flow6, AX_MIN_BUCKETS *AX_WAYS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_anomaly, struct ax_anomaly, 1, BPF_F_MMAPABLE);
+AX_ARRAY(ax_sack, struct ax_sack, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_prefix_loss, struct ax_prefix_loss, AX_PREFIXES + 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_dns, struct ax_dns, AX_DNS_SLOTS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_syn, struct ax_syn, AX_SYN_SLOTS, BPF_F_MMAPABLE);

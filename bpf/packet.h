@@ -87,6 +87,10 @@ struct ax_segment {
 	__u16 ip_id;
 	__u8 has_ts;
 	__u8 tcp_flags;
+	__u32 ack;
+	__u8 in_order; /* it is here for its acknowledgement */
+	__u8 tos;
+	__u8 pad[2];
 };
 
 /* To whom, and what it is then counted as. */
@@ -191,6 +195,10 @@ struct ax_scratch {
 	__u32 odd;	       /* what is odd about them */
 	__u32 outer_tos;       /* of the tunnel packet that was decapsulated */
 	__u64 found;	       /* in the TCP options, AX_OPTIONS_* */
+	__u32 sack_at;	       /* in the TCP options: the first block's offset; 0 = none */
+	__u32 sack_bytes;
+	struct ax_range block[AX_SACK_BLOCKS]; /* the segment's, and how many */
+	__u32 blocks;
 	struct ax_too_big too_big;
 	__u32 fragment_id; /* of the IPv6 fragment header met last */
 	struct ax_gue_way gue;

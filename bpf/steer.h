@@ -123,7 +123,8 @@ __noinline int ax_revalidate(__u32 family, __u32 slot)
 		ax_note_reason(AX_R_FLOW_RESTEERED, pkt.bytes);
 		return 0;
 	}
-	flow->forward = vip->forward | ax_long_way(&scratch->key);
+	flow->forward =
+		vip->forward | ax_long_way(&scratch->key) | (flow->forward & AX_FORWARD_SACK);
 	flow->generation = pkt.generation;
 	ax_note_reason(AX_R_FLOW_REVALIDATED, pkt.bytes);
 	return 1;

@@ -205,6 +205,7 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 	if (!ip || !ax_stranger_start(&pkt))
 		return AX_UNUSUAL;
 	length = bpf_ntohs(ip->payload_len);
+	pkt.tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 	pkt.proto = ip->nexthdr;
 	pkt.l3_bytes = length + sizeof(*ip);
 	pkt.l4_offset = ETH_HLEN + sizeof(*ip);

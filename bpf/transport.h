@@ -18,6 +18,9 @@
 #define AX_TCP_PSH 8
 #define AX_TCP_ACK 16
 #define AX_TCP_URG 32
+#define AX_TCP_ECE 64
+
+#define AX_ECN_CE 3
 
 #define AX_PORT_BGP 179
 #define AX_PORT_BFD 3784 /* single hop, RFC 5881 */
@@ -76,6 +79,10 @@ __noinline int ax_tcp_option(struct xdp_md *ctx, __u32 offset, __u32 length)
 	}
 	if (*kind == 8 && kind[1] == 10 && (void *)(kind + 10) <= end)
 		scratch->found = AX_OPTIONS_TS | bpf_ntohl(*(__be32 *)(kind + 2));
+	if (*kind == 5) {
+		scratch->sack_at = at + 2;
+		scratch->sack_bytes = kind[1] - 2;
+	}
 	scratch->packet.cursor = at + kind[1];
 	return 1;
 }
@@ -89,10 +96,34 @@ __noinline __u64 ax_tcp_options(struct xdp_md *ctx, __u32 offset, __u32 length)
 		return 0;
 	scratch->packet.cursor = 0;
 	scratch->found = 0;
+	scratch->sack_at = 0;
+	scratch->sack_bytes = 0;
 	for (int i = 0; i < 20; i++)
 		if (!ax_tcp_option(ctx, offset, length))
 			break;
 	return scratch->found;
+}
+
+/* The SACK blocks of a segment whose options have just been walked, to the scratch. */
+__noinline int ax_read_sack(struct xdp_md *ctx, __u32 offset)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	__be32 *word;
+
+	if (!scratch)
+		return 0;
+	scratch->blocks = 0;
+	for (__u32 i = 0; i < AX_SACK_BLOCKS; i++) {
+		if (scratch->sack_bytes < 8 * (i + 1))
+			break;
+		word = ax_at(ctx, offset) + AX_BOUNDED(scratch->sack_at, 63) + 8 * i;
+		if ((void *)(word + 2) > ax_data_end(ctx))
+			break;
+		scratch->block[i].start = bpf_ntohl(word[0]);
+		scratch->block[i].end = bpf_ntohl(word[1]);
+		scratch->blocks = i + 1;
+	}
+	return scratch->blocks;
 }
 
 static __always_inline int ax_parse_tcp(struct xdp_md *ctx, struct ax_packet *pkt)

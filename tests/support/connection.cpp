@@ -2,6 +2,7 @@
 #include "support/connection.h"
 
 #include <arpa/inet.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 
@@ -43,6 +44,17 @@ void bind_to_port(int fd, int family, std::uint16_t port)
 		throw_errno("bind to port " + std::to_string(port));
 }
 
+// A socket in repair mode may be told its next sequence number; connect() keeps to it.
+void begin_at(int fd, std::uint32_t sequence)
+{
+	const int on = TCP_REPAIR_ON, off = TCP_REPAIR_OFF_NO_WP, queue = TCP_SEND_QUEUE;
+	if (setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, &sequence, sizeof(sequence)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off)))
+		throw_errno("choose a first sequence number");
+}
+
 } // namespace
 
 Connection::Connection(const Netns &netns, const Endpoint &to, const ConnectionOptions &options)
@@ -56,6 +68,8 @@ Connection::Connection(const Netns &netns, const Endpoint &to, const ConnectionO
 					    std::pair{SO_SNDBUF, options.send_buffer}})
 		if (bytes)
 			setsockopt(fd_.get(), SOL_SOCKET, option, &bytes, sizeof(bytes));
+	if (options.first_sequence)
+		begin_at(fd_.get(), options.first_sequence);
 	if (options.source_port)
 		bind_to_port(fd_.get(), address.family(), options.source_port);
 	if (connect(fd_.get(), address.get(), address.size) && errno != EINPROGRESS)

@@ -36,6 +36,7 @@ struct ConnectionOptions {
 	std::uint16_t source_port = 0; // 0: the kernel's choice
 	int receive_buffer = 0;	       // bytes; 0: the kernel's choice
 	int send_buffer = 0;
+	std::uint32_t first_sequence = 0; // 0: the kernel's choice
 };
 
 // Failures throw LabError.

@@ -231,8 +231,8 @@ void ProgramTest::reset_flows()
 {
 	for (const char *name :
 	     {"ax_flow4_idx", "ax_flow4_slot", "ax_flow4_next", "ax_flow4", "ax_flow6_idx",
-	      "ax_flow6_slot", "ax_flow6_next", "ax_flow6", "ax_anomaly", "ax_prefix_loss",
-	      "ax_dns", "ax_syn", "ax_hop", "ax_shortcut", "ax_cpu"})
+	      "ax_flow6_slot", "ax_flow6_next", "ax_flow6", "ax_anomaly", "ax_sack",
+	      "ax_prefix_loss", "ax_dns", "ax_syn", "ax_hop", "ax_shortcut", "ax_cpu"})
 		zero(dataplane().map(name));
 }
 

@@ -92,6 +92,11 @@ void LabPrograms::attach_dropper(const LinkEnd &end)
 	attach_egress(end, skeleton_->progs.drop_some);
 }
 
+void LabPrograms::attach_dropper_ingress(const LinkEnd &end)
+{
+	attach_tc(end, skeleton_->progs.drop_some, BPF_TC_INGRESS);
+}
+
 void LabPrograms::drop(std::uint64_t seed, unsigned per_10000, const std::string &address,
 		       std::uint16_t port)
 {

@@ -36,6 +36,8 @@ public:
 
 	// Packets that leave here pass the dropper. It starts switched off.
 	void attach_dropper(const LinkEnd &end);
+	// The same for what arrives here, behind XDP.
+	void attach_dropper_ingress(const LinkEnd &end);
 	// Counts the TCP data segments to that address (IPv4 or IPv6) and port (0: any), and drops
 	// `per_10000` of them. The same seed drops the same positions of the sequence of segments.
 	// Counters start from 0.

@@ -87,6 +87,24 @@ LossCounters counters_of(const ax_anomaly &anomaly)
 	return counters;
 }
 
+SackCounters counters_of(const ax_sack &sack)
+{
+	SackCounters counters{
+		.started = sack.started != 0,
+		.lost = sack.lost,
+		.undone = sack.undone,
+		.reordered = sack.reordered,
+		.evicted = sack.evicted,
+		.duplicates = sack.duplicates,
+		.ce = sack.ce,
+		.ece = sack.ece,
+		.acked_segments = sack.mss ? (sack.acked + sack.mss - 1) / sack.mss : 0,
+	};
+	for (const ax_hole &hole : sack.hole)
+		counters.unrepaired += hole.start != hole.end;
+	return counters;
+}
+
 // What bpf/measure.h has put into members that mean something else in TCP flows.
 void add_payload(FlowRecord &record, const ax_flow &flow)
 {
@@ -139,7 +157,7 @@ FlowRecord record_of(const ax_flow &flow, std::uint8_t family)
 }
 
 void add_anomaly(FlowRecord &record, const ax_flow &flow, std::uint32_t slot,
-		 std::span<const ax_anomaly> share)
+		 std::span<const ax_anomaly> share, std::span<const ax_sack> sacks)
 {
 	if (flow.anomaly == 0)
 		return;
@@ -152,8 +170,11 @@ void add_anomaly(FlowRecord &record, const ax_flow &flow, std::uint32_t slot,
 	if (anomaly.owner != slot || anomaly.owner_version != flow.version ||
 	    anomaly.family != record.family)
 		record.anomaly_lost = true;
-	else
+	else {
 		record.loss = counters_of(anomaly);
+		if (flow.anomaly <= sacks.size())
+			record.sack = counters_of(sacks[flow.anomaly - 1]);
+	}
 }
 
 // The n-th of `parts` equal parts.
@@ -172,6 +193,7 @@ void decode_family(const FlowTables &tables, std::span<const ax_bucket> buckets,
 	for (std::uint32_t cpu = 0; cpu < tables.cpus; cpu++) {
 		const auto entries = share_of(flows, tables.cpus, cpu);
 		const auto anomalies = share_of(tables.anomalies, tables.cpus, cpu);
+		const auto sacks = share_of(tables.sacks, tables.cpus, cpu);
 		const auto used = used_entries(share_of(buckets, tables.cpus, cpu),
 					       share_of(slots, tables.cpus, cpu), entries.size());
 		Flow copy;
@@ -187,7 +209,7 @@ void decode_family(const FlowTables &tables, std::span<const ax_bucket> buckets,
 			if (tables.unit_ms != 0)
 				record.idle_ms =
 					tables.unit_ms * age_of(copy.flow.stamp, tables.now);
-			add_anomaly(record, copy.flow, i + 1, anomalies);
+			add_anomaly(record, copy.flow, i + 1, anomalies, sacks);
 			out.push_back(record);
 		}
 	}
@@ -234,6 +256,7 @@ void merge_into(FlowRecord &kept, const FlowRecord &other)
 		kept.rtt_us = other.rtt_us;
 	kept.idle_ms = std::min(kept.idle_ms, other.idle_ms);
 	kept.loss = {};
+	kept.sack = {};
 }
 
 void merge_cpus(std::vector<FlowRecord> &flows)
@@ -349,6 +372,26 @@ std::string_view loss_unknown_because(const FlowRecord &flow)
 	return "";
 }
 
+namespace {
+
+// Before an ACK has told of a hole, nothing tells whether the client would.
+LossFigure sack_figure(const FlowRecord &flow)
+{
+	LossFigure figure;
+	const SackCounters &sack = flow.sack;
+	if (!sack.started)
+		return figure;
+	figure.kind = "estimate";
+	figure.basis = "sack";
+	figure.value = sack.lost > sack.undone ? sack.lost - sack.undone : 0;
+	figure.of = sack.acked_segments;
+	figure.evicted = sack.evicted;
+	figure.unrepaired = sack.unrepaired;
+	return figure;
+}
+
+} // namespace
+
 const LossFigure &lost_before_node(const LossReport &report)
 {
 	if (report.c2s_up_lost.value)
@@ -376,6 +419,7 @@ LossReport loss_report(const FlowRecord &flow)
 
 	LossReport report{};
 	report.c2s_up_lost = report.c2s_up_reordered = report.c2s_rtx_seen = figure;
+	report.s2c_lost_sack = sack_figure(flow);
 	const LossCounters &loss = flow.loss;
 	report.c2s_up_lost.kind = "estimate";
 	report.c2s_up_lost.value = loss.lost > loss.undone ? loss.lost - loss.undone : 0;
@@ -393,6 +437,7 @@ void LossSum::add(const LossReport &flow)
 	add_figure(report.c2s_up_lost, flow.c2s_up_lost);
 	add_figure(report.c2s_up_reordered, flow.c2s_up_reordered);
 	add_figure(report.c2s_rtx_seen, flow.c2s_rtx_seen);
+	add_figure(report.s2c_lost_sack, flow.s2c_lost_sack);
 	add_figure(report.rtp_lost, flow.rtp_lost);
 	add_figure(report.dns_repeat, flow.dns_repeat);
 	add_figure(report.quic_lost, flow.quic_lost);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <anycast_xdp/abi.h>
+#include <anycast_xdp/loss.h>
 
 #include "core/address.h"
 
@@ -20,6 +21,16 @@ struct LossCounters {
 	std::uint32_t lost = 0, undone = 0, reordered = 0, rtx_seen = 0, duplicated = 0;
 	std::uint32_t evicted = 0, resync = 0, unrepaired = 0, keepalives = 0, rtx_bytes = 0;
 	bool operator==(const LossCounters &) const = default;
+};
+
+// What the client's ACKs add up to.
+struct SackCounters {
+	bool started = false; // some ACK told of a hole or a duplicate
+	std::uint32_t lost = 0, undone = 0, reordered = 0, evicted = 0, duplicates = 0;
+	std::uint32_t unrepaired = 0;
+	std::uint32_t ce = 0, ece = 0;	  // congestion met, and reported (RFC 3168)
+	std::uint64_t acked_segments = 0; // since the first such ACK, until the latest
+	bool operator==(const SackCounters &) const = default;
 };
 
 struct FlowRecord {
@@ -49,6 +60,7 @@ struct FlowRecord {
 	std::optional<std::uint32_t> rtt_us;
 	std::optional<std::uint32_t> idle_ms;
 	LossCounters loss;
+	SackCounters sack;
 };
 
 // The maps' memory: `cpus` equal shares one after the other.
@@ -59,6 +71,7 @@ struct FlowTables {
 	std::span<const ax_flow4> flows4;
 	std::span<const ax_flow6> flows6;
 	std::span<const ax_anomaly> anomalies;
+	std::span<const ax_sack> sacks; // as many
 	// Clock of the entries' stamps (jiffies >> 8) and how long one unit takes; 0: idle unknown.
 	std::uint16_t now = 0;
 	std::uint32_t unit_ms = 0;
@@ -72,7 +85,7 @@ std::vector<FlowRecord> decode_flows(const FlowTables &tables);
 struct LossFigure {
 	std::optional<std::uint64_t> value;
 	std::string_view kind = "unsupported"; // exact | estimate | upper_bound | unsupported
-	std::string_view basis;		       // ts | ipid | time | mixed (sums); "" if unsupported
+	std::string_view basis;		       // ts | ipid | time | sack | mixed (sums); "" if none
 	std::uint64_t of = 0;		       // unique segments: the rate's denominator
 	std::uint64_t evicted = 0, unrepaired = 0, resync = 0; // what it could not see
 	[[nodiscard]] std::optional<double> rate() const;
@@ -80,6 +93,7 @@ struct LossFigure {
 
 struct LossReport {
 	LossFigure c2s_up_lost, c2s_up_reordered, c2s_rtx_seen;
+	LossFigure s2c_lost_sack;
 	// Of VIPs that declare what their payload is.
 	LossFigure rtp_lost, dns_repeat, dns_unanswered, quic_lost, quic_lost_end_to_end;
 };

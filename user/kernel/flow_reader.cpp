@@ -62,6 +62,7 @@ Result<std::vector<FlowRecord>> read_flows(const Dataplane &dataplane, StampCloc
 	std::vector<ax_flow4> copy_flows4;
 	std::vector<ax_flow6> copy_flows6;
 	std::vector<ax_anomaly> copy_anomalies;
+	std::vector<ax_sack> copy_sacks;
 	FlowTables tables;
 	tables.cpus = dataplane.sizes().cpus;
 	AX_TRY(view_of(dataplane, "ax_flow4_idx", copy4, tables.buckets4));
@@ -71,6 +72,7 @@ Result<std::vector<FlowRecord>> read_flows(const Dataplane &dataplane, StampCloc
 	AX_TRY(view_of(dataplane, "ax_flow4", copy_flows4, tables.flows4));
 	AX_TRY(view_of(dataplane, "ax_flow6", copy_flows6, tables.flows6));
 	AX_TRY(view_of(dataplane, "ax_anomaly", copy_anomalies, tables.anomalies));
+	AX_TRY(view_of(dataplane, "ax_sack", copy_sacks, tables.sacks));
 	if (clock == StampClock::kJiffies)
 		set_clock_of(tables);
 	return decode_flows(tables);

@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 
+#include <anycast_xdp/loss.h>
 #include <anycast_xdp/owners.h>
 
 #include "core/vip_keys.h"
@@ -122,6 +123,7 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 		array<__u32>("ax_flow6_next", cpus * regions_of(s.buckets6), "flows_v6"),
 		array<ax_flow6>("ax_flow6", cpus * s.buckets6 * AX_WAYS, "flows_v6"),
 		array<ax_anomaly>("ax_anomaly", cpus * s.anomalies, "flows_v4"),
+		array<ax_sack>("ax_sack", cpus * s.anomalies, "flows_v4"),
 		array<ax_prefix_loss>("ax_prefix_loss", cpus * (AX_PREFIXES + 1)),
 		array<ax_dns>("ax_dns", cpus * AX_DNS_SLOTS),
 		array<ax_syn>("ax_syn", cpus * AX_SYN_SLOTS),

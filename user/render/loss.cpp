@@ -174,6 +174,7 @@ void add_figures(ordered_json &json, const LossReport &report)
 	json["c2s_up_lost"] = figure_json(report.c2s_up_lost);
 	json["c2s_up_reordered"] = figure_json(report.c2s_up_reordered);
 	json["c2s_rtx_seen"] = figure_json(report.c2s_rtx_seen);
+	json["s2c_lost_sack"] = figure_json(report.s2c_lost_sack);
 	json.update(payload_json(report));
 }
 
@@ -215,6 +216,8 @@ ordered_json line_json(const Line &line, LossBy by)
 	const FlowRecord &flow = *line.flow->flow;
 	json["rtt_us"] = flow.rtt_us ? ordered_json(*flow.rtt_us) : ordered_json(nullptr);
 	json["syn_rtx"] = flow.syn_rtx;
+	json["ecn_ce"] = flow.sack.ce;
+	json["ecn_ece"] = flow.sack.ece;
 	json["loss_unknown"] = text_or_null(loss_unknown_because(flow));
 	if (!line.flow->interface.empty())
 		json["interface"] = line.flow->interface;
@@ -239,6 +242,7 @@ std::vector<std::string> figures_cells(const LossReport &report)
 		lost.value ? fmt::format("{}/{}", lost.kind, lost.basis) : std::string(lost.kind),
 		figure_text(report.c2s_up_reordered),
 		figure_text(report.c2s_rtx_seen),
+		figure_text(report.s2c_lost_sack),
 		blind(lost.evicted),
 		blind(lost.unrepaired),
 		blind(lost.resync)};
@@ -246,11 +250,11 @@ std::vector<std::string> figures_cells(const LossReport &report)
 
 std::vector<Column> figures_columns()
 {
-	return {{"LOST", Align::kRight},      {"OF", Align::kRight},
-		{"RATE", Align::kRight},      {"KIND"},
-		{"REORDERED", Align::kRight}, {"RTX<=", Align::kRight},
-		{"EVICTED", Align::kRight},   {"UNREPAIRED", Align::kRight},
-		{"RESYNC", Align::kRight}};
+	return {{"LOST", Align::kRight},       {"OF", Align::kRight},
+		{"RATE", Align::kRight},       {"KIND"},
+		{"REORDERED", Align::kRight},  {"RTX<=", Align::kRight},
+		{"S2C LOST", Align::kRight},   {"EVICTED", Align::kRight},
+		{"UNREPAIRED", Align::kRight}, {"RESYNC", Align::kRight}};
 }
 
 template <typename T> void append(std::vector<T> &to, std::vector<T> from)

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Loss between the server and the client, from the client's selective acknowledgements alone
+ * (RFC 2018, 2883): this node need not see what the server sends. Holes in what is acknowledged,
+ * and whether they were filled so late that it must have been sent again. docs/loss.md.
+ *
+ * Runs behind anomaly.h for a segment with SACK blocks, and for every segment of a flow while it
+ * has holes: AX_FORWARD_SACK keeps those from the express ways. */
+#ifndef AX_BPF_SACK_H
+#define AX_BPF_SACK_H
+
+#include "anomaly.h"
+
+#define AX_DEFAULT_SERVER_MSS 1460
+#define AX_TIMESTAMP_BYTES 12
+
+static __always_inline void ax_forget_holes(struct ax_sack *s, __u32 ack)
+{
+	__builtin_memset(s->hole, 0, sizeof(s->hole));
+	__builtin_memset(s->undo, 0, sizeof(s->undo));
+	s->high = ack;
+}
+
+/* As ax_open_hole. */
+__noinline int ax_open_sack(__u32 start, __u32 end, __u32 opened_us)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_sack *s;
+	struct ax_hole *hole;
+
+	if (!scratch || !(s = ax_sack_at(scratch->record)))
+		return 0;
+	AX_UNSEEN(s->victim) = 0;
+	for (__u32 i = 0; i < AX_HOLES; i++) {
+		hole = &s->hole[AX_UNSEEN(s->victim) & (AX_HOLES - 1)];
+		if (hole->start == hole->end)
+			break;
+		if (s->hole[i].start == s->hole[i].end ||
+		    ax_after(hole->opened_us, s->hole[i].opened_us) > 0)
+			AX_UNSEEN(s->victim) = i;
+	}
+	hole = &s->hole[AX_UNSEEN(s->victim) & (AX_HOLES - 1)];
+	if (hole->start != hole->end)
+		s->evicted++;
+	hole->start = start;
+	hole->end = end;
+	hole->opened_us = opened_us;
+	return 0;
+}
+
+/* Was it sent again, or was it late? Half the RTT is less than sending again can take. What was
+ * opened by this very segment had been filled before: its blocks come in any order. */
+static __always_inline void ax_judge_sack(struct ax_scratch *scratch, struct ax_sack *s,
+					  __u32 start, __u32 end, __u32 opened_us)
+{
+	__u32 patience = AX_DEFAULT_PATIENCE_US, segments = ax_segments(end - start, s->mss);
+	__u32 took = scratch->segment.now_us - opened_us;
+	__u32 at = s->undo_next & (AX_UNDO - 1);
+
+	if (scratch->flow.flags & AX_FLOW_RTT)
+		patience = (__u32)scratch->flow.rtt * AX_RTT_UNIT_US / 2;
+	if (!took)
+		return;
+	if (took <= patience) {
+		s->reordered += segments;
+		return;
+	}
+	s->lost += segments;
+	s->undo[at].start = start;
+	s->undo[at].end = end;
+	s->undo_next = at + 1;
+}
+
+/* Fills the hole as far as [start, end) reaches into it. */
+__noinline int ax_fill_sack(__u32 index, __u32 start, __u32 end)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_sack *s;
+	struct ax_hole *hole;
+
+	if (!scratch || !(s = ax_sack_at(scratch->record)))
+		return 0;
+	hole = &s->hole[index & (AX_HOLES - 1)];
+	if (hole->start == hole->end || ax_after(start, hole->end) >= 0 ||
+	    ax_after(end, hole->start) <= 0)
+		return 0;
+	if (ax_after(start, hole->start) < 0)
+		start = hole->start;
+	if (ax_after(end, hole->end) > 0)
+		end = hole->end;
+	ax_judge_sack(scratch, s, start, end, hole->opened_us);
+	if (start == hole->start) {
+		hole->start = end;
+	} else if (end == hole->end) {
+		hole->end = start;
+	} else { /* one in the middle leaves two */
+		scratch->rest = *hole;
+		scratch->rest.start = end;
+		hole->end = start;
+	}
+	return 1;
+}
+
+/* [start, end) has arrived. */
+__noinline int ax_acknowledged(__u32 start, __u32 end)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_hole *rest;
+
+	if (!scratch)
+		return 0;
+	rest = &scratch->rest;
+	rest->start = rest->end;
+	for (__u32 i = 0; i < AX_HOLES; i++)
+		ax_fill_sack(i, start, end);
+	if (rest->start != rest->end)
+		ax_open_sack(rest->start, rest->end, rest->opened_us);
+	return 0;
+}
+
+/* Has arrived twice. If we called it lost, it was not: the original came, or else so did two of its
+ * copies. */
+__noinline int ax_duplicate(__u32 start, __u32 end)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_sack *s;
+	__u32 segments;
+
+	if (!scratch || !(s = ax_sack_at(scratch->record)))
+		return 0;
+	if (end - start <= 1 || end - start > AX_RESYNC_BYTES) /* a keep-alive was answered */
+		return 0;
+	segments = ax_segments(end - start, s->mss);
+	s->duplicates += segments;
+	for (__u32 i = 0; i < AX_UNDO; i++) {
+		struct ax_range *undo = &s->undo[i];
+
+		if (undo->start == undo->end || ax_after(start, undo->end) >= 0 ||
+		    ax_after(end, undo->start) <= 0)
+			continue;
+		s->undone += segments;
+		s->reordered += segments;
+		undo->start = undo->end;
+		return 0;
+	}
+	return 0;
+}
+
+/* RFC 2883 section 4: below the acknowledgement, or within the second block. */
+static __always_inline int ax_is_duplicate(const struct ax_scratch *scratch)
+{
+	const struct ax_range *first = &scratch->block[0], *second = &scratch->block[1];
+
+	if (ax_after(first->end, scratch->segment.ack) <= 0)
+		return 1;
+	return scratch->blocks > 1 && ax_after(first->start, second->start) >= 0 &&
+	       ax_after(first->end, second->end) <= 0;
+}
+
+__noinline int ax_sack_block(__u32 index)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_range *block;
+	struct ax_sack *s;
+	__u32 high;
+
+	if (!scratch || !(s = ax_sack_at(scratch->record)))
+		return 0;
+	block = &scratch->block[index & (AX_SACK_BLOCKS - 1)];
+	if (!index && ax_is_duplicate(scratch))
+		return ax_duplicate(block->start, block->end);
+	high = s->high;
+	if (block->end - block->start - 1 >= AX_RESYNC_BYTES ||
+	    ax_after(block->end, high) > AX_RESYNC_BYTES)
+		return 0;
+	if (ax_after(block->start, high) > 0)
+		ax_open_sack(high, block->start, scratch->segment.now_us);
+	else
+		ax_acknowledged(block->start, block->end);
+	if (ax_after(block->end, high) > 0)
+		s->high = block->end;
+	return 0;
+}
+
+/* The cumulative acknowledgement. */
+static __always_inline void ax_advance_ack(struct ax_sack *s, __u32 ack)
+{
+	__s32 ahead = ax_after(ack, s->ack);
+
+	if (ahead <= 0)
+		return;
+	s->acked += ahead;
+	s->ack = ack;
+	ax_acknowledged(ack - AX_RESYNC_BYTES, ack);
+	if (ax_after(ack, s->high) > 0)
+		s->high = ack;
+}
+
+static __always_inline int ax_open_holes(const struct ax_sack *s)
+{
+	__u32 open = 0;
+
+	for (__u32 i = 0; i < AX_HOLES; i++)
+		open |= s->hole[i].start ^ s->hole[i].end;
+	return open != 0;
+}
+
+/* Returns whether holes are open: then every segment of the flow comes here. */
+__noinline int ax_sack_stage(void)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_sack *s;
+	__u32 ack;
+
+	if (!scratch || !(s = ax_sack_at(scratch->record)))
+		return 0;
+	ack = scratch->segment.ack;
+	if (!s->started) {
+		s->started = 1;
+		s->ack = s->high = ack;
+		s->mss = scratch->flow.flags & AX_FLOW_SYN && scratch->flow.mss
+				 ? scratch->flow.mss
+				 : AX_DEFAULT_SERVER_MSS;
+		if (scratch->segment.has_ts && s->mss > 2 * AX_TIMESTAMP_BYTES)
+			s->mss -= AX_TIMESTAMP_BYTES;
+	}
+	if (ax_after(ack, s->high) > AX_RESYNC_BYTES || ax_after(ack, s->high) < -AX_RESYNC_BYTES) {
+		/* much has gone the express way, which is nothing, or another connection */
+		ax_forget_holes(s, ack);
+		s->acked += ax_after(ack, s->ack) > 0 ? ack - s->ack : 0;
+		s->ack = ack;
+	}
+	ax_advance_ack(s, ack);
+	for (__u32 i = 0; i < AX_SACK_BLOCKS; i++) {
+		if (i >= scratch->blocks)
+			break;
+		ax_sack_block(i);
+	}
+	return ax_open_holes(s);
+}
+
+static __always_inline void ax_count_congestion(struct ax_sack *s, const struct ax_segment *segment)
+{
+	s->ce += (segment->tos & AX_ECN_CE) == AX_ECN_CE;
+	s->ece += !!(segment->tcp_flags & AX_TCP_ECE);
+}
+
+/* What the segment acknowledges, and what it says of congestion. */
+static __always_inline void ax_feedback(const struct ax_flow_ref *ref, struct ax_scratch *scratch,
+					__u32 bytes)
+{
+	struct ax_flow *flow = ref->flow;
+	struct ax_sack *s;
+
+	if (!scratch->blocks && !(flow->forward & AX_FORWARD_SACK) &&
+	    !ax_congested(&scratch->segment))
+		return;
+	if (!ax_own_record(ref, scratch, bytes) || !(s = ax_sack_at(scratch->record)))
+		return;
+	ax_count_congestion(s, &scratch->segment);
+	if (!scratch->blocks && !s->started)
+		flow->forward &= ~AX_FORWARD_SACK; /* the record with the holes was stolen */
+	else if (ax_sack_stage())
+		flow->forward |= AX_FORWARD_SACK;
+	else
+		flow->forward &= ~AX_FORWARD_SACK;
+}
+
+/* For what ax_defer left. */
+__noinline int ax_loss_stage(__u32 bytes)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_ctl *ctl = ax_control();
+	struct ax_flow_ref ref = {};
+	__u32 segments;
+
+	if (!ctl || !scratch)
+		return 0;
+	ref.slot = scratch->slot;
+	ref.family = scratch->family;
+	if (!ax_entry(ref.family, ref.slot, &ref.flow) || !ref.flow)
+		return 0;
+	segments = ref.flow->segments;
+	if (!(scratch->segment.tcp_flags & AX_TCP_RST)) {
+		scratch->segment.now_us = ax_now_ns(ctl) / 1000;
+		if (!scratch->segment.in_order) {
+			ax_out_of_order(&ref, scratch, bytes);
+			ax_learn(ref.flow, ref.family, &scratch->segment);
+		}
+		ax_feedback(&ref, scratch, bytes);
+	}
+	ax_collect(scratch, &ref, segments);
+	ax_add_to_services(ref.flow->vip, ref.flow->backend);
+	ax_add_to_prefix(ref.family, ref.slot);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Loss in the other direction: what is kept of it. As abi.h. */
+#ifndef ANYCAST_XDP_LOSS_H
+#define ANYCAST_XDP_LOSS_H
+
+#include "abi.h"
+
+#define AX_SACK_BLOCKS 4 /* that fit into a segment's options (RFC 2018) */
+
+/* Or'ed to ax_flow.forward, as AX_FORWARD_LONG: what the client acknowledges has holes, so none of
+ * the flow's packets goes the express way. */
+#define AX_FORWARD_SACK 64
+
+struct ax_range {
+	__u32 start, end;
+};
+AX_ASSERT_SIZE(struct ax_range, 8);
+
+/* ax_sack: ARRAY[cpus * anomalies], memory-mapped. What the client's ACKs say of the server's
+ * segments. A hole of it was not acknowledged when something behind it was; its `ts` is not used.
+ * Element i goes with element i of ax_anomaly, and is of the same flow. */
+struct ax_sack {
+	__u64 acked;	  /* bytes acknowledged since the first ACK that told of a hole */
+	__u32 high;	  /* largest number acknowledged, selectively too */
+	__u32 ack;	  /* cumulatively */
+	__u32 lost;	  /* segments: filled too late to have been late */
+	__u32 undone;	  /* of these, arrived twice (RFC 2883) */
+	__u32 reordered;  /* segments filled soon */
+	__u32 evicted;	  /* holes forgotten for lack of room */
+	__u32 duplicates; /* segments that arrived twice (RFC 2883) */
+	__u16 mss;	  /* the server's segments are taken to be this long */
+	__u8 undo_next;	  /* ring position */
+	__u8 started;	  /* 0: nothing here */
+	struct ax_hole hole[AX_HOLES];
+	struct ax_range undo[AX_UNDO];
+	__u32 ce;    /* segments that met congestion on their way to this node (RFC 3168) */
+	__u32 ece;   /* segments in which the client reports congestion */
+	__u8 victim; /* which hole was overwritten last */
+	__u8 tail[15];
+};
+AX_ASSERT_SIZE(struct ax_sack, 256);
+
+/* ax_egress: LRU_HASH, what leaves this node for its clients (egress.bpf.c). One entry whatever the
+ * CPU: a socket's segments leave one after the other. */
+struct ax_egress_key {
+	struct ax_addr client, vip;
+	__be16 client_port, vip_port;
+	__u8 pad[4];
+};
+AX_ASSERT_SIZE(struct ax_egress_key, 40);
+
+struct ax_egress_flow {
+	__u32 nxt;	  /* next sequence number of the server's */
+	__u32 segments;	  /* unique ones with data, SYN or FIN, as they are on the wire */
+	__u32 rtx;	  /* sent again */
+	__u32 duplicates; /* segments of the client's that arrived twice (RFC 2883) */
+	__u32 resync;	  /* jumps beyond AX_RESYNC_BYTES */
+	__u32 dsack;	  /* start of the range reported last */
+	__u16 mss;	  /* of the client's segments */
+	__u8 synced;	  /* nxt is valid */
+	__u8 pad[5];
+};
+AX_ASSERT_SIZE(struct ax_egress_flow, 32);
+
+#endif
