@@ -200,6 +200,7 @@ TEST(KernelFeatures, AreThoseOfTheVersion)
 		{"mmap_array", 5005},
 		{"batch_ops", 5006},
 		{"jiffies64", 5005},
+		{"global_functions", 5006},
 		{"ring_buffer", 5008},
 		{"xdp_link", 5009},
 		{"managed_neighbour", 5016},

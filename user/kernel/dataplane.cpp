@@ -1,40 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "kernel/dataplane.h"
 
+#include <time.h>
+
 #include <atomic>
 #include <cstddef>
 #include <fstream>
 #include <stdexcept>
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include "core/reasons.h"
 #include "kernel/sizes.h"
 
 namespace anycast {
 
-namespace {
-
-// CONFIG_HZ of the running kernel; the data path counts in jiffies.
+// The coarse clock's resolution is one tick.
 std::uint32_t kernel_hz()
 {
-	constexpr std::uint32_t kDebian = 250;
-	gzFile config = gzopen("/proc/config.gz", "rb");
-	std::uint32_t hz = kDebian;
-	char line[512];
+	timespec tick{};
 
-	if (!config)
-		return hz;
-	while (gzgets(config, line, sizeof(line))) {
-		if (std::sscanf(line, "CONFIG_HZ=%u", &hz) == 1)
-			break;
-	}
-	gzclose(config);
-	return hz ? hz : kDebian;
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) != 0 || tick.tv_nsec == 0)
+		return 250; // Debian's
+	return static_cast<std::uint32_t>(1000000000 / tick.tv_nsec);
 }
-
-} // namespace
 
 std::uint32_t inserts_per_window(std::uint32_t per_second)
 {

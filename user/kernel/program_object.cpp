@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "kernel/program_object.h"
+
+#include <bpf/libbpf.h>
+
+#include "anycast.skel.h"
+#include "anycast_legacy.skel.h"
+
+#include "kernel/dataplane.h"
+#include "kernel/features.h"
+#include "kernel/program.h"
+
+namespace anycast {
+
+namespace {
+
+template <typename Switches>
+void set_switches(Switches &rodata, const LoadOptions &options, const DataplaneSizes &sizes)
+{
+	if constexpr (requires { rodata.ax_hz; })
+		rodata.ax_hz = kernel_hz();
+	rodata.ax_role = options.roles;
+	rodata.ax_guard = options.guard;
+	rodata.ax_loss = options.loss;
+	rodata.ax_replay = options.replay;
+	rodata.ax_samples = samples_by(options);
+	rodata.ax_frags = options.frags;
+	rodata.ax_instance = options.instance;
+	rodata.ax_buckets4 = sizes.buckets4;
+	rodata.ax_buckets6 = sizes.buckets6;
+	rodata.ax_anomalies = sizes.anomalies;
+	rodata.ax_vips = sizes.vips;
+	rodata.ax_pools = sizes.pools;
+	rodata.ax_slots = sizes.slots;
+	rodata.ax_backends = sizes.backends;
+}
+
+} // namespace
+
+ax_samples samples_by(const LoadOptions &options)
+{
+	if (options.samples == Samples::kNone)
+		return AX_SAMPLES_NONE;
+	if (options.samples == Samples::kPerf || !has_feature("ring_buffer"))
+		return AX_SAMPLES_PERF;
+	return AX_SAMPLES_RING;
+}
+
+bool needs_legacy_build()
+{
+	return !has_feature("global_functions") || !has_feature("jiffies64");
+}
+
+bool ProgramObject::open(const LoadOptions &options, const DataplaneSizes &sizes)
+{
+	const auto take = [&](auto *skeleton, auto *destroy, auto load) {
+		if (!skeleton)
+			return false;
+		skeleton_ = {skeleton, destroy};
+		load_ = load;
+		object_ = skeleton->obj;
+		program_ = skeleton->progs.anycast;
+		set_switches(*skeleton->rodata, options, sizes);
+		return true;
+	};
+
+	if (needs_legacy_build())
+		return take(anycast_legacy_bpf__open(), &anycast_legacy_bpf__destroy,
+			    [](void *skeleton) {
+				    return anycast_legacy_bpf__load(
+					    static_cast<anycast_legacy_bpf *>(skeleton));
+			    });
+	return take(anycast_bpf__open(), &anycast_bpf__destroy, [](void *skeleton) {
+		return anycast_bpf__load(static_cast<anycast_bpf *>(skeleton));
+	});
+}
+
+int ProgramObject::load()
+{
+	return load_(skeleton_.get());
+}
+
+} // namespace anycast
