@@ -132,14 +132,18 @@ $(1)_OBJ := $(patsubst %.cpp,$(BUILD)/$(1)/%.o,$(shell grep -lE '$(2)' user/*/*.
 $$($(1)_OBJ): $(BUILD)/$(1)/%.o: %.cpp | $$(SKELS)
 	$$(call say,CXX,$$@)
 	$$(Q)mkdir -p $$(@D)
-	$$(Q)$$(CXX) $$(ALL_CXXFLAGS) $(3) -c $$< -o $$@
+	$$(Q)$$(CXX) $(3) $$(filter-out -DAX_VERSION=%,$$(ALL_CXXFLAGS)) -c $$< -o $$@
 $(BUILD)/$(1)/anycast-xdp: $(BUILD)/user/main.o $$($(1)_OBJ) $(BUILD)/libanycast.a
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
-$(eval $(call OTHER_BUILD,other-abi,AX_ABI_VERSION,-DAX_ABI_VERSION=99))
+$(eval $(call OTHER_BUILD,other-abi,AX_ABI_VERSION,-I$(BUILD)/other-abi/include -DAX_VERSION='"$(VERSION)"'))
+$(other-abi_OBJ): $(BUILD)/other-abi/include/anycast_xdp/pins.h
+$(BUILD)/other-abi/include/anycast_xdp/pins.h: include/anycast_xdp/pins.h
+	$(Q)mkdir -p $(@D)
+	$(Q)sed 's/\(define AX_ABI_VERSION\) .*/\1 99/' $< > $@
 ifeq ($(PREVIOUS_TAG),)
-$(eval $(call OTHER_BUILD,previous,AX_VERSION,-UAX_VERSION -DAX_VERSION='"0.0.0-stand-in"'))
+$(eval $(call OTHER_BUILD,previous,AX_VERSION,-DAX_VERSION='"0.0.0-stand-in"'))
 else
 $(BUILD)/previous/anycast-xdp: $(BUILD)/previous/$(PREVIOUS_TAG)/build/anycast-xdp
 	$(Q)cp $< $@

@@ -37,6 +37,14 @@ bool kernel_knows(const std::string &command)
 			GTEST_SKIP() << "this kernel refuses `" << (command) << "`";               \
 	} while (false)
 
+bool feature_here(const nlohmann::json &document, const nlohmann::json &wanted)
+{
+	for (const auto &feature : document.at("features"))
+		if (feature.at("feature") == wanted.at("feature"))
+			return feature.at("available");
+	return false;
+}
+
 std::string tunnel(const std::string &kind, const std::string &from, const std::string &to)
 {
 	return "link add k0 type " + kind + " remote " + from + " local " + to;
@@ -182,6 +190,36 @@ TEST(KernelDevices, LossIsWhatNetemDrops)
 		EXPECT_GT(dropped, 20);
 		// netem's drops hold repeated segments and bare acknowledgements too.
 		EXPECT_NEAR(static_cast<double>(reported.lost), dropped, 0.15 * dropped + 3);
+	});
+}
+
+// Every probe forced to "no" by the environment, as a user can; exit code 4 for what is required.
+TEST(KernelFeatures, ArePrintedAndCanBeSwitchedOff)
+{
+	in_lab([] {
+		const Netns here("here");
+		const Cli cli;
+		const auto document = cli.ask(here, {"features"});
+		const std::string table = cli.expect(here, {"features"}).out;
+		EXPECT_THAT(table, HasSubstr(document.at("kernel").get<std::string>()));
+		EXPECT_GT(document.at("features").size(), 15U);
+		for (const auto &feature : document.at("features")) {
+			const std::string name = feature.at("feature");
+			const bool required = feature.at("required");
+			EXPECT_THAT(table, HasSubstr(name));
+			EXPECT_NE(required, !feature.at("fallback").get<std::string>().empty())
+				<< name;
+			setenv("AX_WITHOUT", name.c_str(), 1);
+			const Output without = cli.run(here, {"--json", "features"});
+			unsetenv("AX_WITHOUT");
+			EXPECT_EQ(without.status, required ? 4 : 0) << name << without.err;
+			EXPECT_EQ(without.err.find(name) != std::string::npos, required);
+			for (const auto &other : nlohmann::json::parse(without.out).at("features"))
+				EXPECT_EQ(other.at("available"),
+					  other.at("feature") != name &&
+						  feature_here(document, other))
+					<< name << ", " << other;
+		}
 	});
 }
 

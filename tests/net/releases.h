@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -19,14 +20,30 @@
 
 namespace anycast::test {
 
+// "previous": DIR/previous/anycast-xdp, where DIR is the running program's.
+inline Cli other_build(const std::string &name)
+{
+	const auto directory = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+	const char *given = std::getenv("ANYCAST_XDP");
+	const std::string before = given ? given : "";
+
+	setenv("ANYCAST_XDP", (directory / name / "anycast-xdp").c_str(), 1);
+	Cli cli;
+	if (given)
+		setenv("ANYCAST_XDP", before.c_str(), 1);
+	else
+		unsetenv("ANYCAST_XDP");
+	return cli;
+}
+
 inline Cli previous_release()
 {
-	return Cli("previous");
+	return other_build("previous");
 }
 
 inline Cli other_abi()
 {
-	return Cli("other-abi");
+	return other_build("other-abi");
 }
 
 // Empty if it can be replaced by this one and back.

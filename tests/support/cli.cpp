@@ -151,12 +151,6 @@ Cli::Cli()
 	setenv("ANYCAST_XDP_STATE_DIR", "/run/anycast-xdp", 1);
 }
 
-Cli::Cli(const std::string &build) : Cli()
-{
-	binary_ = std::filesystem::read_symlink("/proc/self/exe").parent_path() / build /
-		  "anycast-xdp";
-}
-
 bool Cli::exists() const
 {
 	return access(binary_.c_str(), X_OK) == 0;

@@ -52,9 +52,6 @@ class Cli {
 public:
 	Cli(); // $ANYCAST_XDP, or anycast-xdp in the running program's directory
 
-	// Another build of it: "previous" is DIR/previous/anycast-xdp.
-	explicit Cli(const std::string &build);
-
 	[[nodiscard]] const std::string &binary() const { return binary_; }
 	[[nodiscard]] bool exists() const;
 	Output run(const Netns &netns, Argv arguments) const;

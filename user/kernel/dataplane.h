@@ -36,8 +36,6 @@ struct DataplaneSizes {
 // What [limits] comes to on this machine (flow tables are rounded up to a power of two per CPU).
 DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus);
 
-// CONFIG_HZ of the running kernel; the data path counts in jiffies.
-std::uint32_t kernel_hz();
 // [limits] inserts_per_second as ax_ctl.insert_limit counts it: per window of 16 jiffies.
 std::uint32_t inserts_per_window(std::uint32_t per_second);
 

@@ -6,7 +6,7 @@
 #include "anycast.skel.h"
 #include "anycast_legacy.skel.h"
 
-#include "kernel/dataplane.h"
+#include "kernel/clock.h"
 #include "kernel/features.h"
 #include "kernel/program.h"
 
