@@ -171,15 +171,13 @@ test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNEL
 		$(BUILD)/vm_loads $(MATRIX_OBJECTS) $(OTHER_BUILDS)
 	$(Q)status=0; tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(OTHER_BUILDS:%=--with %) $(VM_CORPUS:%=--with %) $(VM_OPTIONS) -- \
 		$(or $(SUITES),$(BUILD)/prog_test $(BUILD)/net_test --gtest_filter=$(VM_NET)) \
-		$(if $(SUITES),,$(VM_LEGACY)) $(BUILD)/vm_loads $(MATRIX_OBJECTS:%=--object=%) || status=1; \
+		$(if $(SUITES),,tests/vm/legacy --suite=$(BUILD)/prog_test) $(BUILD)/vm_loads $(MATRIX_OBJECTS:%=--object=%) || status=1; \
 	tests/vm/verified || status=1; exit $$status
 
 # The program by every compiler that builds it, for the kernel matrix.
 COMPILERS := 14 16 19
 # Of the namespace suite, what differs between kernels.
 VM_NET := Attach.IsNative*:Attach.AgainReplaces*:Attach.Works*:AttachRefuses.Foreign*:AttachRefuses.*Abi:Dispatcher.*:Neighbours.*:Kernel*:Upgrade.ReplacesTheProgram*:Releases.*
-# The build for kernels before 5.6, by force; of what it runs everything that a packet can meet.
-VM_LEGACY := AX_WITHOUT=jiffies64,global_functions,ring_buffer,mmap_array,batch_ops,xdp_link,btf $(BUILD)/prog_test
 VM_OPTIONS ?= --time-limit 900
 # The captures of the corpus, where they are.
 VM_CORPUS := $(wildcard ../shared/corpus)

@@ -54,7 +54,7 @@ stage_tools() {
 
 # pack_base: $scratch/base.cpio; prints the reason when that fails.
 pack_base() {
-	local base=$scratch/base dir word command settings index=0
+	local base=$scratch/base dir word command index=0
 	mkdir -p "$base"/{usr/{bin,sbin,lib,lib64},dev,proc,sys,tmp,run,root,var/lib,etc,vm} || return
 	for dir in bin sbin lib lib64; do ln -s "usr/$dir" "$base/$dir"; done
 	ln -s /run "$base/var/run"
@@ -82,11 +82,7 @@ pack_base() {
 			IFS=$'\t' read -ra words <<<"$command"
 			stage_stripped "${words[0]}" || return
 			index=$((index + 1))
-			printf 'suite %d %s' "$index" "${words[0]##*/}${environment[index - 1]:++}"
-			if [[ ${environment[index - 1]-} ]]; then
-				IFS=$'\t' read -ra settings <<<"${environment[index - 1]}"
-				words=(env "${settings[@]}" "${words[@]}")
-			fi
+			printf 'suite %d %s' "$index" "${words[0]##*/}"
 			for word in "${words[@]}"; do printf ' %s' "$(quote "$word")"; done
 			echo
 		done
