@@ -137,11 +137,13 @@ $(BUILD)/$(1)/anycast-xdp: $(BUILD)/user/main.o $$($(1)_OBJ) $(BUILD)/libanycast
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
-$(eval $(call OTHER_BUILD,other-abi,AX_ABI_VERSION,-I$(BUILD)/other-abi/include -DAX_VERSION='"$(VERSION)"'))
+# A define too, since ccache does not see that a header was found elsewhere.
+$(eval $(call OTHER_BUILD,other-abi,AX_ABI_VERSION,-I$(BUILD)/other-abi/include -DAX_ABI_OTHER=99 -DAX_VERSION='"$(VERSION)"'))
 $(other-abi_OBJ): $(BUILD)/other-abi/include/anycast_xdp/pins.h
-$(BUILD)/other-abi/include/anycast_xdp/pins.h: include/anycast_xdp/pins.h
-	$(Q)mkdir -p $(@D)
-	$(Q)sed 's/\(define AX_ABI_VERSION\) .*/\1 99/' $< > $@
+# All headers, as they include each other.
+$(BUILD)/other-abi/include/anycast_xdp/pins.h: $(wildcard include/anycast_xdp/*)
+	$(Q)mkdir -p $(@D) && cp $^ $(@D)/
+	$(Q)sed -i 's/\(define AX_ABI_VERSION\) .*/\1 99/' $@
 ifeq ($(PREVIOUS_TAG),)
 $(eval $(call OTHER_BUILD,previous,AX_VERSION,-DAX_VERSION='"0.0.0-stand-in"'))
 else

@@ -41,7 +41,8 @@ ax_samples samples_by(const LoadOptions &options)
 {
 	if (options.samples == Samples::kNone)
 		return AX_SAMPLES_NONE;
-	if (options.samples == Samples::kPerf || !has_feature("ring_buffer"))
+	if (options.samples == Samples::kPerf || !has_feature("ring_buffer") ||
+	    needs_legacy_build())
 		return AX_SAMPLES_PERF;
 	return AX_SAMPLES_RING;
 }
