@@ -7,27 +7,12 @@
 #ifndef AX_BPF_ANOMALY_H
 #define AX_BPF_ANOMALY_H
 
-#include "loss.h"
+#include "totals.h"
 
 #define AX_DEFAULT_PATIENCE_US 3000 /* while the RTT is unknown */
 #define AX_RECENT_US 1000000
+#define AX_ADMIT_BITS 3	     /* one flow in eight, when all records are in use */
 #define AX_RECENT (1u << 31) /* of ax_next_record: was used within AX_RECENT_US */
-
-static __always_inline struct ax_anomaly *ax_anomaly_at(__u32 index)
-{
-	__u32 at;
-
-	if (index - 1 >= ax_anomalies) /* 0 = none */
-		return 0;
-	at = bpf_get_smp_processor_id() * ax_anomalies + index - 1;
-	return bpf_map_lookup_elem(&ax_anomaly, &at);
-}
-
-static __always_inline int ax_owns(const struct ax_anomaly *a, const struct ax_flow_ref *ref)
-{
-	return a->owner == ref->slot && a->owner_version == ref->flow->version &&
-	       a->family == ref->family;
-}
 
 /* The deferred segment's. */
 static __always_inline struct ax_anomaly *ax_record(const struct ax_scratch *scratch)
@@ -50,10 +35,21 @@ __noinline __u32 ax_next_record(__u32 now_us)
 	return a && a->owner && now_us - a->last_us <= AX_RECENT_US ? index | AX_RECENT : index;
 }
 
+/* By its hash: so that, where there is not enough for all, the same flows are measured all the
+ * time, and whole. */
+static __always_inline int ax_is_admitted(const struct ax_flow_ref *ref)
+{
+	__u32 name = ref->slot + *(const __u32 *)ref->flow; /* the ports */
+
+	return !(ref->flow->flags & AX_FLOW_LOSS_LOST) &&
+	       name * 0x9e3779b1 >> (32 - AX_ADMIT_BITS) == 0;
+}
+
 /* The flow's record: the one it has, or the one under the clock hand, from whomever it is. The hand
- * moves past up to two records that were used within the last second. */
+ * moves past up to two records that were used within the last second; a third one is taken for
+ * flows that are admitted. */
 static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_ref *ref,
-							  __u32 now_us, __u32 bytes)
+							  __u32 now_us, __u32 ended, __u32 bytes)
 {
 	struct ax_flow *flow = ref->flow;
 	struct ax_anomaly *a = ax_anomaly_at(flow->anomaly);
@@ -68,16 +64,27 @@ static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_r
 		if (!(index & AX_RECENT))
 			break;
 	}
+	if (index & AX_RECENT && !ax_is_admitted(ref)) {
+		flow->flags |= AX_FLOW_LOSS_LOST;
+		ax_note_reason(AX_R_LOSS_NOT_ADMITTED, bytes);
+		return 0;
+	}
 	index &= ~AX_RECENT;
 	a = ax_anomaly_at(index);
 	if (!a)
 		return 0;
-	if (a->owner)
+	if (a->owner) {
 		ax_note_reason(AX_R_LOSS_STATE_STOLEN, bytes);
+		ax_count_unrepaired(index);
+	}
 	__builtin_memset(a, 0, sizeof(*a));
 	a->owner = ref->slot;
 	a->owner_version = flow->version;
 	a->family = ref->family;
+	a->vip = flow->vip;
+	a->backend = flow->backend;
+	if (flow->flags & AX_FLOW_LOSS_LOST || ended)
+		a->folded_segments = flow->segments; /* its last record's, or at its end */
 	flow->anomaly = index;
 	return a;
 }
@@ -267,10 +274,21 @@ static __always_inline int ax_out_of_order(const struct ax_ctl *ctl, const struc
 
 	if (ahead < 0 && segment->end == segment->seq) /* an old pure ACK carries nothing */
 		return 0;
-	segment->now_us = ax_now_ns(ctl) / 1000;
-	a = ax_take_anomaly(ref, segment->now_us, bytes);
-	if (!a)
+	if (!ahead) { /* the FIN */
+		flow->segments += segment->end != segment->seq;
+		flow->nxt = segment->end;
 		return 0;
+	}
+	segment->now_us = ax_now_ns(ctl) / 1000;
+	a = ax_take_anomaly(ref, segment->now_us,
+			    flow->flags & (AX_FLOW_FIN | AX_FLOW_RST) && !scratch->ended, bytes);
+	if (!a) {
+		if (ahead > 0 || ax_after(segment->end, flow->nxt) > 0) {
+			flow->segments += segment->end != segment->seq;
+			flow->nxt = segment->end;
+		}
+		return 0;
+	}
 	a->last_us = segment->now_us;
 	scratch->record = flow->anomaly;
 	scratch->flow = *flow;
@@ -309,6 +327,7 @@ __noinline int ax_loss_stage(__u32 bytes)
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_ctl *ctl = ax_control();
 	struct ax_flow_ref ref = {};
+	__u32 segments;
 
 	if (!ctl || !scratch)
 		return 0;
@@ -316,8 +335,14 @@ __noinline int ax_loss_stage(__u32 bytes)
 	ref.family = scratch->family;
 	if (!ax_entry(ref.family, ref.slot, &ref.flow) || !ref.flow)
 		return 0;
-	ax_out_of_order(ctl, &ref, scratch, bytes);
-	ax_learn(ref.flow, ref.family, &scratch->segment);
+	segments = ref.flow->segments;
+	if (!(scratch->segment.tcp_flags & AX_TCP_RST)) {
+		ax_out_of_order(ctl, &ref, scratch, bytes);
+		ax_learn(ref.flow, ref.family, &scratch->segment);
+	}
+	ax_collect(scratch, &ref, segments);
+	ax_add_to_services(ref.flow->vip, ref.flow->backend);
+	ax_add_to_prefix(ref.family, ref.slot);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "maps.h"
 
 #include "anomaly.h"
+#include "answer.h"
 #include "conclude.h"
 #include "decap.h"
 #include "express.h"
@@ -52,12 +53,14 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 		return AX_R_INTERNAL;
 	if (result)
 		return result;
-	if ((ax_role & AX_ROLE_BACKEND) && unlikely(ax_is_tunnel(pkt))) {
-		if (pkt->flags & AX_PACKET_INNER)
+	if (unlikely(ax_is_tunnel(pkt))) {
+		int inner = pkt->flags & AX_PACKET_INNER;
+
+		if (inner && !ax_is_gue(pkt))
 			return AX_R_TUNNEL_MALFORMED;
 		result = ax_accept_tunnel(ctx, pkt);
 		if (result)
-			return result;
+			return inner ? AX_R_TUNNEL_MALFORMED : result;
 	}
 	if ((ax_role & AX_ROLE_BACKEND) && unlikely(pkt->flags & AX_PACKET_INNER)) {
 		result = ax_merge_ecn(ctx, pkt->family, pkt->l3_offset);
@@ -70,7 +73,7 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 	if (ax_wants_icmp(ctx, pkt))
 		return AX_NEXT_ICMP;
 	if ((ax_role & AX_ROLE_BACKEND) && unlikely(pkt->flags & AX_PACKET_INNER))
-		return AX_R_DECAPSULATED;
+		return AX_NEXT_CHANCE;
 	return ax_role & AX_ROLE_EDGE ? ax_steer(ctx, pkt) : AX_R_NOT_VIP;
 }
 
@@ -101,12 +104,9 @@ static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 		return AX_R_INTERNAL;
 	request = &scratch->request;
 	quote = &scratch->quote;
-	quoted = !pkt->fragment && !ax_read_quote(ctx, pkt->l4_offset, pkt->l4_bytes, pkt->family);
+	quoted = !ax_read_quote(ctx, pkt->l4_offset, pkt->l4_bytes, pkt->family);
 	if (ax_guard && (pkt->settings->flags & AX_SETTINGS_GTSM)) {
-		if (quoted)
-			reason = ax_gtsm_icmp(pkt, quote);
-		else if (pkt->fragment)
-			reason = ax_gtsm_icmp_fragment(ctx, pkt);
+		reason = ax_gtsm_icmp(ctx, pkt, quote, quoted);
 		if (reason)
 			return reason;
 	}
@@ -119,10 +119,10 @@ static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 	if (ax_addresses(ctx, pkt, &request->source, &request->destination))
 		return AX_R_INTERNAL;
 	/* An error goes to the sender of what it quotes. */
-	if (quoted && request->destination.pair[0] == quote->saddr.pair[0] &&
+	if (quoted && !quote->strange && request->destination.pair[0] == quote->saddr.pair[0] &&
 	    request->destination.pair[1] == quote->saddr.pair[1])
 		reason = ax_steer_icmp(pkt, scratch);
-	return reason ? reason : ax_unserved();
+	return reason ? reason : ax_unserved(ctx);
 }
 
 __noinline int ax_icmp_stage(struct xdp_md *ctx)
@@ -136,16 +136,17 @@ __noinline int ax_icmp_stage(struct xdp_md *ctx)
 }
 
 /* Ordinary packets of known flows, and what is neither IP nor tagged. */
-static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes)
+static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes,
+				      __u64 *hash)
 {
 	__be16 *type = ax_data(ctx) + 2 * ETH_ALEN;
 
 	if ((void *)(type + 1) > ax_data_end(ctx))
 		return AX_UNUSUAL;
 	if (*type == bpf_htons(ETH_P_IP))
-		return ax_role & AX_ROLE_EDGE ? ax_express4(ctx, ctl, bytes) : AX_UNUSUAL;
+		return ax_role & AX_ROLE_EDGE ? ax_express4(ctx, ctl, bytes, hash) : AX_UNUSUAL;
 	if (*type == bpf_htons(ETH_P_IPV6))
-		return ax_role & AX_ROLE_EDGE ? ax_express6(ctx, ctl, bytes) : AX_UNUSUAL;
+		return ax_role & AX_ROLE_EDGE ? ax_express6(ctx, ctl, bytes, hash) : AX_UNUSUAL;
 	return ax_is_vlan(*type) || !(ctl->half[ctl->generation & 1].flags & AX_SETTINGS_VALID)
 		       ? AX_UNUSUAL
 		       : AX_R_NOT_IP;
@@ -167,12 +168,18 @@ static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
 		outcome = AX_FRESH(ax_gtsm_stage(ctx));
 	if (outcome == AX_NEXT_ICMP)
 		outcome = AX_FRESH(ax_icmp_stage(ctx));
+	if ((ax_role & AX_ROLE_BACKEND) && outcome == AX_NEXT_CHANCE)
+		outcome = AX_FRESH(ax_chance_stage(ctx));
 	if (outcome == AX_NEXT_FLOW)
 		outcome = AX_FRESH(ax_flow_stage(ctx));
 	if (outcome == AX_NEXT_NEW)
 		outcome = AX_FRESH(ax_new_stage(ctx));
 	if ((outcome & 0xffff) == AX_NEXT_SEND)
 		outcome = AX_FRESH(ax_send_stage(ctx)) | (outcome & AX_OUTCOME_ANOMALY);
+	if (unlikely((outcome & 0xffff) == AX_R_TOO_BIG))
+		outcome = AX_FRESH(ax_too_big_stage(ctx)) | (outcome & AX_OUTCOME_ANOMALY);
+	if (outcome == AX_NEXT_ECHO)
+		outcome = AX_FRESH(ax_echo_stage(ctx));
 	return outcome;
 }
 
@@ -181,6 +188,7 @@ int anycast(struct xdp_md *ctx)
 {
 	struct ax_ctl *ctl = ax_control();
 	__u32 bytes = ax_data_end(ctx) - ax_data(ctx);
+	__u64 hash = 0; /* of the flow */
 	int outcome;
 
 	/* active: 0 for a moment while one instance hands over to another that runs before it */
@@ -188,13 +196,15 @@ int anycast(struct xdp_md *ctx)
 		return XDP_PASS;
 	if (ax_replay)
 		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));
-	outcome = ax_express(ctx, ctl, bytes);
+	outcome = ax_express(ctx, ctl, bytes, &hash);
+	if (outcome == AX_R_NOT_IP) /* a constant: 1 ns of 3 */
+		return ax_conclude(ctx, ctl, bytes, AX_R_NOT_IP);
 	if (likely(outcome >= 0))
 		return ax_conclude(ctx, ctl, bytes, outcome);
 	if (outcome == AX_STRANGER4)
-		outcome = ax_stranger4(ctx, bytes);
+		outcome = ax_stranger4(ctx, bytes, hash);
 	else if (outcome == AX_STRANGER6)
-		outcome = ax_stranger6(ctx, bytes);
+		outcome = ax_stranger6(ctx, bytes, hash);
 	outcome = AX_FRESH(outcome);
 	if (outcome < 0) {
 		/* the express ways are for frames that end in the first buffer */

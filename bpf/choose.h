@@ -165,6 +165,27 @@ __noinline int ax_find_service(void)
 	return id ? (int)*id : -1;
 }
 
+/* For pools whose slots do not follow from addresses and ports: whose clients, or clients' sockets,
+ * stay together. */
+static __always_inline __u32 ax_hash_source(const struct ax_packet *pkt,
+					    const struct ax_addr *source, int with_port)
+{
+	return ax_steer_hash(
+		pkt->settings->hash_seed[0], pkt->settings->hash_seed[1],
+		(__u64)bpf_ntohl(source->word[0]) << 32 | bpf_ntohl(source->word[1]),
+		(__u64)bpf_ntohl(source->word[2]) << 32 | bpf_ntohl(source->word[3]), 0, 0,
+		with_port && !pkt->fragment ? (__u32)bpf_ntohs(pkt->sport) << 16 : 0, 0);
+}
+
+/* Which slot is the request's, before the division. */
+static __always_inline __u32 ax_hash_request(const struct ax_packet *pkt, __u32 input,
+					     const struct ax_request *request)
+{
+	if (input == AX_HASH_SOURCE || input == AX_HASH_SOURCE_PORT)
+		return ax_hash_source(pkt, &request->source, input == AX_HASH_SOURCE_PORT);
+	return ax_hash_packet(pkt, &request->source, &request->destination);
+}
+
 /* The owner of the request's slot, to the scratch. */
 __noinline int ax_choose(__u32 vip_id)
 {
@@ -193,8 +214,13 @@ __noinline int ax_choose(__u32 vip_id)
 	ax_trace_vip(&pkt, vip_id);
 	if (!pool->size)
 		return pool->all_down == AX_ALL_DOWN_PASS ? AX_R_ALL_DOWN_PASS : AX_R_NO_BACKEND;
-	ax_keep_shortcut(&pkt, &request->destination, vip_id, vip, pool);
-	at = ax_hash_packet(&pkt, &request->source, &request->destination) % pool->size;
+	choice->pool = vip->pool;
+	choice->hash = pool->hash;
+	choice->notes = pool->notes;
+	/* the short way knows this hash only */
+	if (likely(pool->hash == AX_HASH_FLOW))
+		ax_keep_shortcut(&pkt, &request->destination, vip_id, vip, pool);
+	at = ax_hash_request(&pkt, pool->hash, request) % pool->size;
 	ax_trace_slot(&pkt, at);
 	at += pool->first;
 	if (at >= ax_slots)

@@ -6,24 +6,50 @@
 #include <linux/if_ether.h>
 
 #include "address.h"
+#include "gue.h"
 #include "ip4.h"
+
+static __always_inline int ax_is_gue(const struct ax_packet *pkt)
+{
+	return pkt->proto == IPPROTO_UDP && pkt->dport == pkt->settings->gue_port;
+}
 
 static __always_inline int ax_is_tunnel(const struct ax_packet *pkt)
 {
-	return pkt->proto == IPPROTO_IPIP || pkt->proto == IPPROTO_IPV6;
+	return pkt->proto == IPPROTO_IPIP || pkt->proto == IPPROTO_IPV6 || ax_is_gue(pkt);
+}
+
+/* May it bring us, or a backend behind us, what no guard has seen? Backends pass on to each other
+ * what they do not know. */
+static __always_inline int ax_is_fellow(const struct ax_packet *pkt,
+					const struct ax_addr_key *source)
+{
+	__u32 *flags;
+
+	if (bpf_map_lookup_elem(&ax_edge, source))
+		return 1;
+	if (!ax_is_gue(pkt) || !pkt->settings->second_chance)
+		return 0;
+	flags = bpf_map_lookup_elem(&ax_tunnel_dst, source);
+	return flags && *flags & AX_TUNNEL_BACKEND;
 }
 
 /* AX_NEXT_TUNNEL: ours, and from an edge. AX_CONTINUE: not for us. */
 static __always_inline int ax_accept_tunnel(struct xdp_md *ctx, struct ax_packet *pkt)
 {
 	struct ax_addr_key source = {.half = pkt->half}, destination = {.half = pkt->half};
+	__u32 *flags;
 
-	if (ax_addresses(ctx, pkt, &source.addr, &destination.addr) ||
-	    !bpf_map_lookup_elem(&ax_tunnel_dst, &destination))
+	if (ax_addresses(ctx, pkt, &source.addr, &destination.addr))
 		return AX_CONTINUE;
-	if (!bpf_map_lookup_elem(&ax_edge, &source))
+	flags = bpf_map_lookup_elem(&ax_tunnel_dst, &destination);
+	if (!flags)
+		return AX_CONTINUE;
+	if (!ax_is_fellow(pkt, &source))
 		return AX_R_TUNNEL_UNTRUSTED;
-	/* We never fragment what we encapsulate: DF is set, and 6-in-6 is sized. */
+	if (!(ax_role & AX_ROLE_BACKEND) || !(*flags & AX_TUNNEL_DECAP))
+		return AX_CONTINUE;
+	/* We never fragment what we encapsulate: DF is set, and IPv6 is sized. */
 	if (pkt->fragment)
 		return AX_R_TUNNEL_MALFORMED;
 	/* XDP takes the packet before the kernel could check the outer header. */
@@ -71,9 +97,10 @@ static __always_inline int ax_merge_ecn6(struct ipv6hdr *ip, __u8 outer)
 __noinline __u32 ax_tunnel_stage(struct xdp_md *ctx)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
-	const struct ax_packet *pkt;
+	struct ax_addr edge;
+	struct ax_packet *pkt;
 	/* Ethernet header and two tags, as words: 22 bytes and two more that are cut off again */
-	__u16 header[11], *from = ax_data(ctx), *to;
+	__u16 header[11], *from, *to;
 	__be16 type;
 	__u32 outer, l2;
 
@@ -82,6 +109,18 @@ __noinline __u32 ax_tunnel_stage(struct xdp_md *ctx)
 	pkt = &scratch->packet;
 	l2 = pkt->l3_offset;
 	outer = pkt->l4_offset - l2;
+	__builtin_memset(&scratch->gue, 0, sizeof(scratch->gue));
+	if (ax_addresses(ctx, pkt, &edge, &scratch->gue.source))
+		return 0;
+	scratch->outer_tos = pkt->tos;
+	if (pkt->proto == IPPROTO_UDP) {
+		__u32 header = ax_read_gue(ctx);
+
+		if (!header)
+			return 0;
+		outer += header;
+	}
+	from = ax_data(ctx);
 	type = bpf_htons(pkt->proto == IPPROTO_IPIP ? ETH_P_IP : ETH_P_IPV6);
 	if (pkt->l4_bytes < sizeof(struct iphdr) || (void *)(from + 11) > ax_data_end(ctx))
 		return 0;
@@ -105,7 +144,6 @@ __noinline __u32 ax_tunnel_stage(struct xdp_md *ctx)
 		to[9] = header[9];
 		to[10] = type;
 	}
-	scratch->outer_tos = pkt->tos;
 	return l2 + pkt->l4_bytes; /* the frame may have padding behind the tunnel's end */
 }
 

@@ -6,6 +6,7 @@
 #include <linux/if_ether.h>
 
 #include "address.h"
+#include "choose.h"
 #include "ip4.h"
 
 #ifndef AF_INET
@@ -49,16 +50,20 @@ AX_STATIC int ax_fib(struct xdp_md *ctx, const struct ax_backend *backend,
 		__builtin_memcpy(fib->ipv6_src, &settings->source6, sizeof(fib->ipv6_src));
 		__builtin_memcpy(fib->ipv6_dst, &backend->addr, sizeof(fib->ipv6_dst));
 	}
+	scratch->too_big.fib_flags = 0;
 	result = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
 	/* A node that does not forward may still send out of the interface the packet came from. */
-	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED)
+	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED) {
+		scratch->too_big.fib_flags = BPF_FIB_LOOKUP_OUTPUT;
 		result = bpf_fib_lookup(ctx, fib, sizeof(*fib), BPF_FIB_LOOKUP_OUTPUT);
+	}
 	switch (result) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
 		break;
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
 		return AX_R_NO_NEIGHBOUR;
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		scratch->too_big.mtu = fib->tot_len; /* before 5.12 what was asked for */
 		return AX_R_TOO_BIG;
 	default:
 		return AX_R_NO_ROUTE;
@@ -70,11 +75,23 @@ AX_STATIC int ax_fib(struct xdp_md *ctx, const struct ax_backend *backend,
 	return AX_CONTINUE;
 }
 
+/* The way to the backend for the packet and `reserve` bytes more. */
 static __always_inline int ax_resolve(struct xdp_md *ctx, const struct ax_packet *pkt,
-				      const struct ax_backend *backend, __u32 bytes,
+				      const struct ax_backend *backend, __u32 reserve,
 				      struct ax_next_hop *hop)
 {
+	struct ax_scratch *scratch = ax_own_scratch();
+	__u32 bytes = pkt->l3_bytes + reserve;
+
+	if (!scratch)
+		return AX_R_INTERNAL;
+	scratch->too_big.bytes = bytes;
+	scratch->too_big.reserve = reserve;
+	scratch->too_big.mtu = 65535;
+	if (bytes > 65535)
+		return AX_R_TOO_BIG;
 	if (backend->flags & AX_BACKEND_RESOLVED) {
+		scratch->too_big.mtu = backend->mtu;
 		if (bytes > backend->mtu)
 			return AX_R_TOO_BIG;
 		hop->ifindex = backend->ifindex;
@@ -104,11 +121,11 @@ static __always_inline __u32 ax_verdict(const struct xdp_md *ctx, const struct a
 /* Direct server return in one segment: the packet as it is, to the backend's MAC address. What a
  * VLAN tag said about the way in says nothing about the way out: it goes. */
 static __always_inline int ax_forward_l2dsr(struct xdp_md *ctx, struct ax_packet *pkt,
-					    const struct ax_backend *backend)
+					    const struct ax_backend *backend, __u32 reserve)
 {
 	struct ax_next_hop hop = {};
 	struct ethhdr *eth;
-	int reason = ax_resolve(ctx, pkt, backend, pkt->l3_bytes, &hop);
+	int reason = ax_resolve(ctx, pkt, backend, reserve, &hop);
 
 	if (reason)
 		return reason;
@@ -186,19 +203,21 @@ static __always_inline void ax_keep_hop(const struct ax_packet *pkt,
 }
 
 static __always_inline int ax_forward_ipip(struct xdp_md *ctx, struct ax_packet *pkt,
-					   const struct ax_backend *backend, __u32 id, __u32 label)
+					   const struct ax_backend *backend,
+					   const struct ax_sending *to, __u32 reserve)
 {
 	struct ax_next_hop hop = {};
 	int to4 = ax_is_v4(&backend->addr), reason;
 	__u32 overhead = to4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	struct ethhdr *eth;
 
-	if (pkt->l3_bytes + overhead > 65535)
-		return AX_R_TOO_BIG;
-	reason = ax_resolve(ctx, pkt, backend, pkt->l3_bytes + overhead, &hop);
+	if (reserve < overhead)
+		reserve = overhead;
+	reason = ax_resolve(ctx, pkt, backend, reserve, &hop);
 	if (reason)
 		return reason;
-	ax_keep_hop(pkt, backend, id, &hop);
+	hop.mtu -= reserve - overhead; /* the express ways know of their own header only */
+	ax_keep_hop(pkt, backend, to->backend, &hop);
 	/* The outer header takes the place of the VLAN tags. */
 	if (bpf_xdp_adjust_head(ctx, (int)pkt->l3_offset - (int)overhead - ETH_HLEN))
 		return AX_R_ENCAP_FAILED;
@@ -215,7 +234,7 @@ static __always_inline int ax_forward_ipip(struct xdp_md *ctx, struct ax_packet 
 
 		if ((void *)(outer + 1) > ax_data_end(ctx))
 			return AX_R_INTERNAL;
-		ax_write_outer6(outer, pkt, backend, label);
+		ax_write_outer6(outer, pkt, backend, to->label);
 		ax_write_ethernet(eth, &hop, bpf_htons(ETH_P_IPV6));
 	}
 	pkt->verdict = ax_verdict(ctx, &hop);
@@ -225,9 +244,13 @@ static __always_inline int ax_forward_ipip(struct xdp_md *ctx, struct ax_packet 
 static __always_inline int ax_forward(struct xdp_md *ctx, struct ax_packet *pkt,
 				      const struct ax_backend *backend, const struct ax_sending *to)
 {
+	/* the most that any backend of the pool needs, so that a path's MTU is the same for all */
+	struct ax_vip *vip = ax_vip_at(pkt, to->vip);
+	__u32 reserve = vip ? vip->reserve : 0;
+
 	if (to->forward == AX_FORWARD_IPIP)
-		return ax_forward_ipip(ctx, pkt, backend, to->backend, to->label);
-	return ax_forward_l2dsr(ctx, pkt, backend);
+		return ax_forward_ipip(ctx, pkt, backend, to, reserve);
+	return ax_forward_l2dsr(ctx, pkt, backend, reserve);
 }
 
 #endif

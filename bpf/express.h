@@ -194,6 +194,10 @@ static __always_inline int ax_is_current(const struct ax_ctl *ctl, const struct 
 	return flow->forward == AX_FORWARD_IPIP && flow->generation == ctl->generation;
 }
 
+/* What ax_express_transport says of a packet that may go. */
+#define AX_SENT_EMPTY 1	  /* nothing that loss is counted of */
+#define AX_SENT_SEGMENT 2 /* a segment that the flow had not sent before */
+
 /* The next segment in order, and nothing to learn but its numbers? Then they are written down. */
 static __always_inline int ax_express_segment(struct xdp_md *ctx, struct ax_flow *flow,
 					      const struct tcphdr *tcp, __u32 l4_bytes)
@@ -219,17 +223,17 @@ static __always_inline int ax_express_segment(struct xdp_md *ctx, struct ax_flow
 		return 0;
 	}
 	if (!ax_loss)
-		return 1;
+		return AX_SENT_EMPTY;
 	seq = bpf_ntohl(tcp->seq);
 	if (seq != flow->nxt || payload > flow->mss || (flow->flags & known) != known)
 		return 0;
 	if (header == 32 && ax_after(bpf_ntohl(option[1]), flow->max_ts) > 0)
 		flow->max_ts = bpf_ntohl(option[1]);
-	if (payload) {
-		flow->nxt = seq + payload;
-		flow->segments++;
-	}
-	return 1;
+	if (!payload)
+		return AX_SENT_EMPTY;
+	flow->nxt = seq + payload;
+	flow->segments++;
+	return AX_SENT_SEGMENT;
 }
 
 static __always_inline int ax_express_transport(struct xdp_md *ctx, struct ax_flow *flow,
@@ -242,8 +246,10 @@ static __always_inline int ax_express_transport(struct xdp_md *ctx, struct ax_fl
 	if (likely(proto == IPPROTO_TCP))
 		return ax_express_segment(ctx, flow, l4, l4_bytes);
 	length = bpf_ntohs(udp->len);
-	return !ax_guard ||
-	       (length >= sizeof(*udp) && length <= l4_bytes && (family == 4 || udp->check));
+	return !ax_guard || (length >= sizeof(*udp) && length <= l4_bytes &&
+			     (family == 4 || udp->check))
+		       ? AX_SENT_EMPTY
+		       : 0;
 }
 
 /* The way to the backend, if it was asked for lately and its outer header is of the packet's
@@ -262,7 +268,7 @@ static __always_inline struct ax_hop *ax_express_hop(const struct ax_ctl *ctl, _
 /* Counted once it is sent; TX where it came from. */
 static __always_inline int ax_express_sent(struct xdp_md *ctx, struct ax_ctl *ctl,
 					   const struct ax_hop *hop, __u32 vip, __u32 backend_id,
-					   __u32 bytes)
+					   __u32 bytes, __u32 segments)
 {
 	__u32 verdict = XDP_TX;
 
@@ -272,18 +278,19 @@ static __always_inline int ax_express_sent(struct xdp_md *ctx, struct ax_ctl *ct
 		ctl->trace.vip = vip + 1;
 		ctl->trace.backend = backend_id + 1;
 	}
-	ax_count(bpf_map_lookup_elem(&ax_vip_ctr, &vip), bytes);
-	ax_count(bpf_map_lookup_elem(&ax_backend_ctr, &backend_id), bytes);
+	ax_count_traffic(bpf_map_lookup_elem(&ax_vip_ctr, &vip), bytes, segments);
+	ax_count_traffic(bpf_map_lookup_elem(&ax_backend_ctr, &backend_id), bytes, segments);
 	return AX_R_STEERED | verdict << 16;
 }
 
 static __always_inline int ax_express_known(struct xdp_md *ctx, struct ax_ctl *ctl,
 					    struct ax_flow *flow, const struct ax_hop *hop,
-					    __u32 bytes)
+					    __u32 bytes, __u32 sent)
 {
 	flow->packets++;
 	flow->bytes += bytes;
-	return ax_express_sent(ctx, ctl, hop, flow->vip, flow->backend, bytes);
+	return ax_express_sent(ctx, ctl, hop, flow->vip, flow->backend, bytes,
+			       sent - AX_SENT_EMPTY);
 }
 
 /* MAC addresses, type and outer header stand ready but for TOS, length and checksum. */
@@ -310,18 +317,20 @@ static __always_inline int ax_express_outer4(struct xdp_md *ctx, const struct ax
 	return AX_CONTINUE;
 }
 
-static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes)
+static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes,
+				       __u64 *hash)
 {
 	const struct ax_settings *settings = &ctl->half[ctl->generation & 1];
 	struct iphdr *ip = ax_plain_ip4(ctx);
 	struct ax_flow4 *entry;
 	struct ax_hop *hop;
 	__u32 total, tos;
-	int reason;
+	int reason, sent;
 
 	if (!ip || !ax_is_plain4(settings, ip, bytes))
 		return AX_UNUSUAL;
-	entry = ax_express_flow4(ctx, ctl, ax_hash_ip4(ctl, ip));
+	*hash = ax_hash_ip4(ctl, ip);
+	entry = ax_express_flow4(ctx, ctl, *hash);
 	if (!entry)
 		return AX_STRANGER4;
 	if (!ax_is_current(ctl, &entry->flow))
@@ -332,13 +341,16 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 		return AX_UNUSUAL;
 	total = bpf_ntohs(ip->tot_len) + sizeof(*ip);
 	tos = ip->tos;
-	if (total > hop->mtu || !ax_express_transport(ctx, &entry->flow, ip + 1, ip->protocol,
-						      total - 2 * sizeof(*ip), 4))
+	if (total > hop->mtu)
+		return AX_UNUSUAL;
+	sent = ax_express_transport(ctx, &entry->flow, ip + 1, ip->protocol,
+				    total - 2 * sizeof(*ip), 4);
+	if (!sent)
 		return AX_UNUSUAL;
 	if (ax_loss && ip->protocol == IPPROTO_TCP)
 		ax_learn_ip_id(&entry->flow, bpf_ntohs(ip->id));
 	reason = ax_express_outer4(ctx, hop, total, tos);
-	return reason ? reason : ax_express_known(ctx, ctl, &entry->flow, hop, bytes);
+	return reason ? reason : ax_express_known(ctx, ctl, &entry->flow, hop, bytes, sent);
 }
 
 /* Version, traffic class, flow label; then length, protocol, hop limit. */
@@ -373,20 +385,20 @@ static __always_inline int ax_express_outer6(struct xdp_md *ctx, const struct ax
 	return AX_CONTINUE;
 }
 
-static __always_inline int ax_express6(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes)
+static __always_inline int ax_express6(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes,
+				       __u64 *hash)
 {
 	const struct ax_settings *settings = &ctl->half[ctl->generation & 1];
 	struct ipv6hdr *ip = ax_plain_ip6(ctx);
 	struct ax_flow6 *entry;
 	struct ax_hop *hop;
 	__u32 length;
-	__u64 hash;
-	int reason;
+	int reason, sent;
 
 	if (!ip || !ax_is_plain6(settings, ip, bytes))
 		return AX_UNUSUAL;
-	hash = ax_hash_ip6(ctl, ip);
-	entry = ax_express_flow6(ctx, ctl, hash);
+	*hash = ax_hash_ip6(ctl, ip);
+	entry = ax_express_flow6(ctx, ctl, *hash);
 	if (!entry)
 		return AX_STRANGER6;
 	if (!ax_is_current(ctl, &entry->flow))
@@ -396,11 +408,13 @@ static __always_inline int ax_express6(struct xdp_md *ctx, struct ax_ctl *ctl, _
 	if (!ip || !hop)
 		return AX_UNUSUAL;
 	length = bpf_ntohs(ip->payload_len);
-	if (length + 2 * sizeof(*ip) > hop->mtu ||
-	    !ax_express_transport(ctx, &entry->flow, ip + 1, ip->nexthdr, length, 6))
+	if (length + 2 * sizeof(*ip) > hop->mtu)
 		return AX_UNUSUAL;
-	reason = ax_express_outer6(ctx, settings, hop, ax_outer6_start(ip, length, hash >> 32));
-	return reason ? reason : ax_express_known(ctx, ctl, &entry->flow, hop, bytes);
+	sent = ax_express_transport(ctx, &entry->flow, ip + 1, ip->nexthdr, length, 6);
+	if (!sent)
+		return AX_UNUSUAL;
+	reason = ax_express_outer6(ctx, settings, hop, ax_outer6_start(ip, length, *hash >> 32));
+	return reason ? reason : ax_express_known(ctx, ctl, &entry->flow, hop, bytes, sent);
 }
 
 #endif

@@ -25,12 +25,21 @@ static __always_inline __u8 ax_tag(__u64 hash)
 	return tag ? tag : 1;
 }
 
+/* Where a flow of this hash is looked for. */
+static __always_inline void ax_place_key(struct ax_flow_key *key, __u64 hash)
+{
+	__u32 mask = key->family == 4 ? ax_buckets4 - 1 : ax_buckets6 - 1;
+
+	key->hash = hash >> 32;
+	key->tag = ax_tag(hash);
+	key->bucket = bpf_get_smp_processor_id() * (mask + 1) + ((__u32)(hash >> 20) & mask);
+}
+
 /* Tag, bucket and hash of a key whose other members are set. Keyed by ax_ctl.table_seed:
  * multiplication by secret odd numbers; only high bits are used. */
 static __always_inline void ax_hash_key(const struct ax_ctl *ctl, struct ax_flow_key *key)
 {
 	__u64 k0 = ctl->table_seed[0] | 1, k1 = ctl->table_seed[1] | 1, h;
-	__u32 mask = key->family == 4 ? ax_buckets4 - 1 : ax_buckets6 - 1;
 
 	h = (key->pair[0] ^ k1) * k0;
 	if (key->family == 6) {
@@ -41,13 +50,10 @@ static __always_inline void ax_hash_key(const struct ax_ctl *ctl, struct ax_flow
 	h ^= h >> 32;
 	h = (h + ((__u64)key->ports << 8 | key->proto)) * k1;
 	h ^= h >> 32;
-	h *= k0;
-	key->hash = h >> 32;
-	key->tag = ax_tag(h);
-	key->bucket = bpf_get_smp_processor_id() * (mask + 1) + ((__u32)(h >> 20) & mask);
+	ax_place_key(key, h * k0);
 }
 
-static __always_inline int ax_make_key(struct xdp_md *ctx, const struct ax_packet *pkt,
+static __always_inline int ax_read_key(struct xdp_md *ctx, const struct ax_packet *pkt,
 				       struct ax_flow_key *key)
 {
 	key->ports = (__u32)pkt->sport | (__u32)pkt->dport << 16;
@@ -71,6 +77,14 @@ static __always_inline int ax_make_key(struct xdp_md *ctx, const struct ax_packe
 		key->pair[2] = (__u64)word[4] | (__u64)word[5] << 32;
 		key->pair[3] = (__u64)word[6] | (__u64)word[7] << 32;
 	}
+	return 0;
+}
+
+static __always_inline int ax_make_key(struct xdp_md *ctx, const struct ax_packet *pkt,
+				       struct ax_flow_key *key)
+{
+	if (ax_read_key(ctx, pkt, key))
+		return -1;
 	ax_hash_key(pkt->ctl, key);
 	return 0;
 }
@@ -285,13 +299,10 @@ static __always_inline void ax_find(const struct ax_packet *pkt, const struct ax
 /* The way for a new flow: that of the last of AX_NAMESAKES, else an empty one, else one whose flow
  * was not used again, from a place on that the hash names. So what sends one packet a flow, as a
  * flood does, replaces its like, not flows that live. */
-__noinline __u32 ax_victim(__u32 family, __u32 at, __u32 hash)
+static __always_inline __u32 ax_victim_of(struct ax_bucket *bucket, __u32 hash)
 {
-	struct ax_bucket *bucket = ax_bucket_at(family, at);
 	__u64 *tags, ways, later;
 
-	if (!bucket)
-		return 0;
 	ways = ax_matches(bucket, ax_tag((__u64)hash << 32));
 	if (unlikely(ways & (ways - 1)))
 		return ax_first_way(ways & (ways - 1));
@@ -307,6 +318,13 @@ __noinline __u32 ax_victim(__u32 family, __u32 at, __u32 hash)
 	}
 	later = ways & -1ULL << (hash & 63);
 	return ax_first_way(later ? later : ways);
+}
+
+__noinline __u32 ax_victim(__u32 family, __u32 at, __u32 hash)
+{
+	struct ax_bucket *bucket = ax_bucket_at(family, at);
+
+	return bucket ? ax_victim_of(bucket, hash) : 0;
 }
 
 /* What is limited is limited per CPU and 16 jiffies. */
@@ -336,12 +354,17 @@ struct ax_place {
 	__u32 slot, way;
 };
 
-static __always_inline void ax_pick(const struct ax_flow_key *key, struct ax_place *place)
+static __always_inline void ax_pick_way(const struct ax_flow_key *key, __u32 way,
+					struct ax_place *place)
 {
-	/* clang 19 knows what ax_victim returns, verifiers do not */
-	place->way = AX_BOUNDED(ax_victim(key->family, key->bucket, key->hash), AX_WAYS - 1);
+	place->way = AX_BOUNDED(way, AX_WAYS - 1); /* compilers know it, verifiers do not */
 	place->slot = ax_take_slot(key->family, key->bucket, place->way);
 	place->entry = ax_entry(key->family, place->slot, &place->flow);
+}
+
+static __always_inline void ax_pick(const struct ax_flow_key *key, struct ax_place *place)
+{
+	ax_pick_way(key, ax_victim(key->family, key->bucket, key->hash), place);
 }
 
 /* Makes an entry, after ax_find found none; ref->flow = 0 if that is not to be had now. */
@@ -349,7 +372,8 @@ static __always_inline void ax_insert(const struct ax_packet *pkt, const struct 
 				      struct ax_bucket *bucket, const struct ax_place *place,
 				      struct ax_flow_ref *ref)
 {
-	__u32 cpu = bpf_get_smp_processor_id(), reason = AX_R_FLOW_INSERTED;
+	__u32 cpu = bpf_get_smp_processor_id();
+	__u32 inserted = AX_R_FLOW_INSERTED, evicted = AX_R_FLOW_EVICTED;
 	struct ax_cpu *own = bpf_map_lookup_elem(&ax_cpu, &cpu);
 	struct ax_flow *flow = place->flow;
 	__u64 now = ax_jiffies(pkt->ctl), *pair = place->entry;
@@ -364,8 +388,8 @@ static __always_inline void ax_insert(const struct ax_packet *pkt, const struct 
 		return;
 	}
 	if (bucket->tag[place->way & (AX_WAYS - 1)])
-		ax_note_reason(AX_R_FLOW_EVICTED, pkt->bytes);
-	ax_count(bpf_map_lookup_elem(&ax_note, &reason), pkt->bytes);
+		ax_count(bpf_map_lookup_elem(&ax_note, &evicted), pkt->bytes);
+	ax_count(bpf_map_lookup_elem(&ax_note, &inserted), pkt->bytes);
 
 	/* Nothing of the entry is read: the packet need not wait until it has come from memory. So
 	 * the version comes from a counter; that it is the last flow's is one chance in 128, and

@@ -23,8 +23,9 @@ static __always_inline int ax_quote4(struct xdp_md *ctx, __u32 offset, struct ax
 	struct iphdr *ip = ax_at(ctx, offset);
 	__u32 field;
 
-	if ((void *)(ip + 1) > ax_data_end(ctx) || ip->version != 4 || ip->ihl < 5)
+	if ((void *)(ip + 1) > ax_data_end(ctx) || ip->ihl < 5)
 		return -1;
+	quote->strange = ip->version != 4;
 	*ports = offset + ip->ihl * 4;
 	quote->proto = ip->protocol;
 	ax_map4(&quote->saddr, ip->saddr);
@@ -35,13 +36,14 @@ static __always_inline int ax_quote4(struct xdp_md *ctx, __u32 offset, struct ax
 	return 0;
 }
 
-static __always_inline int ax_quote6(struct xdp_md *ctx, __u32 offset, struct ax_quote *quote,
-				     __u32 *ports)
+static __always_inline int ax_quote6(struct xdp_md *ctx, __u32 offset, __u32 end,
+				     struct ax_quote *quote, __u32 *ports)
 {
 	struct ipv6hdr *ip = ax_at(ctx, offset);
 
-	if ((void *)(ip + 1) > ax_data_end(ctx) || ip->version != 6)
+	if ((void *)(ip + 1) > ax_data_end(ctx))
 		return -1;
+	quote->strange = ip->version != 6;
 	offset += sizeof(*ip);
 	quote->proto = ip->nexthdr;
 	ax_copy6(&quote->saddr, &ip->saddr);
@@ -49,7 +51,7 @@ static __always_inline int ax_quote6(struct xdp_md *ctx, __u32 offset, struct ax
 	for (int i = 0; i < AX_QUOTE_EXT_DEPTH && ax_is_ext(quote->proto); i++) {
 		struct ax_ip6_ext *ext = ax_at(ctx, offset);
 
-		if ((void *)(ext + 1) > ax_data_end(ctx))
+		if (offset + sizeof(*ext) > end || (void *)(ext + 1) > ax_data_end(ctx))
 			break;
 		if (quote->proto == IPPROTO_FRAGMENT) {
 			if (ext->type << 8 & 0xff00 || ext->left & 0xf8) {
@@ -84,7 +86,8 @@ __noinline int ax_read_quote(struct xdp_md *ctx, __u32 offset, __u32 l4_bytes, _
 	__builtin_memset(quote, 0, sizeof(*quote));
 	quote->family = family;
 	offset += 8;
-	if (family == 4 ? ax_quote4(ctx, offset, quote, &at) : ax_quote6(ctx, offset, quote, &at))
+	if (family == 4 ? ax_quote4(ctx, offset, quote, &at)
+			: ax_quote6(ctx, offset, end, quote, &at))
 		return -1;
 	if (quote->fragment == AX_FRAGMENT_LATER ||
 	    (quote->proto != IPPROTO_TCP && quote->proto != IPPROTO_UDP))
@@ -103,6 +106,16 @@ static __always_inline int ax_icmp_type(struct xdp_md *ctx, const struct ax_pack
 	__u8 *type = ax_at(ctx, pkt->l4_offset);
 
 	return (void *)(type + 1) > ax_data_end(ctx) ? -1 : *type;
+}
+
+/* Does the error lower a path MTU? */
+static __always_inline int ax_is_too_big(struct xdp_md *ctx, const struct ax_packet *pkt)
+{
+	__u8 *type = ax_at(ctx, pkt->l4_offset);
+
+	if ((void *)(type + 2) > ax_data_end(ctx))
+		return 0;
+	return pkt->family == 4 ? type[0] == 3 && type[1] == 4 : type[0] == 2;
 }
 
 static __always_inline int ax_is_icmp(const struct ax_packet *pkt)

@@ -205,6 +205,8 @@ static __always_inline int ax_parse_ip4(struct xdp_md *ctx, struct ax_packet *pk
 	pkt->l4_bytes = pkt->l3_bytes - header;
 	pkt->proto = ip->protocol;
 	pkt->ttl = ip->ttl;
+	if (unlikely(!pkt->ttl))
+		pkt->flags |= AX_PACKET_TTL_ZERO;
 	pkt->tos = ip->tos;
 	pkt->ip_id = bpf_ntohs(ip->id);
 

@@ -28,6 +28,14 @@ struct ax_ip6_frag {
 	__be32 id;
 };
 
+static __always_inline void ax_note_fragment_id(__be32 id)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+
+	if (scratch)
+		scratch->fragment_id = id;
+}
+
 static __always_inline int ax_is_ext(__u8 proto)
 {
 	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_FRAGMENT ||
@@ -159,6 +167,7 @@ __noinline int ax_walk_header(struct xdp_md *ctx, __u32 before)
 
 		AX_RULE_ONCE(pkt->flags & AX_PACKET_FRAG_HEADER, IP6_FRAG_NESTED, 4);
 		pkt->flags |= AX_PACKET_FRAG_HEADER;
+		ax_note_fragment_id(((struct ax_ip6_frag *)ext)->id);
 		reason = ax_check_ip6_fragment(pkt, (void *)ext);
 		if (reason)
 			return reason;
@@ -238,6 +247,8 @@ static __always_inline int ax_parse_ip6(struct xdp_md *ctx, struct ax_packet *pk
 	pkt->l4_bytes = payload;
 	pkt->proto = ip->nexthdr;
 	pkt->ttl = ip->hop_limit;
+	if (unlikely(!pkt->ttl))
+		pkt->flags |= AX_PACKET_TTL_ZERO;
 	pkt->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 
 	if (ax_guard) {

@@ -122,10 +122,10 @@ static __always_inline void ax_learn(struct ax_flow *flow, __u32 family,
 		ax_learn_ip_id(flow, segment->ip_id);
 }
 
-/* Out of order: left in the scratch for ax_loss_stage, which runs when this stage's stack is free.
- */
+/* Out of order, or the flow's end: left in the scratch for ax_loss_stage, which runs when this
+ * stage's stack is free. */
 static __always_inline void ax_defer(struct ax_packet *pkt, const struct ax_flow_ref *ref,
-				     const struct ax_segment *segment)
+				     const struct ax_segment *segment, __u32 ended)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 
@@ -134,6 +134,7 @@ static __always_inline void ax_defer(struct ax_packet *pkt, const struct ax_flow
 	scratch->segment = *segment;
 	scratch->slot = ref->slot;
 	scratch->family = ref->family;
+	scratch->ended = ended;
 	pkt->flags |= AX_PACKET_ANOMALY;
 }
 
@@ -142,14 +143,19 @@ static __always_inline void ax_track(struct xdp_md *ctx, struct ax_packet *pkt,
 {
 	struct ax_flow *flow = ref->flow;
 	struct ax_segment segment = {};
+	__u32 ended = 0;
 
 	if (ax_read_segment(ctx, pkt, &segment))
 		return;
 	if (unlikely(segment.tcp_flags & (AX_TCP_FIN | AX_TCP_RST))) {
+		ended = !(flow->flags & (AX_FLOW_FIN | AX_FLOW_RST));
 		flow->flags |= segment.tcp_flags & AX_TCP_FIN ? AX_FLOW_FIN : AX_FLOW_RST;
 		/* RFC 9293 section 3.10.7.3: a reset's number need not be the next one. */
-		if (segment.tcp_flags & AX_TCP_RST)
+		if (segment.tcp_flags & AX_TCP_RST) {
+			if (ended)
+				ax_defer(pkt, ref, &segment, ended);
 			return;
+		}
 	}
 	if (unlikely(segment.payload > flow->mss && segment.payload <= 65535))
 		flow->mss = segment.payload;
@@ -157,12 +163,12 @@ static __always_inline void ax_track(struct xdp_md *ctx, struct ax_packet *pkt,
 		flow->flags |= AX_FLOW_SYNCED;
 		flow->nxt = segment.seq;
 	}
-	if (likely(segment.seq == flow->nxt)) {
+	if (likely(segment.seq == flow->nxt && !ended)) {
 		flow->nxt = segment.end;
 		if (segment.end != segment.seq)
 			flow->segments++;
 	} else {
-		ax_defer(pkt, ref, &segment);
+		ax_defer(pkt, ref, &segment, ended);
 		return;
 	}
 	ax_learn(flow, ref->family, &segment);

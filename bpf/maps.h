@@ -10,6 +10,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include <anycast_xdp/abi.h>
+#include <anycast_xdp/owners.h>
 
 /* Read-only switches: set before load, folded by the verifier. */
 const volatile __u32 ax_role = AX_ROLE_EDGE; /* enum ax_role bits */
@@ -22,6 +23,8 @@ const volatile __u32 ax_frags = 0;		   /* frames may have more buffers than the 
 const volatile __u32 ax_buckets4 = AX_MIN_BUCKETS; /* per CPU, a power of two */
 const volatile __u32 ax_buckets6 = AX_MIN_BUCKETS;
 const volatile __u32 ax_anomalies = 1; /* per CPU */
+const volatile __u32 ax_prefix4 = 24;  /* client prefixes: bits, 1 to 32 */
+const volatile __u32 ax_prefix6 = 48;  /* 1 to 128 */
 const volatile __u32 ax_vips = 1;      /* sizes of one half */
 const volatile __u32 ax_pools = 1;
 const volatile __u32 ax_slots = 1;
@@ -58,17 +61,30 @@ AX_HASH(ax_vip, struct ax_vip_key, __u32, 2);
 AX_ARRAY(ax_vip_info, struct ax_vip, 2, 0);
 AX_ARRAY(ax_pool, struct ax_pool, 2, 0);
 AX_ARRAY(ax_slot, struct ax_slot, 2, BPF_F_MMAPABLE);
+AX_ARRAY(ax_owner, struct ax_owners, 2, BPF_F_MMAPABLE);
 AX_ARRAY(ax_backend, struct ax_backend, 2, 0);
+
+AX_HASH(ax_quic, struct ax_quic_key, __u32, 2);
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, AX_FRAGMENT_NOTES);
+	__type(key, struct ax_fragment_key);
+	__type(value, struct ax_fragment_note);
+} ax_fragment SEC(".maps");
 
 AX_HASH(ax_gtsm_local, struct ax_addr_key, __u32, 2);
 AX_HASH(ax_gtsm_peer, struct ax_addr_key, struct ax_gtsm_peer, 2);
 AX_HASH(ax_tunnel_dst, struct ax_addr_key, __u32, 2);
 AX_HASH(ax_edge, struct ax_addr_key, __u32, 2);
+AX_ARRAY(ax_gue_tag, __u32, 2, 0);
+AX_HASH(ax_gue_backend, struct ax_tag_key, __u32, 2);
 
 AX_PERCPU(ax_reason, struct ax_counter, AX_REASON_LIMIT); /* final reasons: each packet once */
 AX_PERCPU(ax_note, struct ax_counter, AX_REASON_LIMIT);	  /* rules that only count, and notes */
-AX_PERCPU(ax_vip_ctr, struct ax_counter, 1);
-AX_PERCPU(ax_backend_ctr, struct ax_counter, 1);
+AX_PERCPU(ax_vip_ctr, struct ax_traffic, 1);
+AX_PERCPU(ax_backend_ctr, struct ax_traffic, 1);
+AX_PERCPU(ax_vip_loss, struct ax_loss_sum, 1);
+AX_PERCPU(ax_backend_loss, struct ax_loss_sum, 1);
 AX_PERCPU(ax_peer_ctr, struct ax_peer_counters, 1);
 
 /* Memory-mapped arrays have page-aligned values, which is what puts an entry into one cache
@@ -82,6 +98,8 @@ AX_ARRAY(ax_flow6_slot, struct ax_slots, AX_MIN_BUCKETS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow6_next, __u32, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_flow6, struct ax_flow6, AX_MIN_BUCKETS *AX_WAYS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_anomaly, struct ax_anomaly, 1, BPF_F_MMAPABLE);
+AX_ARRAY(ax_prefix_loss, struct ax_prefix_loss, AX_PREFIXES + 1, BPF_F_MMAPABLE);
+AX_ARRAY(ax_dns, struct ax_dns, AX_DNS_SLOTS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_syn, struct ax_syn, AX_SYN_SLOTS, BPF_F_MMAPABLE);
 AX_ARRAY(ax_hop, struct ax_hop, 1, BPF_F_MMAPABLE);
 AX_ARRAY(ax_shortcut, struct ax_shortcut, AX_SHORTCUTS, BPF_F_MMAPABLE);

@@ -19,10 +19,12 @@ enum ax_next {
 	AX_OPAQUE = AX_REASON_LIMIT, /* nothing dropped it, but what follows cannot be read: pass */
 	AX_NEXT_TUNNEL,		     /* from an edge, to be decapsulated here */
 	AX_NEXT_GTSM,		     /* to a session address: BGP or BFD */
-	AX_NEXT_ICMP, /* an ICMP error, which may quote a session or a steered flow */
-	AX_NEXT_FLOW, /* may be of a flow that the table knows */
-	AX_NEXT_NEW,  /* may be for a VIP; the flow table does not know it */
-	AX_NEXT_SEND, /* a backend was chosen: struct ax_sending */
+	AX_NEXT_ICMP,	/* an ICMP error, which may quote a session or a steered flow */
+	AX_NEXT_FLOW,	/* may be of a flow that the table knows */
+	AX_NEXT_NEW,	/* may be for a VIP; the flow table does not know it */
+	AX_NEXT_SEND,	/* a backend was chosen: struct ax_sending */
+	AX_NEXT_ECHO,	/* an echo request to a VIP, to be answered */
+	AX_NEXT_CHANCE, /* decapsulated, and its GUE header names further candidates */
 };
 
 #define AX_MORE -1 /* of a step of a walk: neither a reason nor the walk's end */
@@ -42,6 +44,7 @@ enum ax_packet_flags {
 	AX_PACKET_ANOMALY = 8,	   /* its segment is in the scratch, for the loss tracker */
 	AX_PACKET_INNER = 2,	   /* was decapsulated here: never steered */
 	AX_PACKET_CHECKED = 16,	   /* ax_check_steered has judged it */
+	AX_PACKET_TTL_ZERO = 32,   /* or hop limit */
 };
 
 struct ax_packet {
@@ -91,8 +94,16 @@ struct ax_sending {
 	__u32 vip, backend; /* ids */
 	__u32 label;	    /* flow label of an IPv6 tunnel */
 	__u16 reason;
-	__u8 forward; /* enum ax_forward */
-	__u8 pad;
+	__u8 forward;  /* enum ax_forward */
+	__u8 segments; /* that came for the first time */
+};
+
+/* Why a packet did not fit. */
+struct ax_too_big {
+	__u32 bytes;	 /* of the datagram with what is reserved for headers */
+	__u32 reserve;	 /* for headers */
+	__u32 mtu;	 /* of the way; not smaller than bytes: unknown */
+	__u32 fib_flags; /* what the kernel was asked with */
 };
 
 /* A flow, as the flow table knows it. */
@@ -115,7 +126,7 @@ struct ax_quote {
 	__u8 proto;
 	__u8 family;
 	__u8 fragment; /* AX_FRAGMENT_LATER: no ports */
-	__u8 pad;
+	__u8 strange;  /* its version is not the error's */
 };
 
 /* Which service, and which of its backends: the packet's, or of the flow that an ICMP error quotes.
@@ -136,6 +147,26 @@ struct ax_choice {
 	__u8 forward;
 	__u8 pad[3];
 	__u32 slot; /* of the pool */
+	__u32 pool;
+	__u8 hash; /* enum ax_hash_input of the pool */
+	__u8 notes;
+	__u8 fill[2];
+};
+
+/* What a GUE header says, or shall say. */
+struct ax_gue_way {
+	struct ax_addr source; /* outer source of what is relayed; unspecified: the node's */
+	__be32 other[2];       /* AX_GUE_OTHERS tags */
+	__u8 hops, count;
+	__u8 relayed; /* by a backend that did not know the flow */
+	__u8 pad[5];
+};
+
+/* What the sums have not counted yet. */
+struct ax_loss_news {
+	__u32 count[AX_LOSS_KINDS]; /* by enum ax_loss_kind */
+	__u32 segments;		    /* for VIP and backend */
+	__u32 flow_segments;	    /* for the prefix */
 };
 
 struct ax_scratch {
@@ -146,15 +177,23 @@ struct ax_scratch {
 	struct ax_quote quote;
 	struct ax_request request;
 	struct ax_choice choice;
-	struct ax_segment segment; /* out of order, and whose: its flow's entry */
+	struct ax_segment segment; /* out of order, or the last, and whose: its flow's entry */
 	__u32 slot, family;
+	__u32 ended;	     /* the first FIN or RST of its flow */
 	struct ax_flow flow; /* of the entry, as the segment found it */
 	__u32 record;	     /* of the flow: index + 1 in ax_anomaly */
 	struct ax_hole rest;
+	struct ax_loss_news news;
+	struct ax_addr prefix; /* of the client, masked */
+	__u32 prefix_bits;     /* of the address in mapped form */
+	__u32 prefix_row, oldest_row;
 	__u64 option_types[4]; /* of an IPv6 options header, a bit each */
 	__u32 odd;	       /* what is odd about them */
 	__u32 outer_tos;       /* of the tunnel packet that was decapsulated */
 	__u64 found;	       /* in the TCP options, AX_OPTIONS_* */
+	struct ax_too_big too_big;
+	__u32 fragment_id; /* of the IPv6 fragment header met last */
+	struct ax_gue_way gue;
 };
 AX_PERCPU(ax_scratch, struct ax_scratch, 1);
 
@@ -229,6 +268,17 @@ static __always_inline void ax_count(struct ax_counter *counter, __u32 bytes)
 	if (counter) {
 		counter->packets++;
 		counter->bytes += bytes;
+	}
+}
+
+/* `segments`: how many of tracked flows came for the first time. */
+static __always_inline void ax_count_traffic(struct ax_traffic *counter, __u32 bytes,
+					     __u32 segments)
+{
+	if (counter) {
+		counter->packets++;
+		counter->bytes += bytes;
+		counter->segments += segments;
 	}
 }
 
@@ -320,12 +370,21 @@ static __always_inline void *ax_at(const struct xdp_md *ctx, __u32 offset)
 	return ax_data(ctx) + AX_BOUNDED(offset, AX_MAX_OFFSET);
 }
 
-/* The end of a stage. What passes with a bad header checksum is counted only, since the kernel will
- * find out itself; what is not a reason yet goes on to another stage as the saved packet. */
+/* The end of a stage. What passes with a bad header checksum or without a hop left is counted only,
+ * since the kernel will find out itself; what is not a reason yet goes on to another stage as the
+ * saved packet. */
 static __always_inline int ax_check_passed(const struct ax_packet *pkt, int result)
 {
-	if (unlikely(pkt->flags & AX_PACKET_BAD_CSUM) && result > 0 && result < AX_FIRST_STEER)
-		AX_RULE(1, IP4_CHECKSUM_PASSED);
+	if (likely(!(pkt->flags & (AX_PACKET_BAD_CSUM | AX_PACKET_TTL_ZERO))) || result <= 0 ||
+	    result >= AX_FIRST_STEER)
+		return result;
+	AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM_PASSED);
+	if (pkt->flags & AX_PACKET_TTL_ZERO) {
+		if (pkt->family == 4)
+			AX_RULE(1, IP4_TTL_ZERO_PASSED);
+		else
+			AX_RULE(1, IP6_HOP_ZERO_PASSED);
+	}
 	return result;
 }
 

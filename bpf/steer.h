@@ -3,8 +3,12 @@
 #ifndef AX_BPF_STEER_H
 #define AX_BPF_STEER_H
 
+#include "answer.h"
 #include "choose.h"
+#include "chance.h"
 #include "encap.h"
+#include "measure.h"
+#include "quic.h"
 #include "syn.h"
 
 /* ---- going out ----------------------------------------------------------------------------- */
@@ -24,19 +28,39 @@ static __always_inline int ax_check_steered(const struct ax_packet *pkt)
 	return AX_CONTINUE;
 }
 
-static __always_inline int ax_send(struct ax_scratch *scratch, __u32 label, int reason)
+static __always_inline int ax_send(struct ax_scratch *scratch, __u32 label, int reason,
+				   __u32 segments)
 {
 	scratch->sending.vip = scratch->choice.vip_id;
 	scratch->sending.backend = scratch->choice.backend_id;
-	scratch->sending.forward = scratch->choice.forward;
+	scratch->sending.forward = scratch->choice.forward & AX_FORWARD_HOW;
 	scratch->sending.label = label;
 	scratch->sending.reason = reason;
+	scratch->sending.segments = segments;
 	return AX_NEXT_SEND;
 }
 
-static __always_inline int ax_send_to(struct xdp_md *ctx, struct ax_packet *pkt,
-				      const struct ax_sending *to)
+/* The flow's backend is this node. Does it have the flow? */
+static __always_inline int ax_keep_local(struct xdp_md *ctx, struct ax_packet *pkt,
+					 struct ax_scratch *scratch)
 {
+	int outcome;
+
+	if (!(ax_role & AX_ROLE_BACKEND) || scratch->sending.forward != AX_FORWARD_GUE ||
+	    !pkt->settings->second_chance || pkt->proto != IPPROTO_TCP || pkt->fragment)
+		return AX_R_LOCAL;
+	if (ax_request_of(ctx, pkt, &scratch->request))
+		return AX_R_INTERNAL;
+	ax_name_candidates(scratch->sending.vip, scratch->sending.backend);
+	outcome = ax_chance(ctx);
+	pkt->verdict = outcome >> 16 & 0xff;
+	return outcome & 0xffff ? outcome & 0xffff : AX_R_LOCAL;
+}
+
+static __always_inline int ax_send_to(struct xdp_md *ctx, struct ax_packet *pkt,
+				      struct ax_scratch *scratch)
+{
+	const struct ax_sending *to = &scratch->sending;
 	__u32 vip = to->vip, backend_id = to->backend;
 	struct ax_backend *backend = ax_backend_at(pkt, backend_id);
 	int reason = to->reason;
@@ -46,15 +70,19 @@ static __always_inline int ax_send_to(struct xdp_md *ctx, struct ax_packet *pkt,
 	ax_trace_vip(pkt, vip);
 	ax_trace_backend(pkt, backend_id);
 	if (backend->flags & AX_BACKEND_LOCAL) {
-		reason = AX_R_LOCAL;
+		reason = ax_keep_local(ctx, pkt, scratch);
+		if (reason >= AX_FIRST_DROP)
+			return reason;
 	} else {
-		int failure = ax_forward(ctx, pkt, backend, to);
+		int failure = to->forward == AX_FORWARD_GUE ? ax_forward_gue(ctx, pkt, scratch)
+							    : ax_forward(ctx, pkt, backend, to);
 
 		if (failure)
 			return failure;
 	}
-	ax_count(bpf_map_lookup_elem(&ax_vip_ctr, &vip), pkt->bytes);
-	ax_count(bpf_map_lookup_elem(&ax_backend_ctr, &backend_id), pkt->bytes);
+	ax_count_traffic(bpf_map_lookup_elem(&ax_vip_ctr, &vip), pkt->bytes, to->segments);
+	ax_count_traffic(bpf_map_lookup_elem(&ax_backend_ctr, &backend_id), pkt->bytes,
+			 to->segments);
 	return reason;
 }
 
@@ -66,7 +94,7 @@ __noinline int ax_send_stage(struct xdp_md *ctx)
 
 	if (!scratch || ax_load(&pkt))
 		return AX_R_INTERNAL;
-	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_send_to(ctx, &pkt, &scratch->sending)));
+	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_send_to(ctx, &pkt, scratch)));
 }
 
 static __always_inline int ax_takes_known(const struct ax_backend *backend)
@@ -90,7 +118,8 @@ __noinline int ax_revalidate(__u32 family, __u32 slot)
 	vip = ax_vip_at(&pkt, flow->vip);
 	backend = ax_backend_at(&pkt, flow->backend);
 	if (!vip || vip->gen != flow->vip_gen || vip->forward == AX_FORWARD_NONE || !backend ||
-	    backend->gen != flow->backend_gen || !ax_takes_known(backend)) {
+	    backend->gen != flow->backend_gen || !ax_takes_known(backend) ||
+	    (flow->proto == IPPROTO_UDP && ax_goes_by_id(&pkt, vip->pool))) {
 		ax_note_reason(AX_R_FLOW_RESTEERED, pkt.bytes);
 		return 0;
 	}
@@ -120,7 +149,7 @@ static __always_inline void ax_choose_entry(struct ax_scratch *scratch, const st
 	scratch->choice.backend_id = flow->backend;
 	scratch->choice.vip_gen = flow->vip_gen;
 	scratch->choice.backend_gen = flow->backend_gen;
-	scratch->choice.forward = flow->forward & ~AX_FORWARD_LONG;
+	scratch->choice.forward = flow->forward & AX_FORWARD_HOW;
 }
 
 /* `generation`: of the configuration that chose. */
@@ -142,6 +171,7 @@ static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *
 					  struct ax_flow_ref *ref)
 {
 	struct ax_flow *flow = ref->flow;
+	__u32 segments = flow->segments;
 	struct ax_backend *backend;
 
 	if (unlikely(flow->generation != pkt->generation) &&
@@ -162,10 +192,12 @@ static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *
 		ax_note_choice(ax_note_syn(ctx, pkt, &scratch->key), &scratch->choice, 0);
 	} else if (ax_loss && pkt->proto == IPPROTO_TCP) {
 		ax_track(ctx, pkt, ref);
+	} else if (unlikely(flow->forward & AX_MEASURE)) {
+		ax_measure(ctx, ref->family, ref->slot);
 	}
 	flow->packets++;
 	flow->bytes += pkt->bytes;
-	return ax_send(scratch, scratch->key.hash, AX_R_STEERED);
+	return ax_send(scratch, scratch->key.hash, AX_R_STEERED, flow->segments - segments);
 }
 
 /* A handshake that a change of the pool overtook goes on with the backend that has its SYN. */
@@ -188,23 +220,24 @@ static __always_inline void ax_keep_choice(struct xdp_md *ctx, const struct ax_p
 	choice->backend_gen = syn->backend_gen;
 }
 
-static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pkt,
-					const struct ax_flow_key *key, struct ax_bucket *bucket,
-					const struct ax_place *place,
-					const struct ax_choice *choice)
+/* How many segments came for the first time: the SYN, too, which only now is known to be one. */
+static __always_inline __u32 ax_remember(struct xdp_md *ctx, struct ax_packet *pkt,
+					 const struct ax_flow_key *key, struct ax_bucket *bucket,
+					 const struct ax_place *place,
+					 const struct ax_choice *choice, __u8 forward)
 {
 	struct ax_flow_ref ref = {};
 
 	if (ax_is_opening(pkt)) {
 		ax_note_choice(ax_note_syn(ctx, pkt, key), choice, pkt->generation);
-		return;
+		return 0;
 	}
 	ax_insert(pkt, key, bucket, place, &ref);
 	if (!ref.flow) {
 		ax_outlive_syn(key);
-		return;
+		return 0;
 	}
-	ref.flow->forward = choice->forward | ax_long_way(key);
+	ref.flow->forward = forward;
 	ref.flow->generation = pkt->generation;
 	ref.flow->backend = choice->backend_id;
 	ref.flow->backend_gen = choice->backend_gen;
@@ -215,7 +248,10 @@ static __always_inline void ax_remember(struct xdp_md *ctx, struct ax_packet *pk
 	if (pkt->proto == IPPROTO_TCP && ax_loss) {
 		ax_consume_syn(ctx, pkt, key, ref.flow);
 		ax_track(ctx, pkt, &ref);
+	} else if (unlikely(choice->forward & AX_MEASURE)) {
+		ax_measure(ctx, key->family, ref.slot);
 	}
+	return ref.flow->segments;
 }
 
 /* Can the flow table hold it? Fragments are steered without it, since only first ones have ports.
@@ -226,7 +262,7 @@ static __always_inline int ax_has_flow(const struct ax_packet *pkt)
 }
 
 /* The request is for a VIP's address, but for no service of it. */
-__noinline int ax_unserved(void)
+__noinline int ax_unserved(struct xdp_md *ctx)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_vip_key key = {};
@@ -237,7 +273,14 @@ __noinline int ax_unserved(void)
 	key.addr = scratch->request.destination;
 	if (!ax_find_vip(&pkt, &key, 0, AX_VIP_ADDRESS))
 		return AX_R_NOT_VIP;
-	return ax_is_icmp(&pkt) ? AX_R_VIP_ICMP : AX_R_VIP_NO_SERVICE;
+	if (!ax_is_icmp(&pkt))
+		return AX_R_VIP_NO_SERVICE;
+	if ((pkt.settings->flags & AX_SETTINGS_ECHO) && ax_is_echo_request(ctx, &pkt)) {
+		int reason = ax_check_steered(&pkt);
+
+		return reason ? reason : AX_NEXT_ECHO;
+	}
+	return AX_R_VIP_ICMP;
 }
 
 /* What the flow table says of the flow that is quoted, to the scratch; 0: nothing. */
@@ -266,6 +309,8 @@ __noinline int ax_choose_known(void)
 	return ax_backend_at(&pkt, ref.flow->backend) != 0;
 }
 
+#include "fragments.h"
+
 /* ICMP errors go where the flow they quote goes; the quoted packet came from the VIP. Looked up as
  * what the client sends to this flow: the quote with its ends swapped. AX_CONTINUE: no flow of
  * ours. */
@@ -286,16 +331,18 @@ static __always_inline int ax_steer_icmp(const struct ax_packet *pkt, struct ax_
 	reason = ax_check_steered(pkt);
 	if (!reason && !ax_choose_known())
 		reason = ax_choose(id);
-	return reason ? reason : ax_send(scratch, 0, AX_R_STEERED_ICMP);
+	return reason ? reason : ax_send(scratch, 0, AX_R_STEERED_ICMP, 0);
 }
 
-/* Remembers the choice for the saved packet's flow; 1 if the loss tracker has work left. */
+/* Remembers the choice for the saved packet's flow. 1 if the loss tracker has work left; besides,
+ * twice the segments that came for the first time. */
 __noinline int ax_remember_new(struct xdp_md *ctx)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_place place = {};
 	struct ax_packet pkt = {};
 	struct ax_bucket *bucket;
+	__u32 segments;
 
 	if (!scratch || ax_load(&pkt))
 		return 0;
@@ -305,8 +352,9 @@ __noinline int ax_remember_new(struct xdp_md *ctx)
 	if (pkt.proto == IPPROTO_TCP && !ax_is_opening(&pkt))
 		ax_keep_choice(ctx, &pkt, &scratch->key, &scratch->choice);
 	ax_pick(&scratch->key, &place);
-	ax_remember(ctx, &pkt, &scratch->key, bucket, &place, &scratch->choice);
-	return !!(pkt.flags & AX_PACKET_ANOMALY);
+	segments = ax_remember(ctx, &pkt, &scratch->key, bucket, &place, &scratch->choice,
+			       scratch->choice.forward | ax_long_way(&scratch->key));
+	return !!(pkt.flags & AX_PACKET_ANOMALY) | segments << 1;
 }
 
 static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pkt)
@@ -314,7 +362,7 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_request *request;
 	struct ax_vip_key key = {};
-	int reason;
+	int reason, quic, news = 0;
 	__u32 *id;
 
 	if (!scratch)
@@ -326,24 +374,42 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 	request->dport = pkt->dport;
 	request->proto = pkt->proto;
 	request->fragment = pkt->fragment;
+	if (unlikely(pkt->fragment) && (pkt->settings->flags & AX_SETTINGS_NOTES) &&
+	    (pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP)) {
+		reason = ax_check_steered(pkt);
+		if (!reason)
+			reason = ax_noted_fragment();
+		if (reason == AX_NEXT_SEND)
+			return ax_send(scratch, 0, AX_R_STEERED_FRAGMENT, 0);
+		if (reason)
+			return reason;
+	}
 	key.addr = request->destination;
 	id = ax_service(pkt, &key);
 	if (!id)
-		return ax_unserved();
+		return ax_unserved(ctx);
 	reason = ax_check_steered(pkt);
 	if (!reason)
 		reason = ax_choose(*id);
 	if (reason)
 		return reason;
+	quic = scratch->choice.hash == AX_HASH_QUIC && pkt->proto == IPPROTO_UDP && !pkt->fragment;
+	if (unlikely(quic)) {
+		reason = ax_choose_quic(ctx);
+		if (reason)
+			return reason;
+	}
 	scratch->key.hash = 0;
-	if (ax_has_flow(pkt)) {
+	/* A client may move, and several connections may share a socket: no entry for QUIC. */
+	if (ax_has_flow(pkt) && !quic) {
 		if (ax_make_key(ctx, pkt, &scratch->key))
 			return AX_R_INTERNAL;
-		if (ax_remember_new(ctx))
+		news = ax_remember_new(ctx);
+		if (news & 1)
 			pkt->flags |= AX_PACKET_ANOMALY;
 	}
 	return ax_send(scratch, scratch->key.hash,
-		       pkt->fragment ? AX_R_STEERED_FRAGMENT : AX_R_STEERED);
+		       pkt->fragment ? AX_R_STEERED_FRAGMENT : AX_R_STEERED, news >> 1);
 }
 
 /* The stage for packets of flows that the table does not know. */

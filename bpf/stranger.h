@@ -64,6 +64,14 @@ static __always_inline int ax_stranger_transport(struct xdp_md *ctx, struct ax_p
 	       header <= pkt->l4_bytes && ax_plain_options(ctx, tcp, header);
 }
 
+static __always_inline __u32 ax_owner_at(const struct ax_packet *pkt, __u32 slot)
+{
+	__u32 at = pkt->half * ax_owner_groups(ax_slots) + slot / 4;
+	struct ax_owners *owners = bpf_map_lookup_elem(&ax_owner, &at);
+
+	return owners ? owners->backend[slot & 3] : AX_NOBODY;
+}
+
 /* Who gets it, if the way there is short. */
 static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct ax_packet *pkt,
 					      struct ax_choice *choice)
@@ -71,7 +79,6 @@ static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct a
 	struct ax_addr source, vip;
 	struct ax_shortcut *shortcut;
 	struct ax_backend *backend;
-	struct ax_slot *slot;
 	__u32 at;
 
 	if (ax_addresses(ctx, pkt, &source, &vip))
@@ -87,12 +94,8 @@ static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct a
 	at += shortcut->first;
 	if (at >= ax_slots)
 		return 0;
-	at += pkt->half * ax_slots;
-	slot = bpf_map_lookup_elem(&ax_slot, &at);
-	if (!slot || !slot->count)
-		return 0;
-	choice->backend_id = slot->backend[0];
-	backend = ax_backend_at(pkt, choice->backend_id);
+	choice->backend_id = ax_owner_at(pkt, at);
+	backend = ax_backend_at(pkt, choice->backend_id); /* none for AX_NOBODY */
 	if (!backend)
 		return 0;
 	choice->backend_gen = backend->gen;
@@ -113,14 +116,17 @@ static __always_inline int ax_overtaken(const struct ax_packet *pkt, const struc
 /* Remembered, in the way that ax_steer_new does it, where the packet can be sent; else 0. */
 static __always_inline struct ax_hop *ax_stranger_to(struct xdp_md *ctx, struct ax_packet *pkt,
 						     struct ax_flow_key *key,
-						     struct ax_choice *choice)
+						     struct ax_choice *choice, __u32 *segments)
 {
 	struct ax_place place = {};
 	struct ax_bucket *bucket;
 	struct ax_hop *hop;
 
+	bucket = ax_bucket_of(key);
+	if (!bucket)
+		return 0;
 	if (!ax_is_opening(pkt))
-		ax_pick(key, &place);
+		ax_pick_way(key, ax_victim_of(bucket, key->hash), &place);
 	if (!ax_stranger_choice(ctx, pkt, choice))
 		return 0;
 	hop = ax_express_hop(pkt->ctl, choice->backend_id, pkt->family);
@@ -131,11 +137,8 @@ static __always_inline struct ax_hop *ax_stranger_to(struct xdp_md *ctx, struct 
 		return 0;
 	if (pkt->proto == IPPROTO_TCP && !ax_is_opening(pkt) && ax_overtaken(pkt, key))
 		return 0;
-	bucket = ax_bucket_of(key);
-	if (!bucket)
-		return 0;
 	ax_trace_slot(pkt, choice->slot);
-	ax_remember(ctx, pkt, key, bucket, &place, choice);
+	*segments = ax_remember(ctx, pkt, key, bucket, &place, choice, AX_FORWARD_IPIP);
 	return hop;
 }
 
@@ -156,12 +159,13 @@ static __always_inline int ax_stranger_start(struct ax_packet *pkt)
 	return 1;
 }
 
-__noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes)
+__noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 {
 	struct ax_packet pkt = {.bytes = bytes, .family = 4, .l3_offset = ETH_HLEN};
 	struct iphdr *ip = ax_plain_ip4(ctx);
 	struct ax_flow_key key = {};
 	struct ax_choice choice = {};
+	__u32 segments = 0;
 	struct ax_hop *hop;
 	int reason;
 
@@ -173,25 +177,27 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes)
 	pkt.l3_bytes = bpf_ntohs(ip->tot_len);
 	pkt.l4_offset = ETH_HLEN + sizeof(*ip);
 	pkt.l4_bytes = pkt.l3_bytes - sizeof(*ip);
-	if (!ax_stranger_transport(ctx, &pkt) || ax_make_key(ctx, &pkt, &key) ||
+	if (!ax_stranger_transport(ctx, &pkt) || ax_read_key(ctx, &pkt, &key) ||
 	    ax_odd4(bpf_ntohl((__u32)key.pair[0]), bpf_ntohl(key.pair[0] >> 32), key.ports))
 		return AX_UNUSUAL;
-	hop = ax_stranger_to(ctx, &pkt, &key, &choice);
+	ax_place_key(&key, hash);
+	hop = ax_stranger_to(ctx, &pkt, &key, &choice, &segments);
 	if (!hop)
 		return AX_UNUSUAL;
 	reason = ax_express_outer4(ctx, hop, pkt.l3_bytes + sizeof(*ip), pkt.tos);
 	if (!reason)
-		reason =
-			ax_express_sent(ctx, pkt.ctl, hop, choice.vip_id, choice.backend_id, bytes);
+		reason = ax_express_sent(ctx, pkt.ctl, hop, choice.vip_id, choice.backend_id, bytes,
+					 segments);
 	return ax_stranger_sent(&pkt, reason);
 }
 
-__noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
+__noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 {
 	struct ax_packet pkt = {.bytes = bytes, .family = 6, .l3_offset = ETH_HLEN};
 	struct ipv6hdr *ip = ax_plain_ip6(ctx);
 	struct ax_flow_key key = {};
 	struct ax_choice choice = {};
+	__u32 segments = 0;
 	struct ax_hop *hop;
 	__u32 length;
 	int reason;
@@ -203,10 +209,11 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 	pkt.l3_bytes = length + sizeof(*ip);
 	pkt.l4_offset = ETH_HLEN + sizeof(*ip);
 	pkt.l4_bytes = length;
-	if (!ax_stranger_transport(ctx, &pkt) || ax_make_key(ctx, &pkt, &key) ||
+	if (!ax_stranger_transport(ctx, &pkt) || ax_read_key(ctx, &pkt, &key) ||
 	    ax_odd6(key.pair[0], key.pair[1], key.pair[2], key.pair[3], key.ports))
 		return AX_UNUSUAL;
-	hop = ax_stranger_to(ctx, &pkt, &key, &choice);
+	ax_place_key(&key, hash);
+	hop = ax_stranger_to(ctx, &pkt, &key, &choice, &segments);
 	if (!hop)
 		return AX_UNUSUAL;
 	ip = ax_plain_ip6(ctx);
@@ -214,8 +221,8 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 		return AX_R_INTERNAL;
 	reason = ax_express_outer6(ctx, pkt.settings, hop, ax_outer6_start(ip, length, key.hash));
 	if (!reason)
-		reason =
-			ax_express_sent(ctx, pkt.ctl, hop, choice.vip_id, choice.backend_id, bytes);
+		reason = ax_express_sent(ctx, pkt.ctl, hop, choice.vip_id, choice.backend_id, bytes,
+					 segments);
 	return ax_stranger_sent(&pkt, reason);
 }
 

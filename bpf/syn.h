@@ -5,6 +5,7 @@
 #define AX_BPF_SYN_H
 
 #include "flow.h"
+#include "totals.h"
 
 static __always_inline struct ax_syn *ax_syn_slot(const struct ax_flow_key *key)
 {
@@ -80,6 +81,8 @@ static __always_inline void ax_consume_syn(struct xdp_md *ctx, const struct ax_p
 	flow->segments = 1;
 	flow->mss = syn->mss;
 	flow->syn_rtx = syn->repeats > 15 ? 15 : syn->repeats;
+	if (unlikely(syn->repeats))
+		ax_add_repeated_syns(flow->vip, flow->backend, syn->repeats);
 	if (!syn->at_us)
 		return;
 	rtt = (((__u32)(ax_now_ns(pkt->ctl) / 1000) | 1) - syn->at_us) / AX_RTT_UNIT_US;

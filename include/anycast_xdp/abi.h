@@ -49,18 +49,25 @@ struct ax_settings {
 	struct ax_addr source6; /* outer source of IPv6 tunnels */
 	__u32 vips;		/* how many VIP ids are in use */
 	__u32 flags;		/* AX_SETTINGS_* */
-	__u8 pad[8];
+	__u32 answer_limit;	/* ICMP answers of each kind per CPU and AX_ANSWER_WINDOW */
+	__be16 gue_port;	/* where GUE is sent to and expected; never 0 */
+	__u8 gue_variant;	/* of what we send: 0 or 1 */
+	__u8 second_chance; /* GUE names further candidates, who pass on what they do not know */
+	__s32 netns;	    /* id of the namespace whose sockets are asked; -1: the device's */
+	__u8 pad[4];
 	__u8 action[AX_REASON_LIMIT]; /* enum ax_action by reason number */
 	__u64 vip_filter[AX_VIP_FILTER_BITS /
 			 64]; /* bit ax_filter_bit(address) is set for each VIP */
 };
-AX_ASSERT_SIZE(struct ax_settings, 64 + AX_REASON_LIMIT + AX_VIP_FILTER_BITS / 8);
+AX_ASSERT_SIZE(struct ax_settings, 72 + AX_REASON_LIMIT + AX_VIP_FILTER_BITS / 8);
 
 enum ax_settings_flags {
 	AX_SETTINGS_VALID = 1, /* the half was written; without it packets pass as UNCONFIGURED */
 	AX_SETTINGS_ANY_PORT = 2,  /* some VIP serves any port of a protocol */
 	AX_SETTINGS_ANY_PROTO = 4, /* some VIP serves any protocol */
 	AX_SETTINGS_GTSM = 8,	   /* ax_gtsm_local is not empty */
+	AX_SETTINGS_ECHO = 16,	   /* echo requests to VIPs are answered here */
+	AX_SETTINGS_NOTES = 32,	   /* some pool wants notes of its first fragments */
 };
 
 /* What the last packet came to: written by replay instances only (read-only switch `ax_replay`). */
@@ -83,7 +90,7 @@ struct ax_ctl {
 	struct ax_trace trace;
 	struct ax_settings half[2];
 };
-AX_ASSERT_SIZE(struct ax_ctl, 56 + 2 * (64 + AX_REASON_LIMIT + AX_VIP_FILTER_BITS / 8));
+AX_ASSERT_SIZE(struct ax_ctl, 56 + 2 * (72 + AX_REASON_LIMIT + AX_VIP_FILTER_BITS / 8));
 
 /* ---- VIPs, pools, backends ----------------------------------------------------------------- */
 
@@ -106,30 +113,54 @@ AX_ASSERT_SIZE(struct ax_vip_key, 24);
 
 enum ax_forward {
 	AX_FORWARD_NONE = 0,
-	AX_FORWARD_LOCAL, /* the backend is this node */
-	AX_FORWARD_L2DSR, /* rewrite the MAC addresses */
-	AX_FORWARD_IPIP,  /* RFC 2003, 2473, 4213: all four family combinations */
-	/* or'ed to a flow entry's: some rule may count its packets, so none goes the express way */
+	AX_FORWARD_LOCAL,    /* the backend is this node */
+	AX_FORWARD_L2DSR,    /* rewrite the MAC addresses */
+	AX_FORWARD_IPIP,     /* RFC 2003, 2473, 4213: all four family combinations */
+	AX_FORWARD_GUE,	     /* gue.h; all four family combinations */
+	AX_FORWARD_HOW = 15, /* the bits of the above; the others are flags beside them: */
+	/* of a flow entry: some rule may count its packets, so none goes the express way */
 	AX_FORWARD_LONG = 128,
+};
+
+/* What the payload of a UDP service says of loss. Bits of an ax_forward, of VIPs and flow entries:
+ * such flows go the long way. */
+enum ax_measure {
+	AX_MEASURE_NONE = 0,
+	AX_MEASURE_RTP = 16,  /* RFC 3550 section A.3 */
+	AX_MEASURE_DNS = 32,  /* queries that are repeated */
+	AX_MEASURE_QUIC = 48, /* RFC 9506 */
+	AX_MEASURE = 48,      /* mask */
 };
 
 /* ax_vip_info: ARRAY[2 * vips]. */
 struct ax_vip {
 	__u16 gen;    /* ids are reused; an entry of the flow table names id and gen */
-	__u8 forward; /* enum ax_forward: L2DSR or IPIP */
-	__u8 pad;
+	__u8 forward; /* enum ax_forward: L2DSR, IPIP or GUE; enum ax_measure */
+	__u8 reserve; /* the most that sending to any backend of its pool adds to a packet */
 	__u32 pool;
 };
 AX_ASSERT_SIZE(struct ax_vip, 8);
 
 enum ax_all_down { AX_ALL_DOWN_DROP = 0, AX_ALL_DOWN_PASS, AX_ALL_DOWN_LAST_KNOWN };
 
+/* What of a packet says which slot is its own. Fragments have no ports, and go without. */
+enum ax_hash_input {
+	AX_HASH_FLOW = 0,    /* addresses, ports, protocol */
+	AX_HASH_SOURCE_PORT, /* source address and port */
+	AX_HASH_SOURCE,	     /* source address */
+	AX_HASH_QUIC,	     /* a datagram's connection id names the backend, else as FLOW */
+};
+
 /* ax_pool: ARRAY[2 * pools]. */
 struct ax_pool {
-	__u32 first;   /* index of its first slot in its half of ax_slot */
-	__u32 size;    /* slots, a prime; 0 = nobody is up */
-	__u8 all_down; /* enum ax_all_down */
-	__u8 pad[7];
+	__u32 first;	    /* index of its first slot in its half of ax_slot */
+	__u32 size;	    /* slots, a prime; 0 = nobody is up */
+	__u8 all_down;	    /* enum ax_all_down */
+	__u8 hash;	    /* enum ax_hash_input */
+	__u8 quic_rotation; /* config rotation bits of the connection ids that are ours */
+	__u8 quic_length;   /* bytes of a server id */
+	__u8 notes;	    /* first fragments go like their flow, and note it for the rest */
+	__u8 pad[3];
 };
 AX_ASSERT_SIZE(struct ax_pool, 16);
 
@@ -174,6 +205,33 @@ struct ax_backend {
 };
 AX_ASSERT_SIZE(struct ax_backend, 64);
 
+/* ax_quic: HASH struct ax_quic_key -> backend id (__u32). */
+struct ax_quic_key {
+	__u32 pool;
+	__u8 half;
+	__u8 pad[3];
+	__u8 server[AX_QUIC_SERVER]; /* zeros behind the pool's quic_length */
+};
+AX_ASSERT_SIZE(struct ax_quic_key, 24);
+
+/* ax_fragment: LRU_HASH struct ax_fragment_key -> struct ax_fragment_note: where the first fragment
+ * of a datagram went. */
+struct ax_fragment_key {
+	struct ax_addr source, destination;
+	__u32 id;
+	__u8 proto;
+	__u8 pad[3];
+};
+AX_ASSERT_SIZE(struct ax_fragment_key, 40);
+
+struct ax_fragment_note {
+	__u16 vip, vip_gen;
+	__u16 backend, backend_gen;
+	__u8 forward;
+	__u8 pad[7];
+};
+AX_ASSERT_SIZE(struct ax_fragment_note, 16);
+
 /* ---- GTSM and tunnels ---------------------------------------------------------------------- */
 
 struct ax_addr_key {
@@ -200,18 +258,78 @@ struct ax_peer_counters {
 AX_ASSERT_SIZE(struct ax_peer_counters, 16);
 
 /* ax_tunnel_dst: HASH struct ax_addr_key (an address where tunnels of ours end) -> __u32 flags. */
-enum ax_tunnel_flags { AX_TUNNEL_DECAP = 1 };
+enum ax_tunnel_flags {
+	AX_TUNNEL_DECAP = 1,   /* here */
+	AX_TUNNEL_BACKEND = 2, /* at a configured backend: an edge lets none by but its fellows' */
+};
 /* ax_edge: HASH struct ax_addr_key (who may encapsulate to us) -> __u32, unused. */
+
+/* ax_gue_tag: ARRAY[2 * backends] of __u32: what a backend is called in GUE, by its id.
+ * ax_gue_backend: HASH struct ax_tag_key -> backend id (__u32). */
+struct ax_tag_key {
+	__u32 tag;
+	__u8 half;
+	__u8 pad[3];
+};
+AX_ASSERT_SIZE(struct ax_tag_key, 8);
 
 /* ---- counters ------------------------------------------------------------------------------ */
 
-/* ax_reason: PERCPU_ARRAY[AX_REASON_LIMIT] by reason; ax_vip_ctr, ax_backend_ctr: PERCPU_ARRAY by
- * id (steered or local packets). Bytes are those of the frame as it arrived. */
+/* ax_reason: PERCPU_ARRAY[AX_REASON_LIMIT] by reason. Bytes are those of the frame as it arrived.
+ */
 struct ax_counter {
 	__u64 packets;
 	__u64 bytes;
 };
 AX_ASSERT_SIZE(struct ax_counter, 16);
+
+/* ax_vip_ctr, ax_backend_ctr: PERCPU_ARRAY by id, steered or local packets. */
+struct ax_traffic {
+	__u64 packets;
+	__u64 bytes;
+	__u64 segments; /* unique ones of tracked TCP flows: what loss is a part of */
+};
+AX_ASSERT_SIZE(struct ax_traffic, 24);
+
+/* What is lost is counted when it is found, besides in its flow's state: so the sums outlive flows
+ * and never go back. */
+enum ax_loss_kind {
+	AX_LOSS_LOST = 0, /* as struct ax_anomaly's members of these names */
+	AX_LOSS_UNDONE,
+	AX_LOSS_REORDERED,
+	AX_LOSS_RTX_SEEN,
+	AX_LOSS_DUPLICATED,
+	AX_LOSS_EVICTED,
+	AX_LOSS_RESYNC,
+	AX_LOSS_UNREPAIRED, /* holes still open when their flow's state was taken */
+	AX_LOSS_SYN_RTX,
+	AX_LOSS_RTP_LOST,   /* numbers skipped */
+	AX_LOSS_RTP_UNDONE, /* of these, come late, or packets that came twice */
+	AX_LOSS_DNS_REPEAT, /* queries repeated within 5 s */
+	AX_LOSS_QUIC_Q,	    /* RFC 9506 section 4.1: lost before this node */
+	AX_LOSS_QUIC_L,	    /* section 4.2: what the sender says it lost, end to end */
+};
+#define AX_LOSS_KINDS 20 /* a few to spare */
+
+/* ax_vip_loss, ax_backend_loss: PERCPU_ARRAY by id. */
+struct ax_loss_sum {
+	__u64 count[AX_LOSS_KINDS]; /* by enum ax_loss_kind */
+};
+AX_ASSERT_SIZE(struct ax_loss_sum, 8 * AX_LOSS_KINDS);
+
+/* ax_prefix_loss: ARRAY[cpus * (AX_PREFIXES + 1)], memory-mapped. A client prefix has a row once
+ * something of it was out of order, or a flow of it ended. The first row of a CPU is for all
+ * prefixes whose rows were given to others. */
+struct ax_prefix_loss {
+	struct ax_addr addr; /* masked */
+	__u32 stamp;	     /* jiffies >> 8 when last used */
+	__u8 bits;	     /* prefix length within `addr`: IPv4's are beyond 96; 0 = free */
+	__u8 version;	     /* odd while the row is being given away */
+	__u8 pad[2];
+	__u64 segments; /* unique ones, of flows that ended or were out of order */
+	struct ax_loss_sum sum;
+};
+AX_ASSERT_SIZE(struct ax_prefix_loss, 192);
 
 /* A dropped frame. ax_drop_last: PERCPU_ARRAY[AX_REASON_LIMIT], the last sample of each reason;
  * ax_drop_ring (RINGBUF) or, where the kernel has none, ax_drop_perf (PERF_EVENT_ARRAY): all of
@@ -273,7 +391,8 @@ enum ax_flow_flags {
 	AX_FLOW_SYN = 128,	/* its SYN was seen */
 };
 
-/* What both families share.
+/* What both families share. Of flows whose payload is measured (enum ax_measure), some members mean
+ * something else: bpf/measure.h.
  *
  * `version` is odd while the entry is being replaced by another flow's: a reader copies, and
  * discards the copy if version was odd or has changed. In between, single fields may be newer than
@@ -281,7 +400,7 @@ enum ax_flow_flags {
 struct ax_flow {
 	__be16 sport, dport;
 	__u8 proto;
-	__u8 forward; /* enum ax_forward, AX_FORWARD_LONG too */
+	__u8 forward; /* enum ax_forward, enum ax_measure */
 	__u8 flags;   /* enum ax_flow_flags */
 	__u8 version;
 	__u32 generation; /* of the configuration this entry was last held against */
@@ -352,7 +471,11 @@ struct ax_anomaly {
 	__u32 rtx_bytes;
 	struct ax_hole hole[AX_HOLES];
 	struct ax_undo undo[AX_UNDO];
-	__u8 tail[48];
+	/* what of it the sums have already */
+	__u32 folded[AX_LOSS_RESYNC + 1]; /* by enum ax_loss_kind */
+	__u32 folded_segments;		  /* in the prefix's row */
+	__u16 vip, backend;		  /* ids: whose sums */
+	__u8 tail[12];
 };
 AX_ASSERT_SIZE(struct ax_anomaly, 320);
 
@@ -411,6 +534,13 @@ struct ax_syn {
 };
 AX_ASSERT_SIZE(struct ax_syn, 32);
 
+/* ax_dns: ARRAY[cpus * AX_DNS_SLOTS]. The last query that hashed to this slot. */
+struct ax_dns {
+	__u32 hash;  /* of flow and id */
+	__u32 at_us; /* wraps every 71 minutes; 0 = empty */
+};
+AX_ASSERT_SIZE(struct ax_dns, 8);
+
 /* ax_cpu: ARRAY[cpus], memory-mapped: each CPU's own cursors. */
 struct ax_cpu {
 	__u32 next_anomaly; /* clock hand over its share of ax_anomaly */
@@ -418,7 +548,10 @@ struct ax_cpu {
 	__u32 inserts;
 	__u32 syns;   /* that the clock was read for */
 	__u8 version; /* of the entry made last; even */
-	__u8 pad[47];
+	__u8 pad[3];
+	__u32 answer_window; /* the counts below are of this window */
+	__u32 answers[2];    /* packet-too-big, echo */
+	__u8 tail[32];
 };
 AX_ASSERT_SIZE(struct ax_cpu, 64);
 

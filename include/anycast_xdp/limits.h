@@ -21,12 +21,18 @@
 
 #define AX_SYN_SLOTS 4096	 /* per CPU; always overwritten, never full */
 #define AX_TIMED_SYNS 1024	 /* per CPU and 16 jiffies: handshakes whose RTT is measured */
+#define AX_DNS_SLOTS 4096	 /* per CPU; always overwritten, never full */
 #define AX_SHORTCUTS 1024	 /* per CPU; always overwritten, never full */
+#define AX_PREFIXES 2048	 /* per CPU; client prefixes with sums of their own */
+#define AX_PREFIX_WAYS 8	 /* rows that one prefix may have */
 #define AX_CANDIDATES 3		 /* backends a Maglev slot names: owner, then second chances */
 #define AX_VIP_FILTER_BITS 65536 /* one bit per hash of a VIP's address */
 
 #define AX_SAMPLE_BYTES 96	 /* of a dropped frame, kept from its start */
 #define AX_HOP_JIFFIES 25	 /* a next hop is asked for again after 25 to 250 ms */
+#define AX_QUIC_SERVER 16	 /* bytes for a server id; the draft allows 15 */
+#define AX_FRAGMENT_NOTES 4096	 /* datagrams whose first fragment is remembered, all CPUs */
+#define AX_ANSWER_WINDOW 27	 /* ICMP answers are limited per 2^27 ns, 134 ms */
 #define AX_SAMPLE_JIFFIES 25	 /* between two samples of a reason on a CPU: 25 to 250 ms */
 #define AX_DROP_RING_BYTES 65536 /* a power of two, and a multiple of every page size here */
 #define AX_OUTER_TTL 64		 /* TTL / hop limit of the headers we add */

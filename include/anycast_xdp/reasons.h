@@ -38,21 +38,27 @@
 	X(STEERED_FRAGMENT,   33, STEER, COUNT, "steered_fragment",   "", "fragment, sent to the backend of its source, destination and protocol") \
 	X(STEERED_ICMP,       34, STEER, COUNT, "steered_icmp",       "RFC 792, 4443", "ICMP error, sent to the backend of the flow it quotes") \
 	X(PTB_SENT,           35, STEER, COUNT, "ptb_sent",           "RFC 1191, 8201", "would not fit after encapsulation: answered with packet-too-big from the VIP") \
+	X(ECHO_ANSWERED,      36, STEER, COUNT, "echo_answered",      "RFC 792, 4443", "echo request to a VIP, answered by the program") \
+	X(SECOND_CHANCE,      37, STEER, COUNT, "second_chance",      "", "TCP segment of a connection that this backend does not have: passed on to the flow's next candidate") \
 	\
 	X(NO_BACKEND,         48, DROP, COUNT, "no_backend",          "", "no backend of the pool is up and its policy is drop") \
 	X(NO_ROUTE,           49, DROP, COUNT, "no_route",            "", "the kernel has no usable route to the backend") \
 	X(NO_NEIGHBOUR,       50, DROP, COUNT, "no_neighbour",        "", "the next hop towards the backend has no resolved link-layer address") \
-	X(TOO_BIG,            51, DROP, COUNT, "too_big",             "RFC 1191, 8201", "would not fit after encapsulation, and no packet-too-big was sent") \
+	X(TOO_BIG,            51, DROP, COUNT, "too_big",             "RFC 1191, 8201", "would not fit after encapsulation, and must not be answered: an ICMP error, a later fragment, or an IPv6 packet of 1280 bytes or less") \
 	X(ENCAP_FAILED,       52, DROP, COUNT, "encap_failed",        "", "no headroom for the outer header (driver)") \
-	X(TUNNEL_UNTRUSTED,   53, DROP, COUNT, "tunnel_untrusted",    "", "tunnel packet to one of our tunnel addresses from somebody who is no configured edge") \
+	X(TUNNEL_UNTRUSTED,   53, DROP, COUNT, "tunnel_untrusted",    "", "tunnel packet to one of our tunnel addresses or backends from somebody who is no configured edge") \
 	X(TUNNEL_MALFORMED,   54, DROP, COUNT, "tunnel_malformed",    "RFC 2003, 2473", "tunnel packet whose inner packet cannot be reached, is a fragment, or is a tunnel again") \
 	X(ECN_ILLEGAL,        55, DROP, COUNT, "ecn_illegal",         "RFC 6040 section 4.2", "outer header CE, inner not ECN-capable: must be dropped at decapsulation") \
 	X(INTERNAL,           56, DROP, COUNT, "internal",            "", "a map entry that must exist is missing: a bug or a corrupt map, never traffic") \
+	X(TOO_BIG_NO_DF,      57, DROP, COUNT, "too_big_no_df",       "RFC 792, 1191", "would not fit after encapsulation, and its sender lets routers fragment it, which this program does not") \
+	X(TOO_BIG_LIMITED,    58, DROP, COUNT, "too_big_limited",     "RFC 1812 section 4.3.2.8", "would not fit after encapsulation; more of these than [icmp] answers_per_second") \
+	X(ECHO_LIMITED,       59, DROP, COUNT, "echo_limited",        "", "echo request to a VIP; more of these than [icmp] answers_per_second") \
 	\
 	X(GTSM_TTL,           64, RULE, DROP,  "gtsm_ttl",            "RFC 5082 section 3", "protected session, TTL / hop limit lower than its peer's can be") \
 	X(GTSM_UNKNOWN_PEER,  65, RULE, COUNT, "gtsm_unknown_peer",   "RFC 5082", "BGP to a session address from a peer that is not configured") \
 	X(GTSM_BFD,           66, RULE, DROP,  "gtsm_bfd",            "RFC 5881 section 5", "BFD control to a session address with TTL / hop limit other than 255") \
-	X(GTSM_ICMP,          67, RULE, DROP,  "gtsm_icmp",           "RFC 5082 section 3", "ICMP error that quotes a protected session, TTL / hop limit lower than its peer's can be") \
+	X(GTSM_ICMP,          67, RULE, DROP,  "gtsm_icmp",           "RFC 5082 section 3", "ICMP error that quotes a protected session, or would lower the path MTU to its peer, TTL / hop limit lower than the peer's can be") \
+	X(GTSM_FRAGMENT,      68, RULE, OFF,   "gtsm_fragment",       "RFC 5082 section 3", "later TCP fragment to a session address from a peer with one hop, TTL / hop limit other than 255") \
 	\
 	X(ETH_TRUNCATED,      80, RULE, DROP,  "eth_truncated",       "IEEE 802.3, 802.1Q", "frame ends inside its Ethernet header or a VLAN tag") \
 	X(VLAN_TOO_DEEP,      81, RULE, COUNT, "vlan_too_deep",       "IEEE 802.1ad", "more VLAN tags than are looked behind") \
@@ -79,6 +85,7 @@
 	X(IP4_DST_MARTIAN,   109, RULE, DROP,  "ip4_dst_martian",     "RFC 1812 section 5.3.7, 6890", "destination in 0/8 or 127/8") \
 	X(IP4_LAND,          110, RULE, DROP,  "ip4_land",            "CVE-1999-0016", "source address equals destination address") \
 	X(IP4_SRC_SPECIAL,   111, RULE, OFF,   "ip4_src_special",     "RFC 6890", "private, shared (CGNAT), link-local or documentation source") \
+	X(IP4_TTL_ZERO_PASSED,112, RULE, COUNT, "ip4_ttl_zero_passed", "RFC 1812 section 5.3.1", "TTL 0 on a packet that is passed to the kernel") \
 	\
 	X(IP6_TRUNCATED,     120, RULE, DROP,  "ip6_truncated",       "RFC 8200 section 3", "frame ends inside the IPv6 header") \
 	X(IP6_VERSION,       121, RULE, DROP,  "ip6_version",         "RFC 8200 section 3", "ethertype IPv6, version other than 6") \
@@ -99,6 +106,7 @@
 	X(IP6_FRAG_OFFSET1,  136, RULE, DROP,  "ip6_frag_offset1",    "RFC 1858 section 4, 3128", "TCP fragment at offset 1, which would overwrite the flags") \
 	X(IP6_OPTION_PADDING,137, RULE, COUNT, "ip6_option_padding",  "RFC 4942 section 2.1.9.5", "PadN option with content, or longer than alignment needs") \
 	X(IP6_OPTION_TWICE,  138, RULE, COUNT, "ip6_option_twice",    "RFC 4942 section 2.1.9.4", "the same option twice in one options header") \
+	X(IP6_HOP_ZERO_PASSED,139, RULE, COUNT, "ip6_hop_zero_passed", "RFC 8200 section 3", "hop limit 0 on a packet that is passed to the kernel") \
 	\
 	X(TCP_TRUNCATED,     150, RULE, DROP,  "tcp_truncated",       "RFC 9293 section 3.1", "segment shorter than the TCP header") \
 	X(TCP_DATA_OFFSET,   151, RULE, DROP,  "tcp_data_offset",     "RFC 9293 section 3.1", "data offset below 5 or beyond the segment") \
@@ -127,7 +135,12 @@
 	X(FLOW_EVICTED,      202, NOTE, COUNT, "flow_evicted",        "", "a flow entry was replaced by a newer flow's") \
 	X(FLOW_REVALIDATED,  203, NOTE, COUNT, "flow_revalidated",    "", "a flow entry was older than the configuration, and kept its backend") \
 	X(FLOW_RESTEERED,    204, NOTE, COUNT, "flow_resteered",      "", "a flow entry's backend or VIP is gone or down: steered anew") \
-	X(LOSS_STATE_STOLEN, 205, NOTE, COUNT, "loss_state_stolen",   "", "a flow's loss state was taken for another flow's: the former reports null")
+	X(LOSS_STATE_STOLEN, 205, NOTE, COUNT, "loss_state_stolen",   "", "a flow's loss state was taken for another flow's: the former reports null") \
+	X(FRAGMENT_UNNOTED,  206, NOTE, COUNT, "fragment_unnoted",    "", "a later fragment whose first one was not seen here lately: steered without ports") \
+	X(QUIC_UNROUTABLE,   207, NOTE, COUNT, "quic_unroutable",     "draft-ietf-quic-load-balancers", "a connection id that names no backend, as a first packet's does: steered by addresses and ports") \
+	X(CANDIDATES_SPENT,  208, NOTE, COUNT, "candidates_spent",    "", "no candidate of the flow has the connection: the stack will reset it") \
+	X(CANDIDATE_UNKNOWN, 209, NOTE, COUNT, "candidate_unknown",   "", "a GUE header names a backend that is not configured here: skipped") \
+	X(LOSS_NOT_ADMITTED, 210, NOTE, COUNT, "loss_not_admitted",   "", "all loss state is in use by other flows, and the flow's hash did not admit it: it reports null")
 /* clang-format on */
 
 enum ax_reason {

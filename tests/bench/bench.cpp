@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // make bench: what a packet costs, beside a floor and a stand-in for Katran; and what user space
 // takes. docs/performance.md says what the figures mean.
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <optional>
 #include <regex>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <bpf/bpf.h>
@@ -23,6 +25,7 @@ namespace {
 
 struct Options {
 	std::string only, json, against, docs;
+	std::vector<std::string> objects;
 	std::uint32_t program = 0;
 	bool quick = false, list = false, no_costs = false;
 };
@@ -74,9 +77,13 @@ Status run(const Options &options)
 	report.machine = this_machine();
 
 	const std::regex only(options.only);
-	for (const Case &c : all_cases()) {
+	for (Case &c : all_cases()) {
 		if (!std::regex_search(c.name, only))
 			continue;
+		for (const std::string &object : options.objects) {
+			c.variants.push_back({std::filesystem::path(object).filename(), c.node});
+			c.variants.back().node.object = object;
+		}
 		const auto outcome = run_case(c, other->get(), options.quick);
 		if (!outcome)
 			return tl::unexpected(outcome.error());
@@ -117,6 +124,9 @@ int main(int argc, char **argv)
 		->type_name("FILE");
 	app.add_option("--prog-id", options.program, "Measure this loaded XDP program as well")
 		->type_name("N");
+	app.add_option("--object", options.objects,
+		       "Measure other builds of the program as well, from their BPF objects")
+		->type_name("FILE...");
 	app.add_flag("--quick", options.quick, "Fewer rounds: to see that it works");
 	app.add_flag("--no-costs", options.no_costs, "Leave out the user-space costs");
 	app.add_flag("--list", options.list, "Name the cases");

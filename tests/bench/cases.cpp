@@ -83,6 +83,7 @@ Case known(const std::string &name, const std::string &about, Packet packet, std
 	c.flows = Flows::kKnown;
 	(v6 ? c.node.flows6 : c.node.flows4) = std::max(flows, k1K);
 	c.proxy = !vlan; // Katran passes tagged frames on
+	c.lru_entries = std::max(c.lru_entries, 2 * flows);
 	c.rounds = rounds_for(flows);
 	return c;
 }
@@ -106,6 +107,7 @@ Case endless(const std::string &name, const std::string &about, Packet packet, F
 	node.flows4 = std::min(node.flows4, size);
 	node.flows6 = std::min(node.flows6, size / 2);
 	c.flows = flows;
+	c.lru_entries = flows == Flows::kFull ? 2 * size : k1M * 2;
 	c.rounds = {40, node.flows6 > k1K ? 8000U : 20000U, 0};
 	return c;
 }
@@ -136,6 +138,17 @@ Case with_switches(Case c)
 	c.variants = {{"guard off", c.node}, {"loss off", c.node}, {"both off", c.node}};
 	c.variants[0].node.guard = c.variants[2].node.guard = false;
 	c.variants[1].node.loss = c.variants[2].node.loss = false;
+	return c;
+}
+
+// With tables made for more flows than there are, or a stand-in with less room than Katran has.
+Case sized(const std::string &name, const std::string &about, std::uint32_t ours,
+	   std::uint32_t lru_entries)
+{
+	Case c = known(name, about, tcp4(), k16K);
+
+	c.node.flows4 = ours;
+	c.lru_entries = lru_entries;
 	return c;
 }
 
@@ -205,9 +218,6 @@ std::vector<Case> required_cases()
 		with(with_switches(known("tcp4-16k", "16k flows", tcp4(), k16K)), {2.4, 173, 209}),
 		with(known("tcp4-131k", "131k flows", tcp4(), k131K), {2.0, 298, 371}),
 		with(known("tcp4-1m", "1M flows", tcp4(), k1M), {1.6, 357, 489}),
-		with(in_order(known("tcp4-16k", "16k flows", tcp4(), k16K)), {2.4, 173, 209}),
-		with(in_order(known("tcp4-131k", "131k flows", tcp4(), k131K)), {2.0, 298, 371}),
-		with(in_order(known("tcp4-1m", "1M flows", tcp4(), k1M)), {1.6, 357, 489}),
 		with(known("udp4", "IPv4 UDP, 1 known flow", udp4, 1), {1.8, 129, 184}),
 		with(known("tcp6", "IPv6 TCP ACK, 1 known flow", tcp6(), 1), {1.5, 88, 132}),
 		with(endless("new-filling", "new flow, table filling", tcp4(), Flows::kFilling),
@@ -227,6 +237,12 @@ std::vector<Case> other_cases()
 {
 	return {
 		known("tcp4-4m", "4M flows", tcp4(), k4M),
+		in_order(known("tcp4-16k", "16k flows", tcp4(), k16K)),
+		in_order(known("tcp4-131k", "131k flows", tcp4(), k131K)),
+		in_order(known("tcp4-1m", "1M flows", tcp4(), k1M)),
+		sized("tcp4-16k-large", "16k flows, our table made for 1M", k1M, 2 * k1M),
+		sized("tcp4-16k-small", "16k flows, Katran's LRU as small as our table", k16K,
+		      2 * k16K),
 		known("udp4-16k", "IPv4 UDP, 16k flows",
 		      Eth{} / to_vip4() / Udp{} / Packet(Payload(64)), k16K),
 		known("tcp6-16k", "IPv6 TCP ACK, 16k flows", tcp6(), k16K),

@@ -42,6 +42,8 @@ struct Case {
 	int reason = AX_R_STEERED;
 	std::optional<Requirement> required;
 	bool proxy = false; // is there anything in Katran to compare with?
+	// Of the stand-in's LRU on each CPU; Katran's is as large whatever the number of flows.
+	std::uint32_t lru_entries = 1 << 21;
 	std::vector<Variant> variants;
 	Rounds rounds;
 };
@@ -51,10 +53,12 @@ std::vector<Case> all_cases();
 struct Outcome {
 	std::string name, about;
 	std::optional<Requirement> required;
+	bool sends = false;	    // XDP_TX, as its floor
 	std::vector<Series> series; // floor, [proxy], ours, variants
 };
 
 inline constexpr const char *kFloor = "floor", *kProxy = "Katran proxy", *kOurs = "anycast-xdp";
+inline constexpr double kKatransFloor = 24; // of the run that Katran's own figures are from, median
 
 // extra_program: another one to be measured, whatever it does; -1 = none
 Result<Outcome> run_case(const Case &what, int extra_program, bool quick);

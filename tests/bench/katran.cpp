@@ -100,7 +100,8 @@ KatranProxy::KatranProxy(KatranProxy &&) noexcept = default;
 KatranProxy &KatranProxy::operator=(KatranProxy &&) noexcept = default;
 KatranProxy::~KatranProxy() = default;
 
-Result<KatranProxy> KatranProxy::load(const NodeOptions &options, std::uint32_t flood_guard)
+Result<KatranProxy> KatranProxy::load(const NodeOptions &options, std::uint32_t flood_guard,
+				      std::uint32_t lru_entries)
 {
 	const Config config = node_config(options);
 	const proxy_mac mac{{2, 0, 0, 0, 0, 2}, {}};
@@ -118,7 +119,7 @@ Result<KatranProxy> KatranProxy::load(const NodeOptions &options, std::uint32_t 
 	if (int error = katran_proxy_bpf__load(proxy.skeleton_.get()))
 		return fail_errno("load the Katran proxy", error);
 
-	AX_TRY(make_lrus(maps.proxy_lrus, std::max(options.flows4, options.flows6) * 2));
+	AX_TRY(make_lrus(maps.proxy_lrus, lru_entries));
 	AX_TRY(put(maps.proxy_ctl, &zero, &mac));
 	for (const Pool &pool : config.pools) {
 		const std::uint32_t first = reals;

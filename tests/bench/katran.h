@@ -14,8 +14,10 @@ namespace anycast::bench {
 
 class KatranProxy {
 public:
-	// flood_guard: new connections a second that are remembered; 0 = all.
-	static Result<KatranProxy> load(const NodeOptions &options, std::uint32_t flood_guard);
+	// flood_guard: new connections a second that are remembered; 0 = all. lru_entries: of each
+	// CPU.
+	static Result<KatranProxy> load(const NodeOptions &options, std::uint32_t flood_guard,
+					std::uint32_t lru_entries);
 	KatranProxy(KatranProxy &&) noexcept;
 	KatranProxy &operator=(KatranProxy &&) noexcept;
 	~KatranProxy();

@@ -109,6 +109,7 @@ Result<Program> load_node(const NodeOptions &options)
 	load.guard = options.guard;
 	load.loss = options.loss;
 	load.limits = config.limits;
+	load.object = options.object;
 	auto program = Program::load(load);
 	if (!program)
 		return program;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "kernel/program.h"
 #include "util/result.h"
@@ -16,6 +17,7 @@ struct NodeOptions {
 	std::uint32_t inserts_per_second = 0;	    // 0 = no limit
 	std::uint32_t backends = 3;		    // of the IPv4 pool
 	std::uint32_t vips = 1; // IPv4 TCP, above BENCH_FIRST_VIP, besides the four below
+	std::string object;	// another build of the program
 };
 
 // What packets of the cases are addressed to.

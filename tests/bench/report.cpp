@@ -18,18 +18,6 @@ const std::vector<double> *rounds_of(const Outcome &outcome, const std::string &
 	return nullptr;
 }
 
-// How far the proxy is from Katran's own figures: another machine, so both with their floors.
-std::string calibration(const Row &row)
-{
-	const Summary *proxy = row.find(kProxy);
-
-	if (!proxy || !row.required)
-		return "";
-	return fmt::format("proxy/Katran {:.2f} best, {:.2f} median",
-			   proxy->best / row.required->katran_best,
-			   proxy->median / row.required->katran_median);
-}
-
 std::string judgement(const Row &row)
 {
 	std::string text;
@@ -40,10 +28,23 @@ std::string judgement(const Row &row)
 	if (row.required && row.ratio)
 		text += fmt::format(", required {:.1f}: {}", row.required->ratio,
 				    name_of(row.verdict));
+	if (row.level)
+		text += fmt::format("; with a floor of {:.0f} ns {:.2f}x: {}", kKatransFloor,
+				    row.level->median, name_of(row.level_verdict));
 	return text;
 }
 
 } // namespace
+
+// Each less its own machine's floor.
+std::optional<double> calibration(const Row &row)
+{
+	const Summary *proxy = row.find(kProxy), *floor = row.find(kFloor);
+
+	if (!proxy || !floor || !row.level)
+		return {};
+	return (proxy->median - floor->median) / (row.required->katran_median - kKatransFloor);
+}
 
 const Summary *Row::find(const std::string &who) const
 {
@@ -55,7 +56,11 @@ const Summary *Row::find(const std::string &who) const
 
 Row row_of(const Outcome &outcome)
 {
-	Row row{outcome.name, outcome.about, {}, outcome.required, {}, {}, Verdict::kNone};
+	Row row;
+	row.name = outcome.name;
+	row.about = outcome.about;
+	row.required = outcome.required;
+
 	const auto *floor = rounds_of(outcome, kFloor), *proxy = rounds_of(outcome, kProxy),
 		   *ours = rounds_of(outcome, kOurs);
 
@@ -64,10 +69,17 @@ Row row_of(const Outcome &outcome)
 	if (!proxy || !ours || !floor)
 		return row;
 	row.ratio = summarise(ratios(*proxy, *ours));
-	const auto bare = ratios(differences(*proxy, *floor), differences(*ours, *floor));
+	const auto proxy_bare = differences(*proxy, *floor), ours_bare = differences(*ours, *floor);
+	const auto bare = ratios(proxy_bare, ours_bare);
 	row.bare = summarise(bare.empty() ? std::vector<double>{0} : bare);
-	if (row.required)
-		row.verdict = judge(*row.ratio, row.required->ratio);
+	if (!row.required)
+		return row;
+	row.verdict = judge(*row.ratio, row.required->ratio);
+	if (!outcome.sends)
+		return row;
+	row.level = summarise(
+		ratios(shifted(proxy_bare, kKatransFloor), shifted(ours_bare, kKatransFloor)));
+	row.level_verdict = judge(*row.level, row.required->ratio);
 	return row;
 }
 
@@ -82,8 +94,8 @@ std::string text_of(const Row &row)
 				    s.spread() > kTooWide ? "  (too noisy to conclude)" : "");
 	if (const std::string verdict = judgement(row); !verdict.empty())
 		text += fmt::format("    {}\n", verdict);
-	if (const std::string off = calibration(row); !off.empty())
-		text += fmt::format("    {}\n", off);
+	if (const auto off = calibration(row))
+		text += fmt::format("    proxy/Katran {:.2f}\n", *off);
 	return text;
 }
 
@@ -92,10 +104,10 @@ std::string summary_of(const Report &report)
 	std::string text =
 		fmt::format("\n{} ({} CPUs), kernel {}, returns: {}, load {:.1f}\n\n{:<15} {:>11} "
 			    "{:>13} {:>13} "
-			    "{:>13} {:>6} {:>6} {:>5}\n",
+			    "{:>13} {:>6} {:>6} {:>5} {:>6}\n",
 			    report.machine.cpu, report.machine.cpus, report.machine.kernel,
 			    report.machine.returns, report.machine.load, "best/median ns", "floor",
-			    "proxy", "(Katran's)", "ours", "ratio", "needed", "bare");
+			    "proxy", "(Katran's)", "ours", "ratio", "needed", "bare", "at 24");
 
 	for (const Row &row : report.rows) {
 		const Summary *floor = row.find(kFloor), *proxy = row.find(kProxy),
@@ -105,16 +117,18 @@ std::string summary_of(const Report &report)
 				 : std::string("-");
 		};
 		const auto &needed = row.required;
-		text += fmt::format("{:<15} {:>10} {:>13} {:>13} {:>13} {:>6} {:>6} {:>5} {}\n",
-				    row.name, pair(floor), pair(proxy),
-				    needed ? fmt::format("({:.0f}/{:.0f})", needed->katran_best,
-							 needed->katran_median)
-					   : "",
-				    pair(ours),
-				    row.ratio ? fmt::format("{:.2f}", row.ratio->median) : "-",
-				    needed ? fmt::format("{:.1f}", needed->ratio) : "-",
-				    row.bare ? fmt::format("{:.2f}", row.bare->median) : "-",
-				    name_of(row.verdict));
+		text += fmt::format(
+			"{:<15} {:>10} {:>13} {:>13} {:>13} {:>6} {:>6} {:>5} {:>6} {}{}\n",
+			row.name, pair(floor), pair(proxy),
+			needed ? fmt::format("({:.0f}/{:.0f})", needed->katran_best,
+					     needed->katran_median)
+			       : "",
+			pair(ours), row.ratio ? fmt::format("{:.2f}", row.ratio->median) : "-",
+			needed ? fmt::format("{:.1f}", needed->ratio) : "-",
+			row.bare ? fmt::format("{:.2f}", row.bare->median) : "-",
+			row.level ? fmt::format("{:.2f}", row.level->median) : "-",
+			name_of(row.verdict),
+			row.level ? fmt::format(" / {}", name_of(row.level_verdict)) : "");
 	}
 	if (!report.costs.empty())
 		text += fmt::format("\n{:<22} {:<38} {:>9} {:>9}\n", "user space", "", "best ms",
@@ -186,6 +200,10 @@ nlohmann::json json_of(const Report &report)
 			out["katran"] = {{"best", row.required->katran_best},
 					 {"median", row.required->katran_median}};
 			out["verdict"] = name_of(row.verdict);
+			if (row.level) {
+				out["ratio_with_katrans_floor"] = numbers(*row.level);
+				out["verdict_with_katrans_floor"] = name_of(row.level_verdict);
+			}
 		}
 		json["cases"].push_back(std::move(out));
 	}

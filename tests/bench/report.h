@@ -21,12 +21,17 @@ struct Row {
 	std::optional<Requirement> required;
 	std::optional<Summary> ratio; // proxy / ours, with the harness in both
 	std::optional<Summary> bare;  // the same without it
-	Verdict verdict = Verdict::kNone;
+	// Where packets are sent: with the harness of the run that the requirement is from.
+	std::optional<Summary> level;
+	Verdict verdict = Verdict::kNone, level_verdict = Verdict::kNone;
 
 	[[nodiscard]] const Summary *find(const std::string &who) const;
 };
 
 Row row_of(const Outcome &outcome);
+
+// The stand-in's median by Katran's own; nothing where no figure of Katran's can be less its floor.
+std::optional<double> calibration(const Row &row);
 
 struct Report {
 	Machine machine;

@@ -22,24 +22,28 @@ std::string pair(const Summary *s)
 
 std::string cases_table(const Report &report)
 {
-	std::string text =
-		"| case | floor | proxy | Katran (issue) | ours | quartiles | proxy ÷ ours "
-		"| needed | without floor | |\n|---|---|---|---|---|---|---|---|---|---|\n";
+	std::string text = "| case | floor | proxy | Katran (issue) | proxy ÷ Katran | ours | "
+			   "quartiles | proxy ÷ ours "
+			   "| needed | | without floor | at Katran's floor | |\n"
+			   "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
 
 	for (const Row &row : report.rows) {
 		const Summary *ours = row.find(kOurs);
+		const auto off = calibration(row);
 		text += fmt::format(
-			"| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", row.about,
-			pair(row.find(kFloor)), pair(row.find(kProxy)),
+			"| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
+			row.about, pair(row.find(kFloor)), pair(row.find(kProxy)),
 			row.required ? fmt::format("{:.0f} / {:.0f}", row.required->katran_best,
 						   row.required->katran_median)
 				     : "",
-			pair(ours),
+			off ? fmt::format("{:.2f}", *off) : "", pair(ours),
 			ours ? fmt::format("{:.0f}–{:.0f}", ours->lower, ours->upper) : "",
 			row.ratio ? fmt::format("{:.2f}", row.ratio->median) : "",
 			row.required ? fmt::format("{:.1f}", row.required->ratio) : "",
+			name_of(row.verdict),
 			row.bare ? fmt::format("{:.2f}", row.bare->median) : "",
-			name_of(row.verdict));
+			row.level ? fmt::format("{:.2f}", row.level->median) : "",
+			name_of(row.level_verdict));
 	}
 	return text;
 }

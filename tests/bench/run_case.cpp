@@ -141,8 +141,8 @@ Result<Outcome> run_case(const Case &what, int extra_program, bool quick)
 	contenders.push_back(
 		{kFloor, std::move(*floor), static_cast<std::uint32_t>(sends ? XDP_TX : XDP_PASS)});
 	if (c.proxy) {
-		auto loaded =
-			KatranProxy::load(c.node, c.flows == Flows::kForgotten ? kFloodGuard : 0);
+		auto loaded = KatranProxy::load(
+			c.node, c.flows == Flows::kForgotten ? kFloodGuard : 0, c.lru_entries);
 		if (!loaded)
 			return tl::unexpected(loaded.error());
 		proxy = std::move(*loaded);
@@ -164,7 +164,7 @@ Result<Outcome> run_case(const Case &what, int extra_program, bool quick)
 	auto series = contest(contenders, c.rounds);
 	if (!series)
 		return tl::unexpected(series.error());
-	return Outcome{c.name, c.about, c.required, std::move(*series)};
+	return Outcome{c.name, c.about, c.required, sends, std::move(*series)};
 }
 
 } // namespace anycast::bench

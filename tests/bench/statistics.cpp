@@ -49,6 +49,13 @@ std::vector<double> ratios(const std::vector<double> &above, const std::vector<d
 	return result;
 }
 
+std::vector<double> shifted(std::vector<double> values, double by)
+{
+	for (double &value : values)
+		value += by;
+	return values;
+}
+
 std::vector<double> differences(const std::vector<double> &from, const std::vector<double> &take)
 {
 	std::vector<double> result;

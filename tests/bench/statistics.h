@@ -24,6 +24,7 @@ Summary summarise(std::vector<double> values); // at least one
 
 // Round by round: what both saw of the machine's noise cancels out.
 std::vector<double> ratios(const std::vector<double> &above, const std::vector<double> &below);
+std::vector<double> shifted(std::vector<double> values, double by);
 std::vector<double> differences(const std::vector<double> &from, const std::vector<double> &take);
 
 enum class Verdict { kNone, kPass, kMiss, kNoisy };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // `anycast-xdp replay`: its JSON lines, and that others can read what it writes.
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -155,6 +156,72 @@ TEST(Replay, SaysVerdictAndReasonOfEachPacket)
 		EXPECT_EQ(lines.back().at("summary"), (json{{"packets", expected.size()},
 							    {"verdicts", verdicts},
 							    {"reasons", reasons}}));
+	});
+}
+
+// A client that sends a segment a millisecond of the capture's time; every 50th is lost before the
+// node and sent again after 40 ms, every 70th comes 3 ms late. Returns how many were lost.
+std::size_t write_lossy_client(CaptureWriter &writer, std::uint16_t port, bool timestamped)
+{
+	struct Sent {
+		std::uint64_t at_ms;
+		std::uint32_t seq, ts;
+		std::uint8_t flags;
+	};
+	std::vector<Sent> sent{{0, 999, 5000, kSyn}, {30, 1000, 5030, kAck}}; // the RTT is 30 ms
+	std::size_t lost = 0;
+	for (std::uint32_t i = 0; i < 2000; i++) {
+		const std::uint32_t seq = 1000 + i * 100, ts = 5100 + i;
+		const bool ends = i > 1900; // so that all gaps are filled
+		if (i % 50 == 49 && !ends) {
+			lost++;
+			sent.push_back({140 + i, seq, ts + 40, kAck});
+		} else {
+			sent.push_back(
+				{100 + i + (i % 70 == 60 && !ends ? 3U : 0U), seq, ts, kAck});
+		}
+	}
+	std::ranges::stable_sort(sent, {}, &Sent::at_ms);
+	for (const Sent &segment : sent) {
+		Tcp tcp{.sport = port, .seq = segment.seq, .flags = segment.flags};
+		if (timestamped)
+			tcp.options = join({Bytes(2, 1), timestamps(segment.ts, 1)});
+		const std::size_t bytes = segment.at_ms < 100 ? 0 : 100;
+		if (!writer.write(Eth{} / Ip4{.id = 0, .df = true} / tcp / Payload(bytes),
+				  1'760'000'000'000'000'000 + segment.at_ms * 1'000'000))
+			throw LabError("write the capture");
+	}
+	return lost;
+}
+
+// By timestamps, and by the capture's own clock where there are none: the packets pass within
+// milliseconds here, so no other clock could tell a retransmission from a late original.
+TEST(Replay, FlowsHaveTheLossOfTheCapture)
+{
+	in_lab([] {
+		const Netns netns("replay");
+		std::ofstream("/run/lab/replay.toml") << kConfig;
+		for (const bool timestamped : {true, false}) {
+			auto writer = CaptureWriter::create(kIn);
+			ASSERT_TRUE(writer);
+			const std::size_t lost = write_lossy_client(*writer, 40000, timestamped);
+			ASSERT_TRUE(writer->close());
+			const Output output =
+				Cli().expect(netns, {"replay", "--config", "/run/lab/replay.toml",
+						     "--pcap", kIn, "--flows", "--json"});
+			std::string last;
+			std::istringstream stream(output.out);
+			for (std::string line; std::getline(stream, line);)
+				last = line;
+			const json flow = json::parse(last);
+			EXPECT_EQ(flow["rtt_us"], 30000 / 64 * 64);
+			EXPECT_EQ(flow["c2s_up_lost"]["basis"], timestamped ? "ts" : "time");
+			EXPECT_EQ(flow["c2s_up_lost"]["value"], lost);
+			EXPECT_EQ(flow["c2s_up_lost"]["of"], 2001);
+			EXPECT_EQ(flow["c2s_up_reordered"]["value"], 27);
+			EXPECT_EQ(flow["c2s_rtx_seen"]["value"], 0);
+			EXPECT_EQ(flow["c2s_up_lost"]["unrepaired"], 0);
+		}
 	});
 }
 

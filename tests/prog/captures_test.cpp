@@ -33,6 +33,11 @@ std::vector<RuleRow> other_rows()
 		return Eth{} / Ip4{.dst = kLocal, .ttl = ttl} /
 		       Icmp4{.type = 3, .code = 4, .seq = 600} / ours.slice(14, 28);
 	};
+	const auto later = [](std::uint8_t ttl) {
+		const Ip4 ip{
+			.src = kPeer, .dst = kLocal, .offset = 3, .ttl = ttl, .protocol = kTcp};
+		return Eth{} / ip / Payload(16);
+	};
 	const auto sum = [](const char *to, std::optional<std::uint16_t> checksum) {
 		return Eth{} / Ip4{.dst = to, .checksum = checksum} / Tcp{};
 	};
@@ -47,6 +52,12 @@ std::vector<RuleRow> other_rows()
 		{AX_R_IP4_TTL_ZERO, Eth{} / Ip4{.ttl = 0} / Tcp{}, Eth{} / Ip4{.ttl = 1} / Tcp{}},
 		{AX_R_IP6_HOP_ZERO, Eth{} / Ip6{.hop_limit = 0} / Tcp{},
 		 Eth{} / Ip6{.hop_limit = 1} / Tcp{}},
+		{AX_R_GTSM_FRAGMENT, later(254), later(255)},
+		{AX_R_IP4_TTL_ZERO_PASSED, Eth{} / Ip4{.dst = "198.51.100.81", .ttl = 0} / Tcp{},
+		 Eth{} / Ip4{.dst = "198.51.100.81", .ttl = 1} / Tcp{}},
+		{AX_R_IP6_HOP_ZERO_PASSED,
+		 Eth{} / Ip6{.dst = "2001:db8::81", .hop_limit = 0} / Tcp{},
+		 Eth{} / Ip6{.dst = "2001:db8::81", .hop_limit = 1} / Tcp{}},
 	};
 }
 

@@ -73,7 +73,7 @@ TEST_F(Conclude, VipAndBackendCountersAreTheSteeredPackets)
 	const std::uint64_t bytes = frames * (Eth{} / Ip4{} / Tcp{}).size();
 	std::uint64_t packets = 0, by_backend = 0;
 	const auto backends = *dataplane().backend_counters();
-	for (const ax_counter &counter : backends) {
+	for (const ax_traffic &counter : backends) {
 		packets += counter.packets;
 		by_backend += counter.bytes;
 	}

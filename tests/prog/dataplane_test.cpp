@@ -291,8 +291,8 @@ TEST(Dataplane, CountersOfAReusedIdBeginAtZero)
 	Dataplane &dataplane = program.dataplane();
 	const Image first = image_of(2);
 	ASSERT_TRUE(dataplane.apply(first));
-	const std::vector<ax_counter> some(static_cast<std::size_t>(libbpf_num_possible_cpus()),
-					   {5, 6});
+	const std::vector<ax_traffic> some(static_cast<std::size_t>(libbpf_num_possible_cpus()),
+					   {5, 6, 7});
 	for (const std::uint32_t id : {0, 1})
 		ASSERT_TRUE(dataplane.map("ax_backend_ctr").update(&id, some.data()));
 

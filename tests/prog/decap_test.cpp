@@ -283,8 +283,14 @@ class EdgeOnly : public ProgramTest {};
 
 TEST_F(EdgeOnly, LeavesTunnelsToTheStack)
 {
-	apply(two_families());
+	Config config = two_families();
+	config.edges = as_backend().edges;
+	apply(config);
 	expect(AX_R_NOT_VIP, tunnelled(outer4(), web4()));
+	Ip4 elsewhere = outer4();
+	elsewhere.src = "203.0.113.66";
+	elsewhere.dst = "10.9.9.9";
+	expect(AX_R_NOT_VIP, tunnelled(elsewhere, web4()));
 }
 
 } // namespace

@@ -188,28 +188,28 @@ TEST_F(Encap, TheNextHopsMtuBoundsTheOuterDatagram)
 	};
 	tunnel_to("web", 1400);
 	expect(AX_R_STEERED, of(1380));
-	expect(AX_R_TOO_BIG, of(1381));
+	expect(AX_R_TOO_BIG_NO_DF, of(1381));
 	expect(AX_R_STEERED, of(1380).pad(1600)); // padding does not count
 	tunnel_to("web6", 1400);
 	expect(AX_R_STEERED, of(1360));
-	expect(AX_R_TOO_BIG, of(1361));
+	expect(AX_R_TOO_BIG_NO_DF, of(1361));
 	tunnel_to("web", 1400, AX_FORWARD_L2DSR);
 	expect(AX_R_STEERED, of(1400));
-	expect(AX_R_TOO_BIG, of(1401));
+	expect(AX_R_TOO_BIG_NO_DF, of(1401));
 }
 
 TEST_F(Encap, WhatIsDroppedLeavesTheCountersOfVipAndBackendAlone)
 {
 	tunnel_to("web", 1400);
-	expect(AX_R_TOO_BIG, Eth{} / Ip4{} / Udp{} / Payload(1400));
+	expect(AX_R_TOO_BIG_NO_DF, Eth{} / Ip4{} / Udp{} / Payload(1400));
 	const auto none = *dataplane().backend_counters();
-	for (const ax_counter &counter : none)
+	for (const ax_traffic &counter : none)
 		EXPECT_EQ(counter.packets, 0U);
 	const Packet in = Eth{} / Ip4{} / Udp{};
 	expect(AX_R_STEERED, in);
 	std::uint64_t packets = 0, bytes = 0;
 	const auto some = *dataplane().backend_counters();
-	for (const ax_counter &counter : some) {
+	for (const ax_traffic &counter : some) {
 		packets += counter.packets;
 		bytes += counter.bytes;
 	}

@@ -259,7 +259,7 @@ TEST_F(NextHop, KnowsTheLinksMtu)
 	apply(two_families(), {}, 1400);
 	expect(AX_R_STEERED, Eth{} / Ip4{.src = kOrdinary} / Udp{});
 	expect(AX_R_STEERED, Eth{} / Ip4{.src = kOrdinary} / Udp{} / Payload(1400 - 20 - 28));
-	expect(AX_R_TOO_BIG, Eth{} / Ip4{.src = kOrdinary} / Udp{} / Payload(1400 - 20 - 27));
+	expect(AX_R_TOO_BIG_NO_DF, Eth{} / Ip4{.src = kOrdinary} / Udp{} / Payload(1400 - 20 - 27));
 }
 
 } // namespace

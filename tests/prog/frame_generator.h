@@ -172,9 +172,9 @@ private:
 		return ip;
 	}
 
-	static Packet chain(Packet packet, Random &random)
+	static Packet chain(Packet packet, Random &random, std::uint64_t most = 10)
 	{
-		for (std::uint64_t i = random.one_in(2) ? random.below(11) : 0; i > 0; --i) {
+		for (std::uint64_t i = random.one_in(2) ? random.below(most + 1) : 0; i > 0; --i) {
 			if (random.one_in(4)) {
 				packet = packet / Ip6Frag{.offset = random.pick<std::uint16_t>(
 								  {0, 0, 1, 7, 8191}),
@@ -195,20 +195,41 @@ private:
 	{
 		const auto client = static_cast<std::uint16_t>(1000 + random.below(64));
 		const Tcp tcp{.sport = random.pick<std::uint16_t>({80, 80, 179}), .dport = client};
-		const Packet quoted =
-			random.one_in(2)
-				? Eth{} /
-					  Ip4{.src = "198.51.100.80",
-					      .dst = "203.0.113.5",
-					      .offset = static_cast<std::uint16_t>(
-						      random.one_in(8) ? 3 : 0)} /
-					  tcp
-				: Eth{} / Ip6{.src = "2001:db8::80", .dst = "2001:db8::5"} / tcp;
-		const Raw part = quoted.slice(14, 20 + random.below(50));
+		const Packet upper = random.one_in(4)	? Packet(Icmp4{})
+				     : random.one_in(6) ? Packet(Udp{.dport = 3784})
+							: Packet(tcp);
+		Packet quoted = Eth{};
+		if (random.one_in(2))
+			quoted = quoted /
+				 Ip4{.src = random.pick<std::string>(
+					     {"198.51.100.80", "198.51.100.80", "10.1.2.3"}),
+				     .dst = random.pick<std::string>({"203.0.113.5", "203.0.113.5",
+								      "9.9.9.9", "10.1.2.3",
+								      "8.8.8.8"}),
+				     .version = static_cast<std::uint8_t>(
+					     random.one_in(16) ? random.below(16) : 4),
+				     .offset = static_cast<std::uint16_t>(random.one_in(8) ? 3 : 0),
+				     .options = Bytes(random.one_in(6) ? random.below(41) : 0, 1)} /
+				 upper;
+		else
+			quoted = chain(quoted / Ip6{.src = random.pick<std::string>(
+							    {"2001:db8::80", "2001:db8::80",
+							     "2001:db8::9"}),
+						    .dst = random.pick<std::string>(
+							    {"2001:db8::5", "2001:db8::5",
+							     "2001:db8::6", "2001:db8::7",
+							     "2001:db8::8"})},
+				       random, 5) /
+				 upper;
+		const Raw part =
+			quoted.slice(14, random.one_in(2) ? SIZE_MAX : 16 + random.below(70));
 		if (random.one_in(2))
 			return packet /
-			       Icmp4{.type = random.pick<std::uint8_t>({3, 4, 11, 12, 5})} / part;
-		return packet / Icmp6{.type = random.pick<std::uint8_t>({1, 2, 3, 4, 128})} / part;
+			       Icmp4{.type = random.pick<std::uint8_t>({3, 3, 4, 11, 12, 5}),
+				     .code = random.pick<std::uint8_t>({0, 1, 3, 4, 4, 20})} /
+			       part;
+		return packet / Icmp6{.type = random.pick<std::uint8_t>({1, 2, 2, 3, 4, 128})} /
+		       part;
 	}
 
 	static Packet upper(const Packet &packet, Random &random)
@@ -221,7 +242,8 @@ private:
 		case 0:
 			return packet /
 			       Udp{.sport = port,
-				   .dport = random.pick<std::uint16_t>({0, 53, 4789, 6080, 5555}),
+				   .dport = random.pick<std::uint16_t>(
+					   {0, 53, 3784, 4789, 6080, 5555}),
 				   .checksum = random.one_in(3) ? std::optional<std::uint16_t>(0)
 								: std::nullopt} /
 			       payload;

@@ -195,7 +195,7 @@ TEST_F(Gtsm, IcmpErrorsThatQuoteASessionNeed255)
 	expect(AX_R_GTSM_ICMP, error4(250, far));
 	const Packet exempt = Eth{} / Ip4{.src = kLocal4, .dst = kExempt4} / Tcp{.dport = 179};
 	expect(AX_R_NOT_VIP, error4(1, exempt));
-	const Packet web = Eth{} / Ip4{.src = kLocal4, .dst = kPeer4} / Tcp{.dport = 443};
+	const Packet web = Eth{} / Ip4{.src = kLocal4, .dst = "203.0.113.9"} / Tcp{.dport = 443};
 	expect(AX_R_NOT_VIP, error4(64, web));
 	const Packet others = Eth{} / Ip4{.src = "203.0.113.8", .dst = kPeer4} / Tcp{.dport = 179};
 	expect(AX_R_NOT_VIP, error4(64, others));
@@ -233,6 +233,116 @@ TEST_F(Gtsm, AFragmentedIcmpErrorIsNoWayRound)
 	const Packet first =
 		Eth{} / ip / Icmp4{.type = 3, .code = 4, .seq = 600} / ours.slice(14, 32);
 	expect(AX_R_GTSM_ICMP, first);
+}
+
+TEST_F(Gtsm, AFragmentedErrorCountsAtWhicheverAddressItArrives)
+{
+	// Linux gives it to the session that it quotes, be it sent to a VIP or to the loopback's
+	// address. What is too short to say whom it quotes is not honest either.
+	const Packet ours = Eth{} / Ip4{.src = kLocal4, .dst = kPeer4} / Tcp{.dport = 179};
+	const Packet web = Eth{} / Ip4{.src = kLocal4, .dst = "203.0.113.9"} / Tcp{.sport = 443};
+	const Ip6 ip6{.src = "2001:db8::7", .dst = "2001:db8:77::1", .hop_limit = 64};
+	const Packet ours6 = Eth{} / Ip6{.src = kLocal6, .dst = kPeer6} / Tcp{.dport = 179};
+	for (const char *to : {"198.51.100.80", "203.0.113.77"}) {
+		const auto first = [&](std::uint8_t ttl, const Raw &quoted) {
+			return Eth{} / Ip4{.dst = to, .mf = true, .ttl = ttl} /
+			       Icmp4{.type = 3, .code = 4, .seq = 600} / quoted;
+		};
+		const ax_reason passed =
+			std::string(to) == "203.0.113.77" ? AX_R_NOT_VIP : AX_R_VIP_ICMP;
+		expect(AX_R_GTSM_ICMP, first(64, ours.slice(14, 32)));
+		expect(passed, first(255, ours.slice(14, 32)));
+		expect(passed, first(64, web.slice(14, 32)));
+		for (const std::size_t left : {0, 8, 16})
+			expect(AX_R_GTSM_ICMP, first(64, ours.slice(14, left)));
+	}
+	expect(AX_R_GTSM_ICMP, Eth{} / ip6 / Ip6Frag{.mf = true} / Icmp6{.type = 2, .mtu = 1280} /
+				       ours6.slice(14, 56));
+	expect(AX_R_GTSM_ICMP, Eth{} / ip6 / Ip6Frag{.mf = true} / Icmp6{.type = 2, .mtu = 1280} /
+				       ours6.slice(14, 16));
+}
+
+TEST_F(Gtsm, ThePathMtuIsThePeersWhateverThePacketWas)
+{
+	// Linux: icmp_err() lowers it for a quoted ping without asking for a socket.
+	const Ip4 ip{.src = kLocal4, .dst = kPeer4};
+	const Packet quotes[] = {Eth{} / ip / Icmp4{}, Eth{} / ip / Udp{.dport = 33434},
+				 Eth{} / ip / Tcp{.dport = 22},
+				 Eth{} / Ip4{.src = kLocal4, .dst = kPeer4, .protocol = 47} /
+					 Payload(16)};
+	for (const Packet &quoted : quotes) {
+		expect(AX_R_GTSM_ICMP, error4(254, quoted));
+		expect(AX_R_NOT_VIP, error4(255, quoted));
+		// The peer's own "port unreachable" changes nothing but that one socket.
+		expect(AX_R_NOT_VIP, Eth{} / Ip4{.src = kPeer4, .dst = kLocal4, .ttl = 64} /
+					     Icmp4{.type = 3, .code = 3} / quoted.slice(14, 28));
+	}
+	const Packet far = Eth{} / Ip4{.src = kLocal4, .dst = kFar4} / Icmp4{};
+	expect(AX_R_GTSM_ICMP, error4(250, far));
+	expect(AX_R_NOT_VIP, error4(251, far));
+	const Packet elsewhere = Eth{} / Ip4{.src = kLocal4, .dst = "203.0.113.9"} / Icmp4{};
+	expect(AX_R_NOT_VIP, error4(64, elsewhere));
+	const Packet six = Eth{} / Ip6{.src = kLocal6, .dst = kPeer6} / Icmp6{};
+	expect(AX_R_GTSM_ICMP, Eth{} / Ip6{.dst = kLocal6, .hop_limit = 64} /
+				       Icmp6{.type = 2, .mtu = 1280} / six.slice(14));
+	expect(AX_R_NOT_VIP, Eth{} / Ip6{.dst = kLocal6, .hop_limit = 64} /
+				     Icmp6{.type = 1, .code = 4} / six.slice(14));
+}
+
+TEST_F(Gtsm, AQuoteThatOnlyTheKernelWouldReadIsNoWayRound)
+{
+	// Linux looks neither at the version nor at the fragment offset of what is quoted.
+	for (const std::uint8_t version : {0, 5, 6, 15})
+		expect(AX_R_GTSM_ICMP,
+		       error4(64, Eth{} / Ip4{.src = kLocal4, .dst = kPeer4, .version = version} /
+					  Tcp{.dport = 179}));
+	for (const char *to : {kPeer4, kStranger4})
+		expect(AX_R_GTSM_ICMP,
+		       error4(64, Eth{} / Ip4{.src = kLocal4, .dst = to, .offset = 7} /
+					  Tcp{.dport = 179}));
+}
+
+TEST_F(Gtsm, LaterFragmentsFromNextDoorMayBeRefused)
+{
+	const auto later = [](const char *from, std::uint8_t ttl, std::uint8_t protocol = kTcp) {
+		return Eth{} /
+		       Ip4{.src = from,
+			   .dst = kLocal4,
+			   .offset = 3,
+			   .ttl = ttl,
+			   .protocol = protocol} /
+		       Payload(24);
+	};
+	const auto later6 = [](std::uint8_t hops, std::uint8_t next) {
+		return Eth{} / Ip6{.src = kPeer6, .dst = kLocal6, .hop_limit = hops} /
+		       Ip6Frag{.offset = 3, .next_header = next} / Payload(24);
+	};
+	expect(AX_R_NOT_VIP, later(kPeer4, 254)); // off by default
+	Config config = with_sessions();
+	config.rules["gtsm_fragment"] = AX_ACTION_DROP;
+	apply(config);
+	expect(AX_R_GTSM_FRAGMENT, later(kPeer4, 254));
+	expect(AX_R_NOT_VIP, later(kPeer4, 255));
+	expect(AX_R_NOT_VIP, later(kPeer4, 64, kIcmp)); // a large ping
+	for (const char *other : {kFar4, kExempt4, kStranger4})
+		expect(AX_R_NOT_VIP, later(other, 254));
+	expect(AX_R_NOT_VIP, Eth{} /
+				     Ip4{.src = kPeer4,
+					 .dst = "203.0.113.77",
+					 .offset = 3,
+					 .ttl = 64,
+					 .protocol = kTcp} /
+				     Payload(24)); // transit
+	expect(AX_R_GTSM_FRAGMENT, later6(254, kTcp));
+	expect(AX_R_GTSM_FRAGMENT, later6(254, kDestination)); // behind it may be TCP
+	expect(AX_R_NOT_VIP, later6(254, kUdp));
+	expect(AX_R_NOT_VIP, later6(255, kTcp));
+	EXPECT_EQ(peer(kPeer4), std::make_pair(0UL, 1UL));
+	config.rules["gtsm_fragment"] = AX_ACTION_COUNT;
+	apply(config);
+	notes();
+	expect(AX_R_NOT_VIP, later(kPeer4, 254));
+	EXPECT_EQ(notes(), (std::map<ax_reason, std::uint64_t>{{AX_R_GTSM_FRAGMENT, 1}}));
 }
 
 TEST_F(Gtsm, WithoutSessionAddressesNothingIsProtected)

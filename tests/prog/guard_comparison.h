@@ -37,9 +37,10 @@ struct Expected {
 	std::set<ax_reason> noted;
 };
 
-inline Expected expected_of(Frame frame, const GuardRules &rules)
+inline Expected expected_of(Frame frame, const GuardRules &rules,
+			    const GuardSessions &sessions = {})
 {
-	const GuardVerdict verdict = guard_oracle(frame, rules);
+	const GuardVerdict verdict = guard_oracle(frame, rules, sessions);
 	Expected expected;
 	expected.noted = {verdict.counted.begin(), verdict.counted.end()};
 	if (verdict.verdict != AX_CONTINUE) {
@@ -48,15 +49,20 @@ inline Expected expected_of(Frame frame, const GuardRules &rules)
 	}
 	constexpr std::array<ax_reason, 4> kPassed{AX_R_NOT_VIP, AX_R_NOT_IP, AX_R_TOO_DEEP,
 						   AX_R_OPAQUE};
-	expected.reason = kPassed[static_cast<std::size_t>(verdict.seen)];
+	expected.reason = verdict.accepted ? AX_R_GTSM_ACCEPTED
+					   : kPassed[static_cast<std::size_t>(verdict.seen)];
 	// Not of the guard, but of every packet whose header was read to its end.
-	if (verdict.seen == Seen::kIp && verdict.bad_checksum) {
-		const ax_action action = rules.action[AX_R_IP4_CHECKSUM_PASSED];
-		if (action == AX_ACTION_DROP)
-			expected.reason = AX_R_IP4_CHECKSUM_PASSED;
-		else if (action == AX_ACTION_COUNT)
-			expected.noted.insert(AX_R_IP4_CHECKSUM_PASSED);
-	}
+	const auto passed = [&](bool broken, ax_reason rule) {
+		if (!broken || verdict.seen != Seen::kIp || expected.reason >= 48)
+			return;
+		if (rules.action[rule] == AX_ACTION_DROP)
+			expected.reason = rule;
+		else if (rules.action[rule] == AX_ACTION_COUNT)
+			expected.noted.insert(rule);
+	};
+	passed(verdict.bad_checksum, AX_R_IP4_CHECKSUM_PASSED);
+	passed(verdict.ttl_zero,
+	       verdict.hop_zero ? AX_R_IP6_HOP_ZERO_PASSED : AX_R_IP4_TTL_ZERO_PASSED);
 	return expected;
 }
 

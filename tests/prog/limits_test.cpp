@@ -85,7 +85,7 @@ TEST_F(ParserLimits, ExtensionHeadersInAQuote)
 			quoted = quoted / Ip6Ext{};
 		quoted = quoted / Tcp{.dport = port};
 		return Eth{} / Ip6{.src = "2001:db8::7", .dst = kLocal, .hop_limit = hops} /
-		       Icmp6{.type = 2, .mtu = 1280} / quoted.slice(14);
+		       Icmp6{.type = 1, .code = 4} / quoted.slice(14);
 	};
 	for (int headers = 0; headers <= kQuoteDepth; ++headers) {
 		expect(AX_R_GTSM_ICMP, error(headers, 179, 254));

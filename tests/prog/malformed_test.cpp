@@ -130,7 +130,7 @@ TEST_F(CountedOnce, AFlowThatIsSteeredAnew)
 			Eth{} / Ip6{.hop_limit = 0} / Udp{.dport = 53});
 }
 
-// GTSM's rules are in gtsm_test, the four that speak of steered packets in steer_test.
+// GTSM's rules are in gtsm_test, the six that speak of steered and passed packets in steer_test.
 TEST(MalformedRows, EveryRuleHasOne)
 {
 	std::set<int> expected, covered;
@@ -138,7 +138,8 @@ TEST(MalformedRows, EveryRuleHasOne)
 		if (reason.cls == AX_CLASS_RULE && reason.number >= 80)
 			expected.insert(reason.number);
 	for (const int other :
-	     {AX_R_IP4_CHECKSUM, AX_R_IP4_CHECKSUM_PASSED, AX_R_IP4_TTL_ZERO, AX_R_IP6_HOP_ZERO})
+	     {AX_R_IP4_CHECKSUM, AX_R_IP4_CHECKSUM_PASSED, AX_R_IP4_TTL_ZERO, AX_R_IP6_HOP_ZERO,
+	      AX_R_IP4_TTL_ZERO_PASSED, AX_R_IP6_HOP_ZERO_PASSED})
 		expected.erase(other);
 	for (const RuleRow &row : rule_rows())
 		covered.insert(row.rule);

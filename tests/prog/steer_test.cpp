@@ -271,6 +271,35 @@ TEST_F(Steer, ABadChecksumOnWhatPassesIsCountedOnly)
 	noted(AX_R_VIP_ICMP, Eth{} / Ip4{.checksum = 1} / Icmp4{});
 }
 
+TEST_F(Steer, APassedPacketWithoutAHopLeftIsCountedOrAsTheRuleSays)
+{
+	Config config = two_families();
+	apply(config);
+	const Packet four = Eth{} / Ip4{.dst = "9.9.9.9", .ttl = 0} / Tcp{};
+	const Packet six = Eth{} / Vlan{3} / Ip6{.dst = "2001:db8:7::7", .hop_limit = 0} / Udp{};
+	using Notes = std::map<ax_reason, std::uint64_t>;
+	notes();
+	expect(AX_R_NOT_VIP, four);
+	expect(AX_R_VIP_NO_SERVICE, Eth{} / Ip4{.ttl = 0} / Tcp{.dport = 81});
+	EXPECT_EQ(notes(), (Notes{{AX_R_IP4_TTL_ZERO_PASSED, 2}}));
+	expect(AX_R_NOT_VIP, six);
+	EXPECT_EQ(notes(), (Notes{{AX_R_IP6_HOP_ZERO_PASSED, 1}}));
+	expect(AX_R_NOT_VIP, Eth{} / Ip4{.dst = "9.9.9.9", .ttl = 1} / Tcp{});
+	expect(AX_R_IP4_TTL_ZERO, Eth{} / Ip4{.ttl = 0} / Tcp{}); // it would be steered
+	EXPECT_EQ(notes(), Notes{});
+	config.rules["ip4_ttl_zero_passed"] = AX_ACTION_DROP;
+	config.rules["ip6_hop_zero_passed"] = AX_ACTION_DROP;
+	apply(config);
+	expect(AX_R_IP4_TTL_ZERO_PASSED, four);
+	expect(AX_R_IP6_HOP_ZERO_PASSED, six);
+	config.rules["ip4_ttl_zero_passed"] = AX_ACTION_OFF;
+	config.rules["ip6_hop_zero_passed"] = AX_ACTION_OFF;
+	apply(config);
+	expect(AX_R_NOT_VIP, four);
+	expect(AX_R_NOT_VIP, six);
+	EXPECT_EQ(notes(), Notes{});
+}
+
 TEST_F(Steer, RulesOfSteeredPacketsCanBeCounted)
 {
 	Config config = two_families();

@@ -44,18 +44,22 @@ std::string backend_config(const Lab &lab, const Node &backend)
 
 void add_pool(std::ostream &out, const Lab &lab, const EdgeSetup &setup, bool six)
 {
-	out << "\n[[pools]]\nname = \"" << (six ? "web6" : "web") << "\"\n";
+	out << "\n[[pools]]\nname = \"" << (six ? "web6" : "web") << "\"\n" << setup.pool_options;
 	const auto &backends = setup.own_backends ? lab.edges : lab.backends;
 	for (std::size_t i = 0; i < backends.size(); i++)
 		out << "[[pools.backends]]\nname = \"" << backends[i]->netns.name()
 		    << "\"\naddress = \""
 		    << (six != setup.other_family ? backends[i]->address6 : backends[i]->address)
 		    << "\"\nweight = " << setup.weights[i] << "\n";
-	for (const auto &[name, port] : {std::pair{"www", kWww.port}, {"sink", kSink.port}})
-		out << "\n[[vips]]\nname = \"" << name << (six ? "6" : "") << "\"\naddress = \""
-		    << (six ? kVip6 : kVip) << "\"\nport = " << port
-		    << "\nprotocol = \"tcp\"\npool = \"" << (six ? "web6" : "web")
-		    << "\"\nforward = \"" << setup.forward << "\"\n";
+	for (const auto &[name, port, protocol] : {std::tuple{"www", kWww.port, "tcp"},
+						   {"sink", kSink.port, "tcp"},
+						   {"echo", kEcho.port, "udp"}})
+		if (setup.udp || protocol != std::string("udp"))
+			out << "\n[[vips]]\nname = \"" << name << (six ? "6" : "")
+			    << "\"\naddress = \"" << (six ? kVip6 : kVip) << "\"\nport = " << port
+			    << "\nprotocol = \"" << protocol << "\"\npool = \""
+			    << (six ? "web6" : "web") << "\"\nforward = \"" << setup.forward
+			    << "\"\n";
 }
 
 json parse(const std::string &text, const Argv &arguments)
@@ -100,9 +104,10 @@ std::string edge_config(const Lab &lab, const Node &edge, const EdgeSetup &setup
 	    << (setup.own_backends ? ", \"backend\"" : "") << "]\n\n"
 	    << "[tunnel]\nsource_v4 = \"" << edge.address << "\"\nsource_v6 = \"" << edge.address6
 	    << "\"\n"
-	    << (setup.own_backends ? tunnel_end(lab, edge) : "") << "\n[gtsm]\nlocal = [\""
-	    << edge.address << "\"]\n[[gtsm.peers]]\naddress = \"" << kRouterAddress
-	    << "\"\nhops = 1\n";
+	    << (setup.own_backends ? tunnel_end(lab, edge) : "") << setup.tunnel
+	    << "\n[gtsm]\nlocal = [\"" << edge.address << "\"]\n[[gtsm.peers]]\naddress = \""
+	    << kRouterAddress << "\"\nhops = 1\n"
+	    << setup.sections;
 	add_pool(out, lab, setup, false);
 	if (setup.six)
 		add_pool(out, lab, setup, true);

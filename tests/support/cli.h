@@ -41,9 +41,13 @@ struct LossTotals {
 struct EdgeSetup {
 	std::vector<unsigned> weights{200, 100, 100}; // of the backends, in order
 	std::string forward = "ipip";
-	bool six = false;	   // the IPv6 VIPs too, with pool web6
-	bool other_family = false; // backends are of the other family than their VIP
-	bool own_backends = false; // the edges are the backends, with both roles
+	bool six = false;	    // the IPv6 VIPs too, with pool web6
+	bool other_family = false;  // backends are of the other family than their VIP
+	bool own_backends = false;  // the edges are the backends, with both roles
+	bool udp = false;	    // the UDP echo too
+	std::string pool_options{}; // lines of each pool
+	std::string sections{};	    // of the file, in front of the pools
+	std::string tunnel{};	    // more lines of [tunnel]
 };
 std::string edge_config(const Lab &lab, const Node &edge, const EdgeSetup &setup = {});
 std::string write_config(const Node &node, const std::string &text); // returns the file's path

@@ -79,7 +79,7 @@ unsigned first_cpu()
 
 } // namespace
 
-Lab::Lab(std::uint64_t big_bytes) : big_file(std::string(kLabDir) + "/big")
+Lab::Lab(std::uint64_t big_bytes, int backend_count) : big_file(std::string(kLabDir) + "/big")
 {
 	make_big_file(big_file, big_bytes, 1);
 	big_sha256 = sha256(client, big_file);
@@ -93,7 +93,7 @@ Lab::Lab(std::uint64_t big_bytes) : big_file(std::string(kLabDir) + "/big")
 	add_router();
 	for (const int i : {1, 2})
 		edges.push_back(std::make_unique<Node>("edge" + std::to_string(i), i + 1));
-	for (const int i : {1, 2, 3})
+	for (int i = 1; i <= backend_count; i++)
 		backends.push_back(std::make_unique<Node>("b" + std::to_string(i), i + 10));
 	for (const auto *group : {&edges, &backends})
 		for (const auto &node : *group)

@@ -31,6 +31,7 @@ inline constexpr const char *kVip6 = "2001:db8:51::80";
 inline constexpr const char *kRouterAddress6 = "2001:db8:1::1";
 inline const Endpoint kWww{kVip, 80}, kWww6{kVip6, 80};
 inline const Endpoint kSink{kVip, 9000}, kSink6{kVip6, 9000};
+inline const Endpoint kEcho{kVip, 7000}, kEcho6{kVip6, 7000}; // UDP, where a test starts it
 
 // An edge or a backend: one namespace, one NIC called eth0, the VIP on anycast0.
 struct Node {
@@ -50,7 +51,7 @@ struct Node {
 class Lab {
 public:
 	// Links, addresses, routes and sysctls. No daemon runs yet.
-	explicit Lab(std::uint64_t big_bytes = 16 << 20);
+	explicit Lab(std::uint64_t big_bytes = 16 << 20, int backend_count = 3);
 
 	// BIRD on router and edges; returns when both sessions and both BFD sessions are up and the
 	// router has both next hops.
@@ -66,6 +67,8 @@ public:
 	void start_edge(std::size_t edge);
 	// Neighbour entries of every edge for every node: XDP can use them, but not make them.
 	void resolve_neighbours() const;
+	// And of one node.
+	void resolve_neighbours(const Node &node) const;
 
 	// How many next hops the router's kernel has for the VIP.
 	[[nodiscard]] std::size_t next_hops() const;
@@ -86,7 +89,6 @@ public:
 
 private:
 	void start_edge_bird(std::size_t edge);
-	void resolve_neighbours(const Node &edge) const;
 	void plug_in(const LinkEnd &port) const;
 	void add_router();
 	void add_node(Node &node);

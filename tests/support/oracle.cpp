@@ -140,10 +140,11 @@ GuardRules GuardRules::without_addresses() const
 	return rules;
 }
 
-GuardVerdict guard_oracle(std::span<const std::uint8_t> frame, const GuardRules &rules)
+GuardVerdict guard_oracle(std::span<const std::uint8_t> frame, const GuardRules &rules,
+			  const GuardSessions &sessions)
 {
 	GuardVerdict result;
-	oracle::Inspection in(rules, result);
+	oracle::Inspection in(rules, sessions, result);
 	inspect_frame(in, View(frame));
 	return result;
 }
@@ -174,6 +175,8 @@ std::ostream &operator<<(std::ostream &out, const GuardVerdict &verdict)
 		out << ", bad checksum";
 	if (verdict.ttl_zero)
 		out << ", ttl 0";
+	if (verdict.accepted)
+		out << ", of a session";
 	return out;
 }
 

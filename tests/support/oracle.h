@@ -6,6 +6,8 @@
 #include <array>
 #include <cstdint>
 #include <iosfwd>
+#include <map>
+#include <set>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -40,14 +42,24 @@ struct GuardVerdict {
 	// For steering, no part of the guard stage; valid if not dropped and seen == kIp.
 	bool bad_checksum = false; // IPv4 header
 	bool ttl_zero = false;	   // or hop limit 0
+	bool hop_zero = false;	   // the latter
+	bool accepted = false;	   // of a protected session
 
 	bool operator==(const GuardVerdict &) const = default;
+};
+
+// The node's own sessions (RFC 5082). Addresses are 4 or 16 bytes in network order.
+struct GuardSessions {
+	using Bytes = std::vector<std::uint8_t>;
+	std::set<Bytes> local;
+	std::map<Bytes, int> hops; // of the peers; 0: exempt
 };
 
 // IPv6 UDP without a checksum is the tunnels' privilege (RFC 6935): GUE, VXLAN, Geneve, FOU.
 inline constexpr std::array<std::uint16_t, 4> kUdp6ZeroChecksumPorts{6080, 4789, 6081, 5555};
 
-GuardVerdict guard_oracle(std::span<const std::uint8_t> frame, const GuardRules &rules = {});
+GuardVerdict guard_oracle(std::span<const std::uint8_t> frame, const GuardRules &rules = {},
+			  const GuardSessions &sessions = {});
 
 std::string_view reason_label(ax_reason reason);
 std::ostream &operator<<(std::ostream &out, const GuardVerdict &verdict);

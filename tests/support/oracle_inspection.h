@@ -21,6 +21,10 @@ public:
 	[[nodiscard]] View from(std::size_t at) const;
 	[[nodiscard]] View first(std::size_t length) const;
 	[[nodiscard]] bool equals(const View &other) const;
+	[[nodiscard]] std::vector<std::uint8_t> copy() const
+	{
+		return {bytes_.begin(), bytes_.end()};
+	}
 
 private:
 	std::span<const std::uint8_t> bytes_;
@@ -28,7 +32,8 @@ private:
 
 class Inspection {
 public:
-	Inspection(const GuardRules &rules, GuardVerdict &result) : rules_(rules), result_(result)
+	Inspection(const GuardRules &rules, const GuardSessions &sessions, GuardVerdict &result)
+		: rules_(rules), sessions_(sessions), result_(result)
 	{
 	}
 
@@ -44,10 +49,17 @@ public:
 	{
 		return rules_.action[rule] == AX_ACTION_OFF;
 	}
+	// Nothing dropped the packet, and it could be read to its end.
+	[[nodiscard]] bool goes_on() const
+	{
+		return result_.verdict == AX_CONTINUE && result_.seen == Seen::kIp;
+	}
+	[[nodiscard]] const GuardSessions &sessions() const { return sessions_; }
 	[[nodiscard]] GuardVerdict &result() { return result_; }
 
 private:
 	const GuardRules &rules_;
+	const GuardSessions &sessions_;
 	GuardVerdict &result_;
 };
 
@@ -65,5 +77,7 @@ struct Upper {
 void inspect_ip4(Inspection &in, View packet);			 // from the IPv4 header on
 void inspect_ip6(Inspection &in, View packet);			 // from the IPv6 header on
 void inspect_upper(Inspection &in, const Upper &ip, View upper); // to the packet's end
+// What was found right, from `source` to `destination`: too far away for a neighbour?
+void inspect_session(Inspection &in, const Upper &ip, View source, View destination, View upper);
 
 } // namespace anycast::test::oracle

@@ -142,6 +142,9 @@ void inspect_ip4(Inspection &in, View packet)
 	if (fragment != 0)
 		upper.piece = (fragment & 0x1fff) == 0 ? Piece::kFirst : Piece::kLater;
 	inspect_upper(in, upper, payload);
+	if (in.goes_on())
+		inspect_session(in, upper, header.from(12).first(4), header.from(16).first(4),
+				payload);
 }
 
 } // namespace anycast::test::oracle

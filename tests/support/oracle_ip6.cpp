@@ -163,7 +163,7 @@ void inspect_ip6(Inspection &in, View packet)
 	if (packet.u8(0) >> 4 != 6)
 		return in.ends(AX_R_IP6_VERSION);
 	const View header = packet.first(40);
-	in.result().ttl_zero = header.u8(7) == 0;
+	in.result().ttl_zero = in.result().hop_zero = header.u8(7) == 0;
 
 	std::size_t length = header.u16(4);
 	if (length == 0 && packet.size() > 40 && header.u8(6) != kNoNextHeader) {
@@ -178,8 +178,11 @@ void inspect_ip6(Inspection &in, View packet)
 
 	View rest = packet.from(40).first(length);
 	Upper ip{.family = 6, .protocol = header.u8(6), .hop_limit = header.u8(7)};
-	if (walk_chain(in, ip, rest))
-		inspect_upper(in, ip, rest);
+	if (!walk_chain(in, ip, rest))
+		return;
+	inspect_upper(in, ip, rest);
+	if (in.goes_on())
+		inspect_session(in, ip, header.from(8).first(16), header.from(24).first(16), rest);
 }
 
 } // namespace anycast::test::oracle

@@ -229,9 +229,10 @@ void ProgramTest::forget_entries()
 
 void ProgramTest::reset_flows()
 {
-	for (const char *name : {"ax_flow4_idx", "ax_flow4_slot", "ax_flow4_next", "ax_flow4",
-				 "ax_flow6_idx", "ax_flow6_slot", "ax_flow6_next", "ax_flow6",
-				 "ax_anomaly", "ax_syn", "ax_hop", "ax_shortcut", "ax_cpu"})
+	for (const char *name :
+	     {"ax_flow4_idx", "ax_flow4_slot", "ax_flow4_next", "ax_flow4", "ax_flow6_idx",
+	      "ax_flow6_slot", "ax_flow6_next", "ax_flow6", "ax_anomaly", "ax_prefix_loss",
+	      "ax_dns", "ax_syn", "ax_hop", "ax_shortcut", "ax_cpu"})
 		zero(dataplane().map(name));
 }
 
@@ -242,7 +243,8 @@ void ProgramTest::reset()
 	for (const char *name : {"ax_reason", "ax_note"})
 		for (const ReasonInfo &reason : reasons())
 			must(maps.map(name).clear(static_cast<std::uint32_t>(reason.number)));
-	for (const char *name : {"ax_vip_ctr", "ax_backend_ctr", "ax_peer_ctr"})
+	for (const char *name :
+	     {"ax_vip_ctr", "ax_backend_ctr", "ax_vip_loss", "ax_backend_loss", "ax_peer_ctr"})
 		for (std::uint32_t i = 0; i < 16; ++i)
 			must(maps.map(name).clear(i));
 	ax_ctl control{};

@@ -191,7 +191,8 @@ nlohmann::ordered_json a_status()
  "last_error":""}]},
 "checks":{"runs":10,"late_over_10ms":0,"late_longest_ms":1.5},
 "interfaces":[{"interface":"eth0","reasons":[{"reason":"steered","class":"steer","packets":5,
- "bytes":9}],"vips":[],"backends":[]}]})");
+ "bytes":9}],"vips":[{"vip":"www","packets":9,"bytes":90,"loss":{"segments":7,"c2s_up_lost":2}}],
+ "backends":[]}]})");
 }
 
 TEST(Metrics, AreWhatPrometheusReads)
@@ -205,6 +206,9 @@ TEST(Metrics, AreWhatPrometheusReads)
 	      "anycast_backend_healthy{pool=\"web\",backend=\"b1\"} 0\n",
 	      "anycast_bgp_session_established{session=\"up1\",neighbour=\"10.1.0.1\"} 1\n",
 	      "anycast_load{of=\"cpu\"} 12.5\n",
+	      "anycast_vip_segments_total{interface=\"eth0\",vip=\"www\",direction=\"c2s\"} 7\n",
+	      "anycast_vip_loss_total{interface=\"eth0\",vip=\"www\",metric=\"c2s_up_lost\","
+	      "direction=\"c2s\",kind=\"estimate\"} 2\n",
 	      "anycast_packets_total{interface=\"eth0\",reason=\"steered\",class=\"steer\"} 5\n"})
 		EXPECT_THAT(text, HasSubstr(line));
 	EXPECT_THAT(text, Not(HasSubstr("temperature"))) << "null is not 0";

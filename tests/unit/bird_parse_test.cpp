@@ -138,6 +138,7 @@ TEST(BirdParse, Protocols)
 	EXPECT_EQ(up.neighbour_asn, 64500U);
 	EXPECT_EQ(up.local_asn, 64512U);
 	EXPECT_EQ(up.last_error, "");
+	EXPECT_EQ(up.source, "10.9.0.2");
 	EXPECT_TRUE(up.ipv4 && up.ipv6);
 	EXPECT_EQ(up.imported, 7U);
 	EXPECT_EQ(up.exported, 7U);

@@ -249,8 +249,8 @@ INSTANTIATE_TEST_SUITE_P(
 		Mistake{with_vip("address = \"192.0.2.80\"\nport = 80\npool = \"wbe\""),
 			"11:8: vips.pool: there is no pool wbe"},
 		Mistake{with_vip("address = \"192.0.2.80\"\nport = 80\npool = \"web\"\n"
-				 "forward = \"gue\""),
-			"12:11: vips.forward: \"gue\" is none of ipip, l2dsr"},
+				 "forward = \"gre\""),
+			"12:11: vips.forward: \"gre\" is none of ipip, gue, l2dsr"},
 		Mistake{with_vip("address = \"::\"\nport = 80\npool = \"web\""),
 			"9:11: vips.address: :: is the unspecified address"},
 		Mistake{with_vip("address = \"239.1.1.1\"\nport = 80\npool = \"web\""),

@@ -141,9 +141,31 @@ TEST(Config, EveryLimitHasItsKey)
 {
 	const Limits limits = config_of("[limits]\nflows_v4 = 100001\nflows_v6 = 100002\nvips = 3\n"
 					"pools = 4\nbackends = 5\ntable_slots = 6\npeers = 7\n"
-					"inserts_per_second = 8\n")
+					"inserts_per_second = 8\nloss_prefix_v4 = 9\n"
+					"loss_prefix_v6 = 10\n")
 				      .limits;
-	EXPECT_EQ(limits, (Limits{100001, 100002, 3, 4, 5, 6, 7, 8}));
+	EXPECT_EQ(limits, (Limits{100001, 100002, 3, 4, 5, 6, 7, 8, 9, 10}));
+}
+
+TEST(Config, MeasureIsForUdp)
+{
+	const std::string head = "[node]\nhash_seed = \"00112233445566778899aabbccddeeff\"\n"
+				 "[[pools]]\nname = \"p\"\n[[pools.backends]]\n"
+				 "address = \"10.1.0.1\"\n[[vips]]\nname = \"v\"\n"
+				 "address = \"198.51.100.80\"\nport = 53\npool = \"p\"\n";
+	for (const auto &[name, measure] :
+	     {std::pair{"rtp", AX_MEASURE_RTP}, std::pair{"dns", AX_MEASURE_DNS},
+	      std::pair{"quic", AX_MEASURE_QUIC}}) {
+		const std::string text = head + "protocol = \"udp\"\nmeasure = \"" + name + "\"\n";
+		const Config config = config_of(text);
+		EXPECT_EQ(config.vips[0].measure, measure);
+		EXPECT_EQ(config_of(to_toml(config)), config);
+	}
+	const auto wrong = parse_config(head + "protocol = \"tcp\"\nmeasure = \"rtp\"\n", "f");
+	ASSERT_FALSE(wrong);
+	EXPECT_NE(wrong.error().what.find("vips.measure: \"rtp\" is UDP payload"),
+		  std::string::npos)
+		<< wrong.error().what;
 }
 
 TEST(Config, WritesWhatItReads)

@@ -84,7 +84,7 @@ TEST(Edit, BadWordsAreUsageErrors)
 	Config config = two_pools();
 	for (auto &&[member, value] :
 	     {std::pair(&ObjectEdit::address, "198.51.100"), std::pair(&ObjectEdit::pool, "nope"),
-	      std::pair(&ObjectEdit::protocol, "sctp"), std::pair(&ObjectEdit::forward, "gue")}) {
+	      std::pair(&ObjectEdit::protocol, "sctp"), std::pair(&ObjectEdit::forward, "gre")}) {
 		ObjectEdit edit = www();
 		edit.*member = value;
 		const Status status = add_vip(config, edit);

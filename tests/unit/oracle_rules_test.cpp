@@ -47,7 +47,7 @@ TEST(OracleTest, AFrameBelowItsEthernetHeaderIsTruncated)
 	EXPECT_EQ(guard_oracle(Packet(Eth{})).verdict, AX_CONTINUE);
 }
 
-// GTSM is a stage of its own, and so are the four rules that speak of steered packets.
+// GTSM is a stage of its own, and so are the six rules that speak of steered and passed packets.
 TEST(OracleTest, EveryRuleOfTheGuardHasARow)
 {
 	std::set<ax_reason> expected;
@@ -57,7 +57,8 @@ TEST(OracleTest, EveryRuleOfTheGuardHasARow)
 	AX_REASONS(AX_TEST_RULE)
 #undef AX_TEST_RULE
 	for (const ax_reason other :
-	     {AX_R_IP4_CHECKSUM, AX_R_IP4_CHECKSUM_PASSED, AX_R_IP4_TTL_ZERO, AX_R_IP6_HOP_ZERO})
+	     {AX_R_IP4_CHECKSUM, AX_R_IP4_CHECKSUM_PASSED, AX_R_IP4_TTL_ZERO, AX_R_IP6_HOP_ZERO,
+	      AX_R_IP4_TTL_ZERO_PASSED, AX_R_IP6_HOP_ZERO_PASSED})
 		expected.erase(other);
 	std::set<ax_reason> covered;
 	for (const RuleRow &row : rule_rows())

@@ -114,7 +114,8 @@ TEST(OracleTest, SteeringIsToldOfChecksumAndTtl)
 	EXPECT_EQ(verdict, (GuardVerdict{.bad_checksum = true, .ttl_zero = true}));
 	verdict = guard_oracle(Eth{} / Ip4{.options = {1, 1, 1, 1}} / Udp{});
 	EXPECT_EQ(verdict, GuardVerdict{});
-	EXPECT_TRUE(guard_oracle(Eth{} / Ip6{.hop_limit = 0} / Udp{}).ttl_zero);
+	verdict = guard_oracle(Eth{} / Ip6{.hop_limit = 0} / Udp{});
+	EXPECT_EQ(verdict, (GuardVerdict{.ttl_zero = true, .hop_zero = true}));
 }
 
 TEST(OracleTest, Ip4OptionsEachAtItsPlace)

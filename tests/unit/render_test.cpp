@@ -134,7 +134,7 @@ TEST(Flows, Filters)
 	EXPECT_TRUE((FlowFilter{.vip = "", .backend = "web/b1", .source = {}}).matches(one));
 	EXPECT_FALSE((FlowFilter{.vip = "", .backend = "api/b1", .source = {}}).matches(one));
 	EXPECT_FALSE((FlowFilter{.vip = "dns", .backend = "", .source = {}}).matches(one));
-	EXPECT_FALSE((FlowFilter{.vip = "", .backend = "", .source = Address::parse("::1")})
+	EXPECT_FALSE((FlowFilter{.vip = "", .backend = "", .source = parse_prefix("::1")})
 			     .matches(one));
 }
 

@@ -53,6 +53,26 @@ TEST(Unprotected, WithoutPeersAllAre)
 	EXPECT_THAT(missing[0].why, testing::HasSubstr("no session is protected"));
 }
 
+TEST(Unprotected, ASessionThatEndsAtAnotherAddressOfOursIsNotSeen)
+{
+	const Config config = with_peers({{"192.0.2.254", 1}, {"192.0.2.250", 0}});
+	const std::vector<Address> ends{*Address::parse("192.0.2.1")};
+	EXPECT_TRUE(
+		unprotected_neighbours(config, {{"up", "192.0.2.254", "192.0.2.1"}}, ends).empty());
+	EXPECT_TRUE(unprotected_neighbours(config, {{"down", "192.0.2.254", ""}}, ends).empty());
+	const auto missing = unprotected_neighbours(config,
+						    {{"loopback", "192.0.2.254", "10.255.0.1"},
+						     {"exempt", "192.0.2.250", "10.255.0.1"}},
+						    ends);
+	ASSERT_EQ(names(missing), std::vector<std::string>{"loopback"});
+	EXPECT_THAT(missing[0].why, testing::HasSubstr("ends at 10.255.0.1"));
+	EXPECT_EQ(missing[0].hint,
+		  "\"10.255.0.1\" to [gtsm] local, beside all others where sessions end");
+	EXPECT_TRUE(
+		unprotected_neighbours(config, {{"up", "192.0.2.254", "10.255.0.1"}}, {}).empty())
+		<< "nobody knows the session addresses";
+}
+
 TEST(Unprotected, AddressesAreComparedNotTheirText)
 {
 	const Config config = with_peers({{"2001:db8::fe", 1}, {"fe80::1", 1}});

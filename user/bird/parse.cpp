@@ -123,6 +123,8 @@ Status add_detail(std::string_view line, Protocol &protocol)
 		protocol.bgp_state = *state;
 	if (const auto neighbour = value_of(line, "Neighbor address"))
 		protocol.neighbour = *neighbour;
+	if (const auto source = value_of(line, "Source address"))
+		protocol.source = *source;
 	if (const auto error = value_of(line, "Last error"))
 		protocol.last_error = *error;
 	if (const auto counts = value_of(line, "Routes"))

@@ -24,6 +24,7 @@ struct Protocol {
 	std::string state, since, info;	   // "up", "18:48:37.109", "Established"
 	std::string bgp_state;		   // "Established"; "Down" if it is disabled
 	std::string neighbour, last_error; // of BGP
+	std::string source;		   // our own address, of a session that is up
 	std::uint32_t neighbour_asn = 0, local_asn = 0;
 	bool ipv4 = false, ipv6 = false;	  // its channels
 	std::uint64_t imported = 0, exported = 0; // over them

@@ -133,6 +133,8 @@ Status run(std::vector<std::string> arguments, std::ostream &out, std::ostream &
 	add_drops(app, chosen);
 	add_flows(app, chosen);
 	add_replay(app, chosen);
+	add_plan(app, chosen);
+	add_explain(app, chosen);
 	add_bird(app, chosen);
 	add_announce(app, chosen);
 	add_features(app, chosen);

@@ -28,6 +28,8 @@ void add_stats(CLI::App &app, Action &chosen);	  // stats
 void add_drops(CLI::App &app, Action &chosen);	  // drops
 void add_flows(CLI::App &app, Action &chosen);	  // flows, loss
 void add_replay(CLI::App &app, Action &chosen);	  // replay
+void add_plan(CLI::App &app, Action &chosen);	  // plan
+void add_explain(CLI::App &app, Action &chosen);  // explain
 void add_bird(CLI::App &app, Action &chosen);	  // bird
 void add_announce(CLI::App &app, Action &chosen); // announce, withdraw, drain
 void add_features(CLI::App &app, Action &chosen); // features

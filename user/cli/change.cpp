@@ -2,9 +2,11 @@
 #include "cli/change.h"
 
 #include <algorithm>
+#include <ctime>
 
 #include <fmt/format.h>
 
+#include "core/generations.h"
 #include "kernel/applying.h"
 #include "render/diff.h"
 #include "render/table.h"
@@ -34,6 +36,7 @@ Result<Planned> plan(const Paths &paths, const std::string &device, const Edit &
 	if (!config)
 		return tl::unexpected(config.error());
 
+	AX_TRY(carry_generations(applied.config, *config, std::time(nullptr)));
 	AX_TRY(check_limits_unchanged(applied.config.limits, config->limits));
 	const auto image = image_for(device, *config, applied.roles, applied.ids);
 	if (!image)

@@ -27,4 +27,8 @@ Result<bool> change(const Context &context, const Paths &paths,
 		    const std::vector<std::string> &devices, const Edit &edit, bool dry_run,
 		    const Besides &besides = {});
 
+// The attached interfaces that a file is for: all, if it names none.
+Result<std::vector<std::string>> devices_for(const Context &context, const Paths &paths,
+					     const Config &config);
+
 } // namespace anycast::cli

@@ -165,10 +165,18 @@ void check_mtu(const CheckInput &input, Findings &findings)
 	const auto links = interfaces();
 	if (!links || !(input.config.roles & AX_ROLE_EDGE))
 		return;
-	std::set<std::string> encapsulated;
-	for (const Vip &vip : input.config.vips)
+	std::set<std::string> by_ipip, by_gue;
+	for (const Vip &vip : input.config.vips) {
 		if (vip.forward == AX_FORWARD_IPIP)
-			encapsulated.insert(vip.pool);
+			by_ipip.insert(vip.pool);
+		else if (vip.forward == AX_FORWARD_GUE)
+			by_gue.insert(vip.pool);
+	}
+	const auto overhead = [&](const Pool &pool, bool v4) -> std::uint32_t {
+		if (by_gue.contains(pool.name))
+			return tunnel_overhead(AX_FORWARD_GUE, v4, input.config.gue_variant);
+		return by_ipip.contains(pool.name) ? tunnel_overhead(AX_FORWARD_IPIP, v4) : 0;
+	};
 	std::set<std::string> said;
 	bool any = false;
 	for (const Pool &pool : input.config.pools)
@@ -183,9 +191,7 @@ void check_mtu(const CheckInput &input, Findings &findings)
 				continue;
 			}
 			const std::uint32_t need =
-				kInternetMtu + (encapsulated.contains(pool.name)
-							? ipip_overhead(backend.address.is_v4())
-							: 0);
+				kInternetMtu + overhead(pool, backend.address.is_v4());
 			any = true;
 			if (way->mtu >= need || !said.insert(way->interface).second)
 				continue;

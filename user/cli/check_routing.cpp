@@ -2,6 +2,7 @@
 // check: BIRD, its sessions, and what protects them.
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -11,6 +12,7 @@
 #include "bird/speaker.h"
 #include "cli/check.h"
 #include "core/unprotected.h"
+#include "net/interfaces.h"
 
 namespace anycast::cli {
 
@@ -146,8 +148,21 @@ std::vector<BirdNeighbour> neighbours_in(const std::vector<bird::Protocol> &list
 	std::vector<BirdNeighbour> neighbours;
 	for (const bird::Protocol &protocol : list)
 		if (protocol.kind == "BGP")
-			neighbours.push_back({protocol.name, protocol.neighbour});
+			neighbours.push_back({protocol.name, protocol.neighbour, protocol.source});
 	return neighbours;
+}
+
+// Where sessions may end to be protected; empty: not known.
+std::vector<Address> session_addresses(const Config &config)
+{
+	if (!config.gtsm_local.empty())
+		return config.gtsm_local;
+	std::vector<Address> addresses;
+	for (const std::string &interface : config.interfaces)
+		if (const auto facts = node_facts(interface))
+			std::ranges::copy(facts->interface_addresses,
+					  std::back_inserter(addresses));
+	return addresses;
 }
 
 // BIRD's neighbours against the peers of the file, and against those of what runs.
@@ -157,7 +172,8 @@ void check_protection(const CheckInput &input, Findings &findings)
 	if (!list)
 		return; // check_bird() says so
 	const std::vector<BirdNeighbour> neighbours = neighbours_in(*list);
-	const auto missing = unprotected_neighbours(input.config, neighbours);
+	const auto missing =
+		unprotected_neighbours(input.config, neighbours, session_addresses(input.config));
 	for (const Unprotected &one : missing)
 		findings.warn("gtsm",
 			      fmt::format("{} ({}) is not protected: {}", one.neighbour.protocol,

@@ -32,25 +32,6 @@ std::string file_of(const Context &context, const FileArguments &arguments)
 	return arguments.file.empty() ? context.config_path() : arguments.file;
 }
 
-// The attached interfaces that the file is for: all, if it names none.
-Result<std::vector<std::string>> devices_for(const Context &context, const Paths &paths,
-					     const Config &config)
-{
-	auto devices = context.devices(paths);
-	if (!devices || !context.device().empty() || config.interfaces.empty())
-		return devices;
-	std::vector<std::string> named;
-	for (const std::string &device : *devices)
-		if (std::ranges::find(config.interfaces, device) != config.interfaces.end())
-			named.push_back(device);
-	if (named.empty())
-		return fail(Exit::kNotAttached,
-			    fmt::format("none of the file's interfaces is attached: {}",
-					fmt::join(config.interfaces, ", ")),
-			    fmt::format("attached: {}", fmt::join(*devices, ", ")));
-	return named;
-}
-
 Status run_validate(const Context &context, const FileArguments &arguments)
 {
 	const std::string path = file_of(context, arguments);
@@ -241,6 +222,24 @@ CLI::App *file_command(CLI::App &app, const char *name, const char *about,
 }
 
 } // namespace
+
+Result<std::vector<std::string>> devices_for(const Context &context, const Paths &paths,
+					     const Config &config)
+{
+	auto devices = context.devices(paths);
+	if (!devices || !context.device().empty() || config.interfaces.empty())
+		return devices;
+	std::vector<std::string> named;
+	for (const std::string &device : *devices)
+		if (std::ranges::find(config.interfaces, device) != config.interfaces.end())
+			named.push_back(device);
+	if (named.empty())
+		return fail(Exit::kNotAttached,
+			    fmt::format("none of the file's interfaces is attached: {}",
+					fmt::join(config.interfaces, ", ")),
+			    fmt::format("attached: {}", fmt::join(*devices, ", ")));
+	return named;
+}
 
 void add_config(CLI::App &app, Action &chosen)
 {

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // anycast-xdp flows, loss
+#include <unistd.h>
+
+#include <chrono>
 #include <memory>
+#include <sstream>
+#include <thread>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -19,6 +24,8 @@ constexpr std::size_t kTableRows = 40; // unless --limit says otherwise; JSON sh
 struct FlowArguments {
 	std::string vip, backend, source, by = "flow";
 	std::size_t limit = 0;
+	double watch = 0; // seconds; 0 = once
+	std::uint64_t count = 0;
 	bool limit_given = false;
 };
 
@@ -33,10 +40,12 @@ Result<FlowSet> collect(const Context &context, const FlowArguments &arguments)
 {
 	render::FlowFilter filter{.vip = arguments.vip, .backend = arguments.backend, .source = {}};
 	if (!arguments.source.empty()) {
-		filter.source = Address::parse(arguments.source);
+		filter.source = parse_prefix(arguments.source);
 		if (!filter.source)
-			return fail(Exit::kUsage, fmt::format("--source {}: not an IP address",
-							      arguments.source));
+			return fail(Exit::kUsage,
+				    fmt::format("--source {}: neither an IP address nor a prefix",
+						arguments.source),
+				    "for example 203.0.113.0/24");
 	}
 
 	FlowSet set;
@@ -52,8 +61,11 @@ Result<FlowSet> collect(const Context &context, const FlowArguments &arguments)
 	}
 	for (std::size_t i = 0; i < set.instances.size(); i++)
 		for (const FlowRecord &record : set.records[i]) {
-			const auto named = render::name_flow(record, set.instances[i].interface,
-							     set.instances[i].applied.ids);
+			auto named = render::name_flow(record, set.instances[i].interface,
+						       set.instances[i].applied.ids);
+			const Limits &limits = set.instances[i].applied.config.limits;
+			named.client_bits = static_cast<std::uint8_t>(
+				record.family == 4 ? limits.loss_prefix_v4 : limits.loss_prefix_v6);
 			if (filter.matches(named))
 				set.flows.push_back(named);
 		}
@@ -78,7 +90,74 @@ Status run_flows(const Context &context, const FlowArguments &arguments)
 	return {};
 }
 
-Status run_loss(const Context &context, const FlowArguments &arguments)
+// Do the sums since attach answer what was asked for? They know one dimension each.
+bool totals_fit(const FlowArguments &arguments)
+{
+	return (arguments.vip.empty() || arguments.by == "vip") &&
+	       (arguments.backend.empty() || arguments.by == "backend") &&
+	       (arguments.source.empty() || arguments.by == "prefix");
+}
+
+Status add_prefixes(const Instance &instance, const FlowArguments &arguments,
+		    render::GroupTotals &totals)
+{
+	const auto prefixes = read_prefixes(instance.dataplane);
+	if (!prefixes)
+		return tl::unexpected(prefixes.error());
+	const auto wanted = parse_prefix(arguments.source);
+	for (const PrefixTotals &row : *prefixes) {
+		const Prefix prefix = row.prefix.value_or(Prefix{});
+		if (wanted && (wanted->address.is_v4() != prefix.address.is_v4() ||
+			       prefix.bits < wanted->bits ||
+			       prefix_of(prefix.address, wanted->bits) != *wanted))
+			continue;
+		totals[{{}, {}, {}, prefix}].add(row.totals);
+	}
+	return {};
+}
+
+// Since attach, over all interfaces. The groups' names view into the instances.
+Result<render::GroupTotals> totals_of(const std::vector<Instance> &instances,
+				      const FlowArguments &arguments)
+{
+	render::GroupTotals totals;
+	if (arguments.by == "flow" || !totals_fit(arguments))
+		return totals;
+	for (const Instance &instance : instances) {
+		if (arguments.by == "prefix") {
+			AX_TRY(add_prefixes(instance, arguments, totals));
+			continue;
+		}
+		const Ids &ids = instance.applied.ids;
+		const bool by_vip = arguments.by == "vip";
+		const auto loss =
+			by_vip ? instance.dataplane.vip_loss() : instance.dataplane.backend_loss();
+		const auto traffic = by_vip ? instance.dataplane.vip_counters()
+					    : instance.dataplane.backend_counters();
+		if (!loss || !traffic)
+			return tl::unexpected(!loss ? loss.error() : traffic.error());
+		const auto &names = by_vip ? ids.vips : ids.backends;
+		for (std::size_t i = 0; i < names.size() && i < loss->size(); i++) {
+			if (!names[i].used)
+				continue;
+			const std::string_view name = names[i].name;
+			const std::size_t slash = by_vip ? name.npos : name.find('/');
+			render::LossGroup group;
+			if (by_vip)
+				group.vip = name;
+			else
+				group = {{}, name.substr(0, slash), name.substr(slash + 1), {}};
+			if ((by_vip && !arguments.vip.empty() && arguments.vip != name) ||
+			    (!by_vip && !arguments.backend.empty() && arguments.backend != name &&
+			     arguments.backend != group.backend))
+				continue;
+			totals[group].add(LossTotals((*loss)[i], (*traffic)[i].segments));
+		}
+	}
+	return totals;
+}
+
+Status report_loss(const Context &context, const FlowArguments &arguments)
 {
 	const auto set = collect(context, arguments);
 	if (!set)
@@ -94,13 +173,42 @@ Status run_loss(const Context &context, const FlowArguments &arguments)
 
 	const auto by = arguments.by == "vip"	    ? render::LossBy::kVip
 			: arguments.by == "backend" ? render::LossBy::kBackend
+			: arguments.by == "prefix"  ? render::LossBy::kPrefix
 						    : render::LossBy::kFlow;
+	const auto totals = totals_of(set->instances, arguments);
+	if (!totals)
+		return tl::unexpected(totals.error());
 	const std::size_t limit = limit_of(context, arguments);
-	if (context.json())
-		render::write_loss_json(context.out(), set->flows, by, limit, warnings);
-	else
-		context.print(render::loss_text(set->flows, by, limit));
+	if (!context.json()) {
+		context.print(render::loss_text(set->flows, by, limit, *totals));
+		return {};
+	}
+	if (arguments.watch == 0) {
+		render::write_loss_json(context.out(), set->flows, by, limit, warnings, *totals);
+		return {};
+	}
+	std::ostringstream report; // a stream is a line each
+	render::write_loss_json(report, set->flows, by, limit, warnings, *totals);
+	context.print_line(nlohmann::ordered_json::parse(report.str()));
 	return {};
+}
+
+Status run_loss(const Context &context, const FlowArguments &arguments)
+{
+	const bool clears = !context.json() && ::isatty(STDOUT_FILENO) != 0;
+	for (std::uint64_t shown = 1;; shown++) {
+		if (arguments.watch != 0 && clears)
+			context.out() << "\033[H\033[2J";
+		else if (shown > 1 && !context.json())
+			context.out() << "\n";
+		AX_TRY(report_loss(context, arguments));
+		if (arguments.watch == 0 || shown == arguments.count)
+			return {};
+		context.out().flush();
+		if (!context.out()) // the reader of a pipe has gone
+			return {};
+		std::this_thread::sleep_for(std::chrono::duration<double>(arguments.watch));
+	}
 }
 
 void add_filters(CLI::App &command, FlowArguments &arguments)
@@ -108,8 +216,8 @@ void add_filters(CLI::App &command, FlowArguments &arguments)
 	command.add_option("--vip", arguments.vip, "Only flows to this VIP")->type_name("NAME");
 	command.add_option("--backend", arguments.backend, "Only flows on this backend")
 		->type_name("[POOL/]NAME");
-	command.add_option("--source", arguments.source, "Only flows from this address")
-		->type_name("ADDRESS");
+	command.add_option("--source", arguments.source, "Only flows from this address or prefix")
+		->type_name("ADDRESS[/BITS]");
 	command.add_option("--limit", arguments.limit, "How many lines; 0 = all [40; all as JSON]")
 		->type_name("N");
 }
@@ -139,10 +247,16 @@ void add_flows(CLI::App &app, Action &chosen)
 		"or repeated\nfor nothing; an upper bound. \"-\" (JSON: null) means it cannot be "
 		"measured, never zero.\nUNREPAIRED: gaps nobody filled: packets that took another "
 		"way. "
-		"docs/loss.md says how.");
+		"docs/loss.md says how. EVER: since attach, ended and forgotten flows included.");
 	add_filters(*command, *loss);
 	command->add_option("--by", loss->by, "Sum by [flow]")
-		->check(CLI::IsMember({"flow", "vip", "backend"}));
+		->check(CLI::IsMember({"flow", "vip", "backend", "prefix"}));
+	command->add_option("--watch", loss->watch,
+			    "Again every so many seconds, until interrupted")
+		->check(CLI::Range(0.1, 3600.0))
+		->type_name("SECONDS");
+	command->add_option("--count,-n", loss->count, "Leave after that many reports")
+		->needs("--watch");
 	command->callback([loss, command, &chosen] {
 		loss->limit_given = command->count("--limit") != 0;
 		chosen = [loss](const Context &context) { return run_loss(context, *loss); };

@@ -74,7 +74,7 @@ bool is_by_reason(const Map &map)
 Json index_key(const Map &map, std::uint32_t index)
 {
 	static const std::vector<std::string> kHalves{"ax_vip_info", "ax_pool", "ax_slot",
-						      "ax_backend"};
+						      "ax_owner", "ax_backend"};
 	if (is_by_reason(map))
 		if (const ReasonInfo *info = find_reason(static_cast<int>(index)))
 			return Json{{"index", index}, {"reason", info->label}};

@@ -162,7 +162,7 @@ void add_vip_commands(CLI::App &app, Action &chosen)
 	command->add_option("--protocol", arguments->protocol, "Protocol [tcp]")
 		->check(CLI::IsMember({"tcp", "udp", "any"}));
 	command->add_option("--forward", arguments->forward, "How packets reach backends [ipip]")
-		->check(CLI::IsMember({"ipip", "l2dsr"}));
+		->check(CLI::IsMember({"ipip", "gue", "l2dsr"}));
 
 	command = declare(*vip, "del", "Remove a VIP from what runs", chosen,
 			  editing(arguments, del_vip));

@@ -43,6 +43,9 @@ Status add_backends(const Instance &instance, render::InterfaceStats &stats)
 	const auto counters = instance.dataplane.backend_counters();
 	if (!counters)
 		return tl::unexpected(counters.error());
+	const auto loss = instance.dataplane.backend_loss();
+	if (!loss)
+		return tl::unexpected(loss.error());
 	const Applied &applied = instance.applied;
 	for (std::size_t p = 0; p < applied.config.pools.size(); p++) {
 		const Pool &pool = applied.config.pools[p];
@@ -60,6 +63,7 @@ Status add_backends(const Instance &instance, render::InterfaceStats &stats)
 				count.packets = (*counters)[*id].packets;
 				count.bytes = (*counters)[*id].bytes;
 				count.share = (*shares)[*id];
+				count.loss = LossTotals((*loss)[*id], (*counters)[*id].segments);
 			}
 			stats.backends.push_back(std::move(count));
 		}
@@ -106,12 +110,16 @@ Result<render::InterfaceStats> stats_of(const Instance &instance)
 	const auto counters = instance.dataplane.vip_counters();
 	if (!counters)
 		return tl::unexpected(counters.error());
+	const auto loss = instance.dataplane.vip_loss();
+	if (!loss)
+		return tl::unexpected(loss.error());
 	for (const Vip &vip : instance.applied.config.vips) {
 		render::VipCount count{.vip = vip.name};
 		const auto id = id_of(instance.applied.ids.vips, vip.name);
 		if (id && *id < counters->size()) {
 			count.packets = (*counters)[*id].packets;
 			count.bytes = (*counters)[*id].bytes;
+			count.loss = LossTotals((*loss)[*id], (*counters)[*id].segments);
 		}
 		stats.vips.push_back(std::move(count));
 	}

@@ -31,6 +31,7 @@ Result<ParsedConfig> parse_config(std::string_view text, std::string_view source
 	read_tunnel(root, config);
 	read_gtsm(root, config);
 	read_guard(root, config);
+	read_icmp(root, config);
 	read_services(root, config);
 	read_bird(root, config);
 	read_host(root, config);

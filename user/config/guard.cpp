@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// [gtsm], [guard].
+// [gtsm], [guard], [icmp].
 #include <map>
 
 #include <fmt/format.h>
@@ -73,6 +73,21 @@ void read_guard(TableReader &root, Config &config)
 						    fmt::join(nearest_labels(label, 3), ", ")));
 			}
 		});
+	});
+}
+
+void read_icmp(TableReader &root, Config &config)
+{
+	root.section("icmp", [&](TableReader &icmp) {
+		if (const auto answers = icmp.integer("answers_per_second", 0, INT32_MAX))
+			config.icmp.answers_per_second = static_cast<std::uint32_t>(answers->value);
+		if (const auto echo = icmp.boolean("echo"))
+			config.icmp.echo = echo->value;
+		if (config.icmp.answers_per_second == 0)
+			icmp.diagnostics().warn(
+				icmp.at("answers_per_second"),
+				"icmp.answers_per_second: with 0 nobody learns why large packets "
+				"disappear; path MTU discovery to the VIPs does not work");
 	});
 }
 

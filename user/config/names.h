@@ -29,9 +29,19 @@ inline const Choice kStates[] = {{state_name(AX_BACKEND_ACTIVE), AX_BACKEND_ACTI
 				 {state_name(AX_BACKEND_DRAINING), AX_BACKEND_DRAINING},
 				 {state_name(AX_BACKEND_DOWN), AX_BACKEND_DOWN},
 				 {state_name(AX_BACKEND_MAINTENANCE), AX_BACKEND_MAINTENANCE}};
+inline const Choice kHashes[] = {{hash_input_name(AX_HASH_FLOW), AX_HASH_FLOW},
+				 {hash_input_name(AX_HASH_SOURCE_PORT), AX_HASH_SOURCE_PORT},
+				 {hash_input_name(AX_HASH_SOURCE), AX_HASH_SOURCE},
+				 {hash_input_name(AX_HASH_QUIC), AX_HASH_QUIC}};
+inline const Choice kFragments[] = {{"tuple", 0}, {"notes", 1}};
 inline const Choice kProtocols[] = {{"tcp", 6}, {"udp", 17}, {"any", 0}};
 inline const Choice kForwards[] = {{forward_name(AX_FORWARD_IPIP), AX_FORWARD_IPIP},
+				   {forward_name(AX_FORWARD_GUE), AX_FORWARD_GUE},
 				   {forward_name(AX_FORWARD_L2DSR), AX_FORWARD_L2DSR}};
+inline const Choice kMeasures[] = {{measure_name(AX_MEASURE_NONE), AX_MEASURE_NONE},
+				   {measure_name(AX_MEASURE_RTP), AX_MEASURE_RTP},
+				   {measure_name(AX_MEASURE_DNS), AX_MEASURE_DNS},
+				   {measure_name(AX_MEASURE_QUIC), AX_MEASURE_QUIC}};
 
 inline const Choice kFamilies[] = {{"ipv4", 4}, {"ipv6", 6}};
 inline const Choice kImports[] = {{"none", static_cast<int>(BgpImport::kNone)},
@@ -78,6 +88,8 @@ inline constexpr LimitKey kLimits[] = {
 	{"table_slots", &Limits::table_slots, 2, 1 << 27},
 	{"peers", &Limits::peers, 1, 65535},
 	{"inserts_per_second", &Limits::inserts_per_second, 0, INT32_MAX},
+	{"loss_prefix_v4", &Limits::loss_prefix_v4, 1, 32},
+	{"loss_prefix_v6", &Limits::loss_prefix_v6, 1, 128},
 };
 static_assert(sizeof(Limits) == std::size(kLimits) * sizeof(std::uint32_t),
 	      "every member of Limits needs its key");

@@ -183,6 +183,20 @@ void read_tunnel(TableReader &root, Config &config)
 		config.source_v6 = read_source(tunnel, "source_v6", false);
 		config.edges = read_unicast_list(tunnel, "edges");
 		config.tunnel_addresses = read_unicast_list(tunnel, "addresses");
+		if (const auto port = tunnel.integer("gue_port", 1, 65535))
+			config.gue_port = static_cast<std::uint16_t>(port->value);
+		if (const auto variant = tunnel.integer("gue_variant", 0, 1))
+			config.gue_variant = static_cast<std::uint8_t>(variant->value);
+		if (const auto chance = tunnel.boolean("second_chance"))
+			config.second_chance = chance->value;
+		if (const auto netns = tunnel.integer("socket_netns", 0, INT32_MAX))
+			config.socket_netns = static_cast<std::int32_t>(netns->value);
+		// Variant 1 has no room for candidates.
+		if (config.gue_variant == 1 && tunnel.has("second_chance") && config.second_chance)
+			tunnel.diagnostics().error(
+				tunnel.at("second_chance"),
+				"tunnel.second_chance: GUE variant 1 cannot name further "
+				"candidates; take gue_variant = 0");
 		edges_belong = tunnel.at("edges");
 	});
 	// Without a list anybody could tunnel past the guard, or through us to anywhere.

@@ -16,6 +16,7 @@ void read_limits(TableReader &root, Config &config);
 void read_tunnel(TableReader &root, Config &config); // after node: roles
 void read_gtsm(TableReader &root, Config &config);   // after limits
 void read_guard(TableReader &root, Config &config);
+void read_icmp(TableReader &root, Config &config);
 void read_services(TableReader &root, Config &config); // after limits: pools and VIPs
 void read_bird(TableReader &root, Config &config);     // after services
 

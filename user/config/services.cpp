@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // [[pools]] and [[vips]].
 #include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <map>
 #include <set>
 #include <tuple>
@@ -8,12 +10,14 @@
 #include <fmt/format.h>
 
 #include "config/sections.h"
+#include "core/generations.h"
 #include "core/maglev.h"
 
 namespace anycast {
 
 namespace {
 
+constexpr std::size_t kMaxServerDigits = 30;
 constexpr std::uint64_t kSlotsPerBackend = 100; // the paper's advice for shares within 1 %
 
 class Services {
@@ -59,6 +63,9 @@ private:
 	void read_table_size(TableReader &reader, Pool &pool);
 	Backend read_backend(TableReader &reader, Seen<std::string> &names,
 			     Seen<Address> &addresses);
+	void read_hash(TableReader &reader, Pool &pool);
+	void check_server_ids(const Pool &pool, Where at);
+	Generation read_generation(TableReader &reader, const Pool &pool);
 	void warn_of_coarse_table(const Pool &pool, Where at);
 	void warn_of_nobody_active(const Pool &pool, Where at);
 	void read_port(TableReader &reader, Vip &vip);
@@ -130,9 +137,65 @@ Backend Services::read_backend(TableReader &reader, Seen<std::string> &names,
 		once(names, backend.name, reader.at("name"), "backend name", backend.name);
 	if (const auto weight = reader.integer("weight", 1, 65535))
 		backend.weight = static_cast<std::uint32_t>(weight->value);
+	if (const auto server = reader.string("server_id")) {
+		backend.server_id = server->value;
+		std::ranges::transform(backend.server_id, backend.server_id.begin(),
+				       [](unsigned char c) { return std::tolower(c); });
+		const std::size_t digits = backend.server_id.size();
+		if (digits % 2 != 0 || digits < 2 || digits > kMaxServerDigits ||
+		    backend.server_id.find_first_not_of("0123456789abcdef") != std::string::npos)
+			diagnostics_.error(server->at,
+					   "pools.backends.server_id: expected 1 to 15 bytes as "
+					   "pairs of hex digits");
+	}
 	if (const auto state = reader.choice("state", kStates))
 		backend.state = static_cast<ax_backend_state>(state->value);
 	return backend;
+}
+
+// NAME=WEIGHT
+std::optional<std::pair<std::string, std::uint32_t>> weight_from(const std::string &text)
+{
+	const std::size_t sign = text.rfind('=');
+	std::uint32_t weight = 0;
+	if (sign == text.npos || sign == 0)
+		return std::nullopt;
+	const char *end = text.data() + text.size();
+	const auto [rest, error] = std::from_chars(text.data() + sign + 1, end, weight);
+	if (error != std::errc() || rest != end || weight == 0 || weight > 65535)
+		return std::nullopt;
+	return std::pair(text.substr(0, sign), weight);
+}
+
+Generation Services::read_generation(TableReader &reader, const Pool &pool)
+{
+	Generation generation;
+	reader.missing("number");
+	reader.missing("retire");
+	reader.missing("backends");
+	if (const auto number = reader.integer("number", 1, UINT32_MAX))
+		generation.number = static_cast<std::uint32_t>(number->value);
+	if (const auto retire = reader.integer("retire", 0, INT64_MAX))
+		generation.retire = retire->value;
+	std::set<std::string> names;
+	for (const Placed<std::string> &text : reader.strings("backends")) {
+		const auto weight = weight_from(text.value);
+		if (!weight || !names.insert(weight->first).second)
+			diagnostics_.error(text.at,
+					   fmt::format("pools.generations.backends: \"{}\" is not "
+						       "NAME=WEIGHT, or its name is there twice",
+						       text.value));
+		else
+			generation.weights.push_back(*weight);
+	}
+	if (pool.generations.size() >= kMaxGenerations)
+		diagnostics_.error(reader.at(),
+				   fmt::format("pools.generations: more than {}", kMaxGenerations));
+	if (!pool.generations.empty() && pool.generations.back().number >= generation.number)
+		diagnostics_.error(reader.at("number"),
+				   "pools.generations.number: must be above the one before it");
+	std::ranges::sort(generation.weights);
+	return generation;
 }
 
 void Services::warn_of_coarse_table(const Pool &pool, Where at)
@@ -165,6 +228,50 @@ void Services::warn_of_coarse_table(const Pool &pool, Where at)
 						      pool.table_size));
 }
 
+// draft-ietf-quic-load-balancers: one configuration has one length of server ids.
+void Services::read_hash(TableReader &reader, Pool &pool)
+{
+	if (const auto hash = reader.choice("hash", kHashes))
+		pool.hash = static_cast<ax_hash_input>(hash->value);
+	if (const auto rotation = reader.integer("quic_rotation", 0, 6))
+		pool.quic_rotation = static_cast<std::uint8_t>(rotation->value);
+	if (const auto fragments = reader.choice("fragments", kFragments))
+		pool.fragment_notes = fragments->value != 0;
+	if (pool.hash != AX_HASH_QUIC && reader.has("quic_rotation"))
+		diagnostics_.error(reader.at("quic_rotation"),
+				   "pools.quic_rotation: of use with hash = \"quic\" only");
+}
+
+void Services::check_server_ids(const Pool &pool, Where at)
+{
+	std::map<std::string_view, std::string_view> seen;
+	for (const Backend &backend : pool.backends) {
+		if (pool.hash != AX_HASH_QUIC) {
+			if (!backend.server_id.empty())
+				diagnostics_.error(
+					at, fmt::format("pool {}: backend {} has a server_id, "
+							"which needs hash = \"quic\"",
+							pool.name, backend.name));
+			continue;
+		}
+		if (backend.server_id.empty()) {
+			diagnostics_.error(at, fmt::format("pool {}: hash = \"quic\", and "
+							   "backend {} has no server_id",
+							   pool.name, backend.name));
+			continue;
+		}
+		if (backend.server_id.size() != pool.backends.front().server_id.size())
+			diagnostics_.error(at, fmt::format("pool {}: backend {}: server_ids of a "
+							   "pool have one length",
+							   pool.name, backend.name));
+		const auto [other, is_new] = seen.emplace(backend.server_id, backend.name);
+		if (!is_new)
+			diagnostics_.error(at, fmt::format("pool {}: backends {} and {} have the "
+							   "same server_id",
+							   pool.name, other->second, backend.name));
+	}
+}
+
 void Services::warn_of_nobody_active(const Pool &pool, Where at)
 {
 	const auto active = [](const Backend &backend) {
@@ -194,7 +301,12 @@ void Services::read_pool(TableReader &reader)
 	if (pool.backends.empty() && diagnostics_.error_count() == errors)
 		diagnostics_.error(reader.at("backends"),
 				   fmt::format("pool {} has no backends", pool.name));
+	read_hash(reader, pool);
+	check_server_ids(pool, reader.at());
 	pool.checks = read_checks(reader, false);
+	reader.each("generations", [&](TableReader &generation) {
+		pool.generations.push_back(read_generation(generation, pool));
+	});
 	warn_of_coarse_table(pool, reader.at("table_size"));
 	warn_of_nobody_active(pool, reader.at());
 
@@ -285,6 +397,16 @@ void Services::read_vip(TableReader &reader)
 	});
 	if (const auto forward = reader.choice("forward", kForwards))
 		vip.forward = static_cast<ax_forward>(forward->value);
+	if (const auto measure = reader.choice("measure", kMeasures)) {
+		vip.measure = static_cast<ax_measure>(measure->value);
+		if (vip.measure != AX_MEASURE_NONE && vip.protocol != 17)
+			diagnostics_.error(
+				measure->at,
+				fmt::format("vips.measure: \"{}\" is UDP payload, and the VIP's "
+					    "protocol is {}",
+					    measure_name(vip.measure),
+					    word_of(kProtocols, vip.protocol)));
+	}
 	vip.checks = read_checks(reader, true);
 	check_ports_of(vip, reader);
 	if (const auto canary = reader.boolean("canary"))

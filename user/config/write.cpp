@@ -112,8 +112,11 @@ void write_node(Writer &out, const Config &config)
 
 void write_tunnel(Writer &out, const Config &config)
 {
+	const Config defaults;
 	if (config.source_v4 || config.source_v6 || !config.edges.empty() ||
-	    !config.tunnel_addresses.empty())
+	    !config.tunnel_addresses.empty() || config.gue_port != defaults.gue_port ||
+	    config.gue_variant != defaults.gue_variant || !config.second_chance ||
+	    config.socket_netns != defaults.socket_netns)
 		out.header("[tunnel]");
 	if (config.source_v4)
 		out.address("source_v4", *config.source_v4);
@@ -121,6 +124,23 @@ void write_tunnel(Writer &out, const Config &config)
 		out.address("source_v6", *config.source_v6);
 	out.addresses("edges", config.edges);
 	out.addresses("addresses", config.tunnel_addresses);
+	if (config.gue_port != defaults.gue_port)
+		out.number("gue_port", config.gue_port);
+	if (config.gue_variant != defaults.gue_variant)
+		out.number("gue_variant", config.gue_variant);
+	if (!config.second_chance)
+		out.boolean("second_chance", false);
+	if (config.socket_netns != defaults.socket_netns)
+		out.number("socket_netns", static_cast<std::uint32_t>(config.socket_netns));
+}
+
+void write_icmp(Writer &out, const IcmpOptions &icmp)
+{
+	if (icmp == IcmpOptions{})
+		return;
+	out.header("[icmp]");
+	out.number("answers_per_second", icmp.answers_per_second);
+	out.boolean("echo", icmp.echo);
 }
 
 void write_guard(Writer &out, const Config &config)
@@ -223,16 +243,32 @@ void write_pool(Writer &out, const Pool &pool)
 	out.header("[[pools]]");
 	out.string("name", pool.name);
 	out.number("table_size", pool.table_size);
+	if (pool.hash != AX_HASH_FLOW)
+		out.string("hash", word_of(kHashes, pool.hash));
+	if (pool.hash == AX_HASH_QUIC)
+		out.number("quic_rotation", pool.quic_rotation);
+	if (pool.fragment_notes)
+		out.string("fragments", "notes");
 	out.string("all_down", word_of(kAllDown, pool.all_down));
 	for (const Backend &backend : pool.backends) {
 		out.header("[[pools.backends]]");
 		out.string("name", backend.name);
 		out.address("address", backend.address);
 		out.number("weight", backend.weight);
+		out.optional("server_id", backend.server_id);
 		out.string("state", word_of(kStates, backend.state));
 	}
 	for (const CheckSpec &check : pool.checks)
 		write_check(out, "[[pools.checks]]", check);
+	for (const Generation &generation : pool.generations) {
+		std::vector<std::string> backends;
+		for (const auto &[name, weight] : generation.weights)
+			backends.push_back(fmt::format("{}={}", name, weight));
+		out.header("[[pools.generations]]");
+		out.number("number", generation.number);
+		out.number("retire", static_cast<std::uint64_t>(generation.retire));
+		out.strings("backends", backends);
+	}
 }
 
 template <typename T> std::vector<std::string> texts_of(const std::vector<T> &list)
@@ -270,6 +306,8 @@ void write_vip(Writer &out, const Vip &vip)
 	out.string("protocol", word_of(kProtocols, vip.protocol));
 	out.string("pool", vip.pool);
 	out.string("forward", word_of(kForwards, vip.forward));
+	if (vip.measure != AX_MEASURE_NONE)
+		out.string("measure", word_of(kMeasures, vip.measure));
 	if (vip.canary)
 		out.boolean("canary", true);
 	write_attributes(out, vip.bgp);
@@ -330,6 +368,7 @@ std::string to_toml(const Config &config)
 	write_node(out, config);
 	write_tunnel(out, config);
 	write_guard(out, config);
+	write_icmp(out, config.icmp);
 	if (config.host)
 		write_host(out, *config.host);
 	write_agent(out, config.agent);

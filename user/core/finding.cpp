@@ -35,11 +35,6 @@ std::vector<std::string> uneven(const std::vector<Share> &shares)
 	return lines;
 }
 
-std::uint32_t ipip_overhead(bool outer_v4)
-{
-	return outer_v4 ? 20 : 40;
-}
-
 std::optional<double> dbm_from_tenth_microwatts(std::uint16_t value)
 {
 	if (value == 0)

@@ -29,9 +29,6 @@ struct Share {
 inline constexpr std::uint64_t kEnoughPackets = 1000;
 std::vector<std::string> uneven(const std::vector<Share> &shares);
 
-// Bytes of an encapsulation's outer header.
-std::uint32_t ipip_overhead(bool outer_v4);
-
 // SFF-8472's received power in units of 0.1 microwatt, in dBm; nothing for no light at all.
 std::optional<double> dbm_from_tenth_microwatts(std::uint16_t value);
 

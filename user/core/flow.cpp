@@ -87,6 +87,26 @@ LossCounters counters_of(const ax_anomaly &anomaly)
 	return counters;
 }
 
+// What bpf/measure.h has put into members that mean something else in TCP flows.
+void add_payload(FlowRecord &record, const ax_flow &flow)
+{
+	const auto at_least_none = [](std::uint32_t count) {
+		return static_cast<std::int32_t>(count) < 0 ? 0 : count;
+	};
+	record.mss = 0;
+	switch (record.measure) {
+	case AX_MEASURE_RTP:
+		record.payload_lost = at_least_none(flow.nxt - flow.segments);
+		break;
+	case AX_MEASURE_DNS:
+		record.payload_lost = flow.max_ts;
+		break;
+	default:
+		record.payload_lost = at_least_none(flow.max_ts);
+		record.payload_lost_end_to_end = flow.nxt;
+	}
+}
+
 FlowRecord record_of(const ax_flow &flow, std::uint8_t family)
 {
 	FlowRecord record;
@@ -95,7 +115,8 @@ FlowRecord record_of(const ax_flow &flow, std::uint8_t family)
 	record.protocol = flow.proto;
 	record.family = family;
 	record.flags = flow.flags;
-	record.forward = flow.forward & static_cast<__u8>(~AX_FORWARD_LONG);
+	record.forward = flow.forward & AX_FORWARD_HOW;
+	record.measure = flow.forward & AX_MEASURE;
 	record.vip = flow.vip;
 	record.vip_gen = flow.vip_gen;
 	record.backend = flow.backend;
@@ -106,7 +127,13 @@ FlowRecord record_of(const ax_flow &flow, std::uint8_t family)
 	record.packets = flow.packets;
 	record.bytes = flow.bytes;
 	record.segments = flow.segments;
-	if (flow.flags & AX_FLOW_RTT)
+	record.next_seq = flow.nxt;
+	record.max_ts = flow.max_ts;
+	record.ip_id = flow.ip_id;
+	record.ip_id_score = flow.ipid_score;
+	if (record.measure != AX_MEASURE_NONE)
+		add_payload(record, flow);
+	else if (flow.flags & AX_FLOW_RTT)
 		record.rtt_us = flow.rtt * kRttUnitUs;
 	return record;
 }
@@ -199,6 +226,7 @@ void merge_into(FlowRecord &kept, const FlowRecord &other)
 	kept.packets += other.packets;
 	kept.bytes += other.bytes;
 	kept.segments += other.segments;
+	kept.payload_lost = kept.payload_lost_end_to_end = 0;
 	kept.flags |= other.flags;
 	kept.mss = std::max(kept.mss, other.mss);
 	kept.syn_rtx = std::max(kept.syn_rtx, other.syn_rtx);
@@ -230,6 +258,35 @@ void merge_cpus(std::vector<FlowRecord> &flows)
 		table[at] = static_cast<std::uint32_t>(++kept);
 	}
 	flows.resize(kept);
+}
+
+// Answers do not pass here: `dns_unanswered` stays unknown.
+LossReport payload_report(const FlowRecord &flow)
+{
+	LossReport report{};
+	LossFigure figure;
+	figure.value = flow.payload_lost;
+	figure.of = flow.segments;
+	if (flow.measure == AX_MEASURE_DNS) {
+		figure.kind = "upper_bound"; // of query or answer, or a slow server
+		figure.basis = "dns";
+		report.dns_repeat = figure;
+		return report;
+	}
+	figure.of += flow.payload_lost;
+	if (flow.measure == AX_MEASURE_RTP) {
+		figure.kind = "exact";
+		figure.basis = "rtp";
+		report.rtp_lost = figure;
+		return report;
+	}
+	figure.kind = "estimate";
+	figure.basis = "q_bit";
+	report.quic_lost = figure;
+	figure.value = flow.payload_lost_end_to_end;
+	figure.basis = "l_bit";
+	report.quic_lost_end_to_end = figure;
+	return report;
 }
 
 void add_figure(LossFigure &sum, const LossFigure &figure)
@@ -279,10 +336,12 @@ std::optional<double> LossFigure::rate() const
 
 std::string_view loss_unknown_because(const FlowRecord &flow)
 {
-	if (flow.protocol != kTcp)
+	if (flow.protocol != kTcp && flow.measure == AX_MEASURE_NONE)
 		return "protocol";
 	if (flow.multi_cpu)
 		return "multi_cpu";
+	if (flow.measure == AX_MEASURE_QUIC && (flow.flags & AX_FLOW_LOSS_LOST))
+		return "no_loss_bits";
 	if (flow.anomaly_lost || (flow.flags & AX_FLOW_LOSS_LOST))
 		return "state_stolen";
 	if (!(flow.flags & AX_FLOW_SYNCED))
@@ -290,10 +349,23 @@ std::string_view loss_unknown_because(const FlowRecord &flow)
 	return "";
 }
 
+const LossFigure &lost_before_node(const LossReport &report)
+{
+	if (report.c2s_up_lost.value)
+		return report.c2s_up_lost;
+	if (report.rtp_lost.value)
+		return report.rtp_lost;
+	if (report.quic_lost.value)
+		return report.quic_lost;
+	return report.c2s_up_lost;
+}
+
 LossReport loss_report(const FlowRecord &flow)
 {
 	if (!loss_unknown_because(flow).empty())
 		return {};
+	if (flow.measure != AX_MEASURE_NONE)
+		return payload_report(flow);
 
 	LossFigure figure;
 	figure.basis = flow.flags & AX_FLOW_TS ? "ts" : flow.flags & AX_FLOW_IPID ? "ipid" : "time";
@@ -302,7 +374,8 @@ LossReport loss_report(const FlowRecord &flow)
 	figure.unrepaired = flow.loss.unrepaired;
 	figure.resync = flow.loss.resync;
 
-	LossReport report{figure, figure, figure};
+	LossReport report{};
+	report.c2s_up_lost = report.c2s_up_reordered = report.c2s_rtx_seen = figure;
 	const LossCounters &loss = flow.loss;
 	report.c2s_up_lost.kind = "estimate";
 	report.c2s_up_lost.value = loss.lost > loss.undone ? loss.lost - loss.undone : 0;
@@ -316,10 +389,14 @@ LossReport loss_report(const FlowRecord &flow)
 void LossSum::add(const LossReport &flow)
 {
 	flows++;
-	measured += flow.c2s_up_lost.value.has_value();
+	measured += lost_before_node(flow).value || flow.dns_repeat.value;
 	add_figure(report.c2s_up_lost, flow.c2s_up_lost);
 	add_figure(report.c2s_up_reordered, flow.c2s_up_reordered);
 	add_figure(report.c2s_rtx_seen, flow.c2s_rtx_seen);
+	add_figure(report.rtp_lost, flow.rtp_lost);
+	add_figure(report.dns_repeat, flow.dns_repeat);
+	add_figure(report.quic_lost, flow.quic_lost);
+	add_figure(report.quic_lost_end_to_end, flow.quic_lost_end_to_end);
 }
 
 } // namespace anycast

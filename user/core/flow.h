@@ -29,6 +29,7 @@ struct FlowRecord {
 	std::uint8_t family = 4;
 	std::uint8_t flags = 0; // ax_flow_flags
 	std::uint8_t forward = AX_FORWARD_NONE;
+	std::uint8_t measure = AX_MEASURE_NONE;
 	std::uint16_t vip = 0, vip_gen = 0; // ids; their names are in the applied Ids
 	std::uint16_t backend = 0, backend_gen = 0;
 	std::uint16_t cpu = 0;
@@ -39,6 +40,12 @@ struct FlowRecord {
 	std::uint32_t generation = 0;
 	std::uint64_t packets = 0, bytes = 0;
 	std::uint32_t segments = 0;
+	// What its UDP payload told: RTP numbers skipped, DNS queries repeated, or QUIC's Q and L
+	// bits.
+	std::uint32_t payload_lost = 0, payload_lost_end_to_end = 0;
+	std::uint32_t next_seq = 0, max_ts = 0; // as far as `flags` says that they are valid
+	std::uint16_t ip_id = 0;
+	std::uint8_t ip_id_score = 0; // of 15: how sequential the ids have been
 	std::optional<std::uint32_t> rtt_us;
 	std::optional<std::uint32_t> idle_ms;
 	LossCounters loss;
@@ -73,7 +80,12 @@ struct LossFigure {
 
 struct LossReport {
 	LossFigure c2s_up_lost, c2s_up_reordered, c2s_rtx_seen;
+	// Of VIPs that declare what their payload is.
+	LossFigure rtp_lost, dns_repeat, dns_unanswered, quic_lost, quic_lost_end_to_end;
 };
+
+// What was lost before this node, by whichever metric the flows have.
+const LossFigure &lost_before_node(const LossReport &report);
 
 LossReport loss_report(const FlowRecord &flow);
 

@@ -6,12 +6,14 @@
 #include <cstring>
 
 #include <algorithm>
+#include <charconv>
 
 #include <anycast_xdp/hash.h>
 #include <fmt/format.h>
 
 #include "core/ids.h"
 #include "core/maglev.h"
+#include "core/names.h"
 #include "core/own_addresses.h"
 #include "core/reasons.h"
 #include "core/vip_keys.h"
@@ -96,9 +98,29 @@ std::vector<bool> who_is_up(const Pool &pool)
 
 bool is_tunnelled(const Config &config, const Pool &pool)
 {
-	return config.roles & AX_ROLE_EDGE && std::ranges::any_of(config.vips, [&](const Vip &vip) {
-		       return vip.pool == pool.name && vip.forward == AX_FORWARD_IPIP;
-	       });
+	return std::ranges::any_of(config.vips, [&](const Vip &vip) {
+		return vip.pool == pool.name &&
+		       (vip.forward == AX_FORWARD_IPIP || vip.forward == AX_FORWARD_GUE);
+	});
+}
+
+// Per CPU and window of the data path; one at least, unless there shall be none.
+std::uint32_t answers_per_window(std::uint32_t per_second)
+{
+	const std::uint64_t each = (std::uint64_t{per_second} << AX_ANSWER_WINDOW) / 1'000'000'000;
+	return per_second == 0 ? 0 : static_cast<std::uint32_t>(std::max<std::uint64_t>(each, 1));
+}
+
+// Local backends count too: on other nodes they are not local, and the MTU must not depend on the
+// node.
+std::uint8_t largest_overhead(const Pool &pool, ax_forward forward, unsigned gue_variant)
+{
+	std::uint32_t most = 0;
+
+	for (const Backend &backend : pool.backends)
+		most = std::max(most,
+				tunnel_overhead(forward, backend.address.is_v4(), gue_variant));
+	return static_cast<std::uint8_t>(most);
 }
 
 class Compiler {
@@ -117,6 +139,7 @@ public:
 		settings();
 		assign_ids();
 		AX_TRY(pools());
+		AX_TRY(tags());
 		AX_TRY(virtual_services());
 		AX_TRY(gtsm());
 		AX_TRY(tunnels());
@@ -137,6 +160,13 @@ private:
 		s.source6 = pick_source(config_.source_v6, false, facts_, vips_).raw();
 		s.vips = static_cast<std::uint32_t>(config_.vips.size());
 		s.flags = AX_SETTINGS_VALID;
+		if (config_.icmp.echo)
+			s.flags |= AX_SETTINGS_ECHO;
+		s.answer_limit = answers_per_window(config_.icmp.answers_per_second);
+		s.gue_port = htons(config_.gue_port);
+		s.gue_variant = config_.gue_variant;
+		s.second_chance = config_.second_chance && config_.gue_variant == 0;
+		s.netns = config_.socket_netns;
 		std::ranges::copy(actions, s.action);
 		for (const auto &[label, action] : config_.rules) {
 			if (const ReasonInfo *reason = find_reason(label))
@@ -176,6 +206,34 @@ private:
 		return {};
 	}
 
+	// What backends are called in GUE headers, from the configuration alone.
+	Status tags()
+	{
+		std::map<std::uint32_t, std::string> seen;
+
+		image_.tags.resize(image_.backends.size());
+		for (const Pool &pool : config_.pools) {
+			if (!is_tunnelled(config_, pool))
+				continue;
+			for (const Backend &backend : pool.backends) {
+				const std::string name = full_name(pool, backend);
+				const std::uint32_t tag =
+					backend_tag(name, backend.address, config_.hash_seed);
+				const auto [first, is_new] = seen.emplace(tag, name);
+				if (!is_new)
+					return fail(Exit::kUsage,
+						    fmt::format("backends {} and {} have the same "
+								"tag in GUE headers",
+								first->second, name),
+						    "rename one of them");
+				image_.tags[backend_ids_.id(name)] = tag;
+				image_.tunnel_backends.push_back(backend.address);
+			}
+		}
+		image_.tunnel_backends = without(std::move(image_.tunnel_backends));
+		return {};
+	}
+
 	Status one_backend(const Pool &pool, const Backend &backend, std::uint16_t id)
 	{
 		const bool v4 = backend.address.is_v4();
@@ -187,7 +245,8 @@ private:
 		entry.state = static_cast<__u8>(backend.state);
 		if (node_.contains(backend.address))
 			entry.flags |= AX_BACKEND_LOCAL;
-		else if (source.is_unspecified() && is_tunnelled(config_, pool))
+		else if (source.is_unspecified() && config_.roles & AX_ROLE_EDGE &&
+			 is_tunnelled(config_, pool))
 			return fail(
 				Exit::kUsage,
 				fmt::format(
@@ -211,6 +270,12 @@ private:
 
 		entry.first = static_cast<__u32>(image_.slots.size());
 		entry.all_down = static_cast<__u8>(pool.all_down);
+		entry.hash = static_cast<__u8>(pool.hash);
+		entry.notes = pool.fragment_notes;
+		if (pool.fragment_notes)
+			image_.settings.flags |= AX_SETTINGS_NOTES;
+		if (pool.hash == AX_HASH_QUIC)
+			quic_servers(pool, ids, entry);
 		// The name, not the address, is the key: a machine that takes another's place under
 		// its name takes over its slots, and nobody else's flows move.
 		for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -218,7 +283,12 @@ private:
 			candidates.push_back({keys.back(), pool.backends[i].weight, up[i]});
 		}
 		if (std::ranges::find(up, true) != up.end()) {
-			auto table = build_table(candidates, pool.table_size, config_.hash_seed);
+			std::vector<MaglevGeneration> earlier;
+			for (const Generation &generation : pool.generations)
+				earlier.emplace_back(generation.weights.begin(),
+						     generation.weights.end());
+			auto table = build_table(candidates, pool.table_size, config_.hash_seed,
+						 earlier);
 			if (!table) {
 				Error error = std::move(table.error());
 				error.what = fmt::format("pool {}: {}", pool.name, error.what);
@@ -236,6 +306,22 @@ private:
 		return {};
 	}
 
+	void quic_servers(const Pool &pool, const std::vector<std::uint16_t> &ids, ax_pool &entry)
+	{
+		entry.quic_rotation = pool.quic_rotation;
+		for (std::size_t i = 0; i < ids.size(); ++i) {
+			const std::string &digits = pool.backends[i].server_id;
+			ax_quic_key key{};
+			key.pool = static_cast<__u32>(image_.pools.size());
+			for (std::size_t at = 0; at + 1 < digits.size() && at / 2 < AX_QUIC_SERVER;
+			     at += 2)
+				std::from_chars(digits.data() + at, digits.data() + at + 2,
+						key.server[at / 2], 16);
+			entry.quic_length = static_cast<__u8>(digits.size() / 2);
+			image_.quic_servers.emplace_back(key, ids[i]);
+		}
+	}
+
 	Status virtual_services()
 	{
 		std::vector<std::uint16_t> ids;
@@ -250,7 +336,8 @@ private:
 			ids.push_back(vip_ids_.id(vip.name));
 			ax_vip &entry = image_.vips[ids.back()];
 			entry.gen = vip_ids_.gen(ids.back());
-			entry.forward = static_cast<__u8>(vip.forward);
+			entry.forward = static_cast<__u8>(vip.forward) | vip.measure;
+			entry.reserve = largest_overhead(*pool, vip.forward, config_.gue_variant);
 			entry.pool = static_cast<__u32>(std::distance(config_.pools.begin(), pool));
 		}
 		auto keys = vip_keys(config_.vips, ids);
@@ -282,9 +369,10 @@ private:
 	// A backend whose address is on another interface (on lo, say) has its tunnels end there.
 	Status tunnels()
 	{
+		image_.edges =
+			without(config_.edges); // an edge asks who may tunnel to its backends
 		if (!(config_.roles & AX_ROLE_BACKEND))
 			return {};
-		image_.edges = without(config_.edges);
 		if (!config_.tunnel_addresses.empty()) {
 			image_.tunnel_addresses = without(config_.tunnel_addresses);
 		} else {
@@ -313,15 +401,16 @@ private:
 						    static_cast<int>(vip.forward)));
 		for (const Pool &pool : config_.pools) {
 			const auto table = table_digests_.find(pool.name);
-			lines.push_back(
-				fmt::format("pool {} {} {} {:x}", pool.name, pool.table_size,
-					    static_cast<int>(pool.all_down),
-					    table == table_digests_.end() ? 0 : table->second));
+			lines.push_back(fmt::format(
+				"pool {} {} {} {} {} {} {:x}", pool.name, pool.table_size,
+				static_cast<int>(pool.all_down), hash_input_name(pool.hash),
+				pool.quic_rotation, pool.fragment_notes,
+				table == table_digests_.end() ? 0 : table->second));
 			for (const Backend &backend : pool.backends)
-				lines.push_back(fmt::format("backend {} {} {} {}",
-							    full_name(pool, backend),
-							    backend.address.text(), backend.weight,
-							    static_cast<int>(backend.state)));
+				lines.push_back(fmt::format(
+					"backend {} {} {} {} {}", full_name(pool, backend),
+					backend.server_id, backend.address.text(), backend.weight,
+					static_cast<int>(backend.state)));
 		}
 		std::ranges::sort(lines);
 		for (const std::string &line : lines) {
@@ -345,6 +434,15 @@ private:
 Result<Image> compile(const Config &config, const NodeFacts &facts, const Ids &previous)
 {
 	return Compiler(config, facts, previous).run();
+}
+
+std::uint32_t tunnel_overhead(ax_forward forward, bool outer_v4, unsigned gue_variant)
+{
+	const std::uint32_t outer = outer_v4 ? 20 : 40;
+
+	if (forward == AX_FORWARD_GUE)
+		return outer + (gue_variant == 0 ? AX_GUE_BYTES0 : AX_GUE_BYTES1);
+	return forward == AX_FORWARD_IPIP ? outer : 0;
 }
 
 std::vector<double> slot_shares(const std::vector<ax_slot> &slots, const ax_pool &pool,

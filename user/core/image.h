@@ -47,15 +47,21 @@ struct Image {
 	std::vector<ax_pool> pools;				    // by order in the configuration
 	std::vector<ax_slot> slots;	  // all pools, one after the other
 	std::vector<ax_backend> backends; // by backend id
+	std::vector<std::pair<ax_quic_key, std::uint32_t>> quic_servers; // half = 0
 	std::vector<std::pair<Address, ax_gtsm_peer>> gtsm_peers;
 	std::vector<Address> gtsm_local;
 	std::vector<Address> tunnel_addresses;
+	std::vector<Address> tunnel_backends; // where tunnels of this configuration may end
+	std::vector<std::uint32_t> tags;      // of GUE, by backend id; 0 where there is none
 	std::vector<Address> edges;
 	Ids ids;
 	std::uint64_t digest = 0; // of everything that steering depends on; equal on equal nodes
 };
 
 Result<Image> compile(const Config &config, const NodeFacts &facts, const Ids &previous);
+
+// Bytes that sending to a backend adds to a packet.
+std::uint32_t tunnel_overhead(ax_forward forward, bool outer_v4, unsigned gue_variant = 0);
 
 // Share of the pool's slots that each backend owns, by backend id; from an image or from the maps.
 std::vector<double> slot_shares(const std::vector<ax_slot> &slots, const ax_pool &pool,

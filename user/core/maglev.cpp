@@ -2,6 +2,7 @@
 #include "core/maglev.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <string>
 
@@ -236,8 +237,61 @@ std::vector<std::uint32_t> maglev_fill(std::span<const Permutation> permutations
 	return owners;
 }
 
+namespace {
+
+void add(ax_slot &slot, std::uint16_t backend)
+{
+	const std::span<const std::uint16_t> so_far(slot.backend, slot.count);
+
+	if (slot.count < AX_CANDIDATES && std::ranges::find(so_far, backend) == so_far.end())
+		slot.backend[slot.count++] = backend;
+}
+
+// What one generation says of each slot: its owner, and who stands in if that is not up.
+struct Layer {
+	std::vector<std::uint16_t> owner, first; // indices into `backends`, kNobody: gone
+};
+
+Layer layer_of(const MaglevGeneration &generation, std::span<const MaglevBackend> backends,
+	       std::uint32_t size, const MaglevSeed &seed)
+{
+	std::map<std::string_view, std::uint16_t> now;
+	for (std::uint16_t i = 0; i < backends.size(); i++)
+		now.emplace(backends[i].key, i);
+	MaglevGeneration sorted = generation;
+	std::ranges::sort(sorted);
+
+	std::vector<std::uint16_t> index;
+	std::vector<std::uint8_t> up;
+	std::vector<Permutation> permutations;
+	std::vector<std::uint32_t> weights;
+	for (const auto &[key, weight] : sorted) {
+		const auto found = now.find(key);
+		index.push_back(found == now.end() ? kNobody : found->second);
+		up.push_back(found != now.end() && backends[found->second].up);
+		permutations.push_back(permutation(key, size, seed));
+		weights.push_back(weight);
+	}
+	const std::vector<std::uint32_t> filled = maglev_fill(permutations, weights, size);
+	const std::vector<Rank> owners(filled.begin(), filled.end());
+	const bool any = std::ranges::find(up, 1) != up.end();
+	StandIns stand_ins(owners, up, seed);
+	Layer layer;
+	for (std::uint32_t s = 0; s < size; s++) {
+		layer.owner.push_back(index[owners[s]]);
+		if (up[owners[s]] || !any)
+			layer.first.push_back(index[owners[s]]);
+		else
+			layer.first.push_back(index[stand_ins.find(s, owners[s])]);
+	}
+	return layer;
+}
+
+} // namespace
+
 Result<std::vector<ax_slot>> build_table(std::span<const MaglevBackend> backends,
-					 std::uint32_t size, const MaglevSeed &seed)
+					 std::uint32_t size, const MaglevSeed &seed,
+					 std::span<const MaglevGeneration> earlier)
 {
 	std::vector<std::uint32_t> order(backends.size());
 	std::iota(order.begin(), order.end(), 0);
@@ -260,6 +314,10 @@ Result<std::vector<ax_slot>> build_table(std::span<const MaglevBackend> backends
 	const std::vector<std::uint32_t> filled = maglev_fill(permutations, weights, size);
 	const std::vector<Rank> owners(filled.begin(), filled.end()); // half the cache lines
 	StandIns stand_ins(owners, up, seed);
+	std::vector<Layer> layers;
+	for (std::size_t g = earlier.size(); g-- > 0;)
+		if (!earlier[g].empty())
+			layers.push_back(layer_of(earlier[g], backends, size, seed));
 	for (std::uint32_t s = 0; s < size; s++) {
 		const Rank owner = owners[s];
 		const auto index = [&](Rank rank) {
@@ -271,8 +329,34 @@ Result<std::vector<ax_slot>> build_table(std::span<const MaglevBackend> backends
 			slots[s] = {{index(owner), index(stand_ins.find(s, owner)), 0}, 2};
 		else
 			slots[s] = {{index(owner), 0, 0}, 1};
+		if (layers.empty())
+			continue;
+		ax_slot merged{};
+		add(merged, slots[s].backend[0]);
+		if (!up[owner])
+			add(merged, index(owner));
+		for (const Layer &layer : layers) {
+			for (const std::uint16_t backend : {layer.first[s], layer.owner[s]})
+				if (backend != kNobody)
+					add(merged, backend);
+		}
+		if (slots[s].count > 1)
+			add(merged, slots[s].backend[1]);
+		slots[s] = merged;
 	}
 	return slots;
+}
+
+std::uint32_t backend_tag(std::string_view full_name, const Address &address,
+			  const MaglevSeed &seed)
+{
+	const auto &bytes = address.bytes();
+	const std::uint64_t hash =
+		hash_bytes({reinterpret_cast<const char *>(bytes.data()), bytes.size()},
+			   {hash_bytes(full_name, seed), seed[0]});
+	const auto tag = static_cast<std::uint32_t>(hash >> 32);
+
+	return tag != 0 ? tag : 1;
 }
 
 std::uint64_t table_digest(std::span<const ax_slot> slots, std::span<const std::string_view> keys)

@@ -13,6 +13,7 @@
 
 #include <anycast_xdp/abi.h>
 
+#include "core/address.h"
 #include "util/result.h"
 
 namespace anycast {
@@ -44,12 +45,22 @@ struct MaglevBackend {
 
 using MaglevSeed = std::array<std::uint64_t, 2>;
 
+// Who was there before, and with which weight.
+using MaglevGeneration = std::vector<std::pair<std::string_view, std::uint32_t>>;
+
 // A slot's backend[] are indices into `backends`, whose order matters in no other way.
 //   owner up: backend[0] = owner, backend[1] = who would stand in for it, if anybody could
 //   owner not up: backend[0] = who stands in, backend[1] = the owner
 //   nobody up: count = 0 in every slot
+// Those whom earlier generations (oldest first) would have come to, the newest first, go before a
+// stand-in that is not needed; who is not among `backends` any more is left out.
 Result<std::vector<ax_slot>> build_table(std::span<const MaglevBackend> backends,
-					 std::uint32_t size, const MaglevSeed &seed);
+					 std::uint32_t size, const MaglevSeed &seed,
+					 std::span<const MaglevGeneration> earlier = {});
+
+// What a backend is called in GUE headers (anycast_xdp/gue.h); never 0.
+std::uint32_t backend_tag(std::string_view full_name, const Address &address,
+			  const MaglevSeed &seed);
 
 // Names who owns what: equal for equal tables on every machine, in whatever order the backends are
 // numbered. keys[i] is the key of backend i.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <anycast_xdp/abi.h>
+#include <anycast_xdp/gue.h>
 
 #include "core/address.h"
 #include "core/bgp.h"
@@ -24,7 +25,17 @@ struct Backend {
 	Address address;
 	std::uint32_t weight = 100; // 1..65535, relative to the pool's others
 	ax_backend_state state = AX_BACKEND_ACTIVE;
+	std::string server_id{}; // in QUIC connection ids: hex digits; "" = none
 	bool operator==(const Backend &) const = default;
+};
+
+// Who was in a pool, and with which weight, before one of its last changes. Its owners are
+// candidates of their slots still: connections from then find their backend.
+struct Generation {
+	std::uint32_t number = 1; // counts up; a later one is newer
+	std::int64_t retire = 0;  // Unix time: from then on the next change may drop it
+	std::vector<std::pair<std::string, std::uint32_t>> weights; // by backend name, in its order
+	bool operator==(const Generation &) const = default;
 };
 
 struct Pool {
@@ -33,6 +44,10 @@ struct Pool {
 	ax_all_down all_down = AX_ALL_DOWN_DROP;
 	std::vector<Backend> backends;	 // in the file's order; tables are built in canonical order
 	std::vector<CheckSpec> checks{}; // of each backend
+	ax_hash_input hash = AX_HASH_FLOW;
+	std::uint8_t quic_rotation = 0; // 0..6; hash AX_HASH_QUIC
+	bool fragment_notes = false;
+	std::vector<Generation> generations{}; // earlier ones, oldest first
 	bool operator==(const Pool &) const = default;
 };
 
@@ -43,9 +58,10 @@ struct Vip {
 	std::uint8_t protocol = 6; // 6 TCP, 17 UDP, 0 = any (then the port is any too)
 	std::string pool;
 	ax_forward forward = AX_FORWARD_IPIP;
-	BgpAttributes bgp{};		 // of its address: equal on all VIPs that share it
-	std::vector<CheckSpec> checks{}; // of this node's service: do we announce it?
-	bool canary = false;		 // announced first; the others wait until it has stayed up
+	ax_measure measure = AX_MEASURE_NONE; // what its UDP payload says of loss
+	BgpAttributes bgp{};		      // of its address: equal on all VIPs that share it
+	std::vector<CheckSpec> checks{};      // of this node's service: do we announce it?
+	bool canary = false; // announced first; the others wait until it has stayed up
 	bool operator==(const Vip &) const = default;
 };
 
@@ -64,7 +80,15 @@ struct Limits {				 // sizes of the maps: fixed at load, `apply` refuses others
 	std::uint32_t table_slots = 1048576; // over all pools, one half
 	std::uint32_t peers = 256;
 	std::uint32_t inserts_per_second = 50000; // per CPU; 0 = no limit
+	std::uint32_t loss_prefix_v4 = 24; // bits of the client prefixes that loss is summed by
+	std::uint32_t loss_prefix_v6 = 48;
 	bool operator==(const Limits &) const = default;
+};
+
+struct IcmpOptions {				 // what the program sends in a VIP's name
+	std::uint32_t answers_per_second = 1000; // packet-too-big and echo, of each, per CPU
+	bool echo = false;			 // echo requests are answered before the stack
+	bool operator==(const IcmpOptions &) const = default;
 };
 
 struct Config {
@@ -85,6 +109,10 @@ struct Config {
 		source_v6;		       // outer source; default: the interface's address
 	std::vector<Address> edges;	       // who may encapsulate to us (backend role)
 	std::vector<Address> tunnel_addresses; // where tunnels end; default: the interface's
+	std::uint16_t gue_port = AX_GUE_PORT;
+	std::uint8_t gue_variant = 0;	// of what we send; both are understood
+	bool second_chance = true;	// for TCP that goes by GUE
+	std::int32_t socket_netns = -1; // id of the namespace whose sockets are asked; -1: ours
 
 	// [gtsm]
 	std::vector<Address> gtsm_local; // default: the interface's addresses
@@ -92,6 +120,8 @@ struct Config {
 
 	// [guard.rules]: label -> action, of rules that the file names
 	std::map<std::string, ax_action> rules;
+
+	IcmpOptions icmp{}; // [icmp]
 
 	std::vector<Pool> pools;
 	std::vector<Vip> vips;

@@ -119,6 +119,7 @@ template <typename Visit> void members(Visit &visit, Backend &v)
 	visit("name", v.name);
 	visit("address", v.address);
 	visit("weight", v.weight);
+	visit("server_id", v.server_id);
 	visit("state", v.state);
 }
 
@@ -145,6 +146,13 @@ template <typename Visit> void members(Visit &visit, CheckSpec &v)
 	visit("command", v.command);
 }
 
+template <typename Visit> void members(Visit &visit, Generation &v)
+{
+	visit("number", v.number);
+	visit("retire", v.retire);
+	visit("weights", v.weights);
+}
+
 template <typename Visit> void members(Visit &visit, Pool &v)
 {
 	visit("name", v.name);
@@ -152,6 +160,10 @@ template <typename Visit> void members(Visit &visit, Pool &v)
 	visit("all_down", v.all_down);
 	visit("backends", v.backends);
 	visit("checks", v.checks);
+	visit("hash", v.hash);
+	visit("quic_rotation", v.quic_rotation);
+	visit("fragment_notes", v.fragment_notes);
+	visit("generations", v.generations);
 }
 
 template <typename Visit> void members(Visit &visit, Community &v)
@@ -215,6 +227,7 @@ template <typename Visit> void members(Visit &visit, Vip &v)
 	visit("protocol", v.protocol);
 	visit("pool", v.pool);
 	visit("forward", v.forward);
+	visit("measure", v.measure);
 	visit("bgp", v.bgp);
 	visit("checks", v.checks);
 	visit("canary", v.canary);
@@ -236,6 +249,14 @@ template <typename Visit> void members(Visit &visit, Limits &v)
 	visit("table_slots", v.table_slots);
 	visit("peers", v.peers);
 	visit("inserts_per_second", v.inserts_per_second);
+	visit("loss_prefix_v4", v.loss_prefix_v4);
+	visit("loss_prefix_v6", v.loss_prefix_v6);
+}
+
+template <typename Visit> void members(Visit &visit, IcmpOptions &v)
+{
+	visit("answers_per_second", v.answers_per_second);
+	visit("echo", v.echo);
 }
 
 template <typename Visit> void members(Visit &visit, HostOptions &v)
@@ -292,9 +313,14 @@ template <typename Visit> void members(Visit &visit, Config &v)
 	visit("source_v6", v.source_v6);
 	visit("edges", v.edges);
 	visit("tunnel_addresses", v.tunnel_addresses);
+	visit("gue_port", v.gue_port);
+	visit("gue_variant", v.gue_variant);
+	visit("second_chance", v.second_chance);
+	visit("socket_netns", v.socket_netns);
 	visit("gtsm_local", v.gtsm_local);
 	visit("gtsm_peers", v.gtsm_peers);
 	visit("rules", v.rules);
+	visit("icmp", v.icmp);
 	visit("pools", v.pools);
 	visit("vips", v.vips);
 	visit("bird", v.bird);
@@ -318,10 +344,12 @@ template <typename Visit> void members(Visit &visit, Ids &v)
 }
 
 // A member that somebody adds to a struct and forgets above would be lost at the next restart.
-static_assert(sizeof(Backend) == sizeof(std::string) + 16 + 8);
+static_assert(sizeof(Backend) == 2 * sizeof(std::string) + 16 + 8);
 static_assert(sizeof(GtsmPeer) == 18);
-static_assert(sizeof(Limits) == 8 * 4);
-static_assert(sizeof(Pool) == sizeof(std::string) + 8 + 2 * sizeof(std::vector<Backend>));
+static_assert(sizeof(Limits) == 10 * 4);
+static_assert(sizeof(IcmpOptions) == 8);
+static_assert(sizeof(Pool) == sizeof(std::string) + 16 + 3 * sizeof(std::vector<Backend>));
+static_assert(sizeof(Generation) == 16 + sizeof(std::vector<int>));
 static_assert(sizeof(CheckSpec) == 7 * sizeof(std::string) + 2 * sizeof(std::vector<int>) + 72);
 static_assert(sizeof(HostOptions) == sizeof(std::string) + 24);
 static_assert(sizeof(OverloadOptions) == 16 + 6 * sizeof(Threshold));

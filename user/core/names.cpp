@@ -15,10 +15,15 @@ constexpr Names<ax_backend_state, 5> kStates{{{AX_BACKEND_ABSENT, "absent"},
 					      {AX_BACKEND_DRAINING, "draining"},
 					      {AX_BACKEND_DOWN, "down"},
 					      {AX_BACKEND_MAINTENANCE, "maintenance"}}};
-constexpr Names<ax_forward, 4> kForwards{{{AX_FORWARD_NONE, "none"},
+constexpr Names<ax_forward, 5> kForwards{{{AX_FORWARD_NONE, "none"},
 					  {AX_FORWARD_LOCAL, "local"},
 					  {AX_FORWARD_L2DSR, "l2dsr"},
-					  {AX_FORWARD_IPIP, "ipip"}}};
+					  {AX_FORWARD_IPIP, "ipip"},
+					  {AX_FORWARD_GUE, "gue"}}};
+constexpr Names<ax_measure, 4> kMeasures{{{AX_MEASURE_NONE, "none"},
+					  {AX_MEASURE_RTP, "rtp"},
+					  {AX_MEASURE_DNS, "dns"},
+					  {AX_MEASURE_QUIC, "quic"}}};
 constexpr Names<ax_all_down, 3> kAllDown{{{AX_ALL_DOWN_DROP, "drop"},
 					  {AX_ALL_DOWN_PASS, "pass"},
 					  {AX_ALL_DOWN_LAST_KNOWN, "last_known"}}};
@@ -64,6 +69,11 @@ std::string_view state_name(ax_backend_state state)
 	return name_in(kStates, state);
 }
 
+std::string_view measure_name(ax_measure measure)
+{
+	return name_in(kMeasures, measure);
+}
+
 std::string_view forward_name(ax_forward forward)
 {
 	return name_in(kForwards, forward);
@@ -72,6 +82,20 @@ std::string_view forward_name(ax_forward forward)
 std::string_view all_down_name(ax_all_down policy)
 {
 	return name_in(kAllDown, policy);
+}
+
+std::string_view hash_input_name(ax_hash_input input)
+{
+	switch (input) {
+	case AX_HASH_SOURCE_PORT:
+		return "source_port";
+	case AX_HASH_SOURCE:
+		return "source";
+	case AX_HASH_QUIC:
+		return "quic";
+	default:
+		return "flow";
+	}
 }
 
 std::string_view action_name(ax_action action)

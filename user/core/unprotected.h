@@ -12,6 +12,7 @@ namespace anycast {
 struct BirdNeighbour {
 	std::string protocol; // BIRD's name of the session
 	std::string address;  // as BIRD prints it, perhaps with "%interface"
+	std::string local{};  // the same of our own end; "" if BIRD does not say
 	bool operator==(const BirdNeighbour &) const = default;
 };
 
@@ -22,8 +23,10 @@ struct Unprotected {
 };
 
 // In the order given. An exempt peer (hops = 0) was exempted on purpose and is left out; so is what
-// is no address (a dynamic session that waits for its neighbour).
+// is no address (a dynamic session that waits for its neighbour). A session with a peer is
+// protected only at one of the session addresses; if none are given, those are not looked at.
 std::vector<Unprotected> unprotected_neighbours(const Config &config,
-						const std::vector<BirdNeighbour> &neighbours);
+						const std::vector<BirdNeighbour> &neighbours,
+						const std::vector<Address> &session_addresses = {});
 
 } // namespace anycast

@@ -228,14 +228,24 @@ Result<std::vector<ReasonCount>> Dataplane::notes() const
 	return by_reason(map("ax_note"));
 }
 
-Result<std::vector<ax_counter>> Dataplane::vip_counters() const
+Result<std::vector<ax_traffic>> Dataplane::vip_counters() const
 {
-	return sums<ax_counter>(map("ax_vip_ctr"));
+	return sums<ax_traffic>(map("ax_vip_ctr"));
 }
 
-Result<std::vector<ax_counter>> Dataplane::backend_counters() const
+Result<std::vector<ax_traffic>> Dataplane::backend_counters() const
 {
-	return sums<ax_counter>(map("ax_backend_ctr"));
+	return sums<ax_traffic>(map("ax_backend_ctr"));
+}
+
+Result<std::vector<ax_loss_sum>> Dataplane::vip_loss() const
+{
+	return sums<ax_loss_sum>(map("ax_vip_loss"));
+}
+
+Result<std::vector<ax_loss_sum>> Dataplane::backend_loss() const
+{
+	return sums<ax_loss_sum>(map("ax_backend_loss"));
 }
 
 Result<std::vector<ax_peer_counters>> Dataplane::peer_counters() const

@@ -84,8 +84,10 @@ public:
 	// only count and notes.
 	Result<std::vector<ReasonCount>> reasons() const;
 	Result<std::vector<ReasonCount>> notes() const;
-	Result<std::vector<ax_counter>> vip_counters() const;
-	Result<std::vector<ax_counter>> backend_counters() const;
+	Result<std::vector<ax_traffic>> vip_counters() const;
+	Result<std::vector<ax_traffic>> backend_counters() const;
+	Result<std::vector<ax_loss_sum>> vip_loss() const;
+	Result<std::vector<ax_loss_sum>> backend_loss() const;
 	Result<std::vector<ax_peer_counters>> peer_counters() const;
 
 private:

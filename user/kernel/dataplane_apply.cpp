@@ -5,10 +5,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <thread>
 
 #include <fmt/format.h>
 #include <linux/membarrier.h>
+
+#include <anycast_xdp/owners.h>
 
 #include "kernel/dataplane.h"
 
@@ -27,9 +30,19 @@ std::byte half_of(const ax_vip_key *, const std::byte *key)
 	return key[offsetof(ax_vip_key, half)];
 }
 
+std::byte half_of(const ax_quic_key *, const std::byte *key)
+{
+	return key[offsetof(ax_quic_key, half)];
+}
+
 std::byte half_of(const ax_addr_key *, const std::byte *key)
 {
 	return key[offsetof(ax_addr_key, half)];
+}
+
+std::byte half_of(const ax_tag_key *, const std::byte *key)
+{
+	return key[offsetof(ax_tag_key, half)];
 }
 
 // The hash's entries of that half: its keys, whole.
@@ -101,20 +114,47 @@ struct Hashes {
 	std::vector<std::pair<ax_vip_key, std::uint32_t>> vips;
 	std::vector<std::pair<ax_addr_key, ax_gtsm_peer>> peers;
 	std::vector<std::pair<ax_addr_key, std::uint32_t>> local, tunnels, edges;
+	std::vector<std::pair<ax_quic_key, std::uint32_t>> quic;
+	std::vector<std::pair<ax_tag_key, std::uint32_t>> tags;
 };
+
+// An address may be both: of a backend, and here.
+std::vector<std::pair<ax_addr_key, std::uint32_t>> tunnel_ends(const Image &image,
+							       std::uint32_t half)
+{
+	std::map<Address, std::uint32_t> flags;
+	std::vector<std::pair<ax_addr_key, std::uint32_t>> entries;
+
+	for (const Address &address : image.tunnel_addresses)
+		flags[address] |= AX_TUNNEL_DECAP;
+	for (const Address &address : image.tunnel_backends)
+		flags[address] |= AX_TUNNEL_BACKEND;
+	for (const auto &[address, value] : flags)
+		entries.emplace_back(address_key(address, half), value);
+	return entries;
+}
 
 Hashes hashes_of(const Image &image, std::uint32_t half)
 {
 	Hashes hashes{image.vip_keys,
 		      {},
 		      address_set(image.gtsm_local, half, 1),
-		      address_set(image.tunnel_addresses, half, AX_TUNNEL_DECAP),
-		      address_set(image.edges, half, 1)};
+		      tunnel_ends(image, half),
+		      address_set(image.edges, half, 1),
+		      image.quic_servers,
+		      {}};
 
 	for (auto &[key, id] : hashes.vips)
 		key.half = static_cast<__u8>(half);
+	for (auto &[key, id] : hashes.quic)
+		key.half = static_cast<__u8>(half);
 	for (const auto &[address, peer] : image.gtsm_peers)
 		hashes.peers.emplace_back(address_key(address, half), peer);
+	for (std::uint32_t id = 0; id < image.tags.size(); ++id) {
+		if (image.tags[id] != 0)
+			hashes.tags.emplace_back(
+				ax_tag_key{image.tags[id], static_cast<__u8>(half), {}}, id);
+	}
 	return hashes;
 }
 
@@ -164,6 +204,15 @@ Result<bool> backends_hold(const Map &map, const std::vector<ax_backend> &values
 	       std::memcmp(found.data(), values.data(), values.size() * sizeof(values[0])) == 0;
 }
 
+std::vector<ax_owners> owners_of(const std::vector<ax_slot> &slots)
+{
+	std::vector<ax_owners> groups(ax_owner_groups(slots.size()));
+
+	for (std::size_t i = 0; i < slots.size(); ++i)
+		groups[i / 4].backend[i % 4] = slots[i].count ? slots[i].backend[0] : AX_NOBODY;
+	return groups;
+}
+
 } // namespace
 
 Status Dataplane::fill(const Image &image, std::uint32_t half)
@@ -176,6 +225,9 @@ Status Dataplane::fill(const Image &image, std::uint32_t half)
 	AX_TRY(fill_hash(map("ax_gtsm_local"), hashes.local, half));
 	AX_TRY(fill_hash(map("ax_tunnel_dst"), hashes.tunnels, half));
 	AX_TRY(fill_hash(map("ax_edge"), hashes.edges, half));
+	AX_TRY(fill_hash(map("ax_quic"), hashes.quic, half));
+	AX_TRY(fill_hash(map("ax_gue_backend"), hashes.tags, half));
+	AX_TRY(fill_array(map("ax_gue_tag"), image.tags, half));
 	AX_TRY(fill_array(map("ax_vip_info"), image.vips, half));
 	AX_TRY(fill_array(map("ax_pool"), image.pools, half));
 	AX_TRY(fill_array(map("ax_backend"), image.backends, half));
@@ -186,6 +238,8 @@ Status Dataplane::fill(const Image &image, std::uint32_t half)
 			"raise [limits] table_slots, or take smaller tables");
 	// Slots behind the last pool's are never looked at: `first` and `size` bound every access.
 	AX_TRY(map("ax_slot").write_at<ax_slot>(half * slots, image.slots));
+	AX_TRY(map("ax_owner")
+		       .write_at<ax_owners>(half * ax_owner_groups(slots), owners_of(image.slots)));
 
 	Map &record = map("ax_ctl");
 	if (record.mapped() && record.writable()) {
@@ -211,12 +265,16 @@ Status Dataplane::clear_reused_counters(const Image &image, std::uint32_t runnin
 		       .read_at<ax_backend>(running * static_cast<std::uint32_t>(backends.size()),
 					    backends));
 	for (std::uint32_t i = 0; i < image.vips.size(); ++i) {
-		if (image.vips[i].gen != 0 && image.vips[i].gen != vips[i].gen)
+		if (image.vips[i].gen != 0 && image.vips[i].gen != vips[i].gen) {
 			AX_TRY(map("ax_vip_ctr").clear(i));
+			AX_TRY(map("ax_vip_loss").clear(i));
+		}
 	}
 	for (std::uint32_t i = 0; i < image.backends.size(); ++i) {
-		if (image.backends[i].gen != 0 && image.backends[i].gen != backends[i].gen)
+		if (image.backends[i].gen != 0 && image.backends[i].gen != backends[i].gen) {
 			AX_TRY(map("ax_backend_ctr").clear(i));
+			AX_TRY(map("ax_backend_loss").clear(i));
+		}
 	}
 	for (const auto &[address, peer] : image.gtsm_peers) {
 		const ax_addr_key key = address_key(address, running);
@@ -274,10 +332,14 @@ Result<bool> Dataplane::holds(const Image &image) const
 		     hash_holds(map("ax_gtsm_local"), hashes.local, half),
 		     hash_holds(map("ax_tunnel_dst"), hashes.tunnels, half),
 		     hash_holds(map("ax_edge"), hashes.edges, half),
+		     hash_holds(map("ax_quic"), hashes.quic, half),
+		     hash_holds(map("ax_gue_backend"), hashes.tags, half),
+		     array_holds(map("ax_gue_tag"), image.tags, half),
 		     array_holds(map("ax_vip_info"), image.vips, half),
 		     array_holds(map("ax_pool"), image.pools, half),
 		     backends_hold(map("ax_backend"), image.backends, half),
 		     array_holds(map("ax_slot"), image.slots, half),
+		     array_holds(map("ax_owner"), owners_of(image.slots), half),
 	     }) {
 		if (!held || !*held)
 			return held;

@@ -76,6 +76,14 @@ Result<std::vector<FlowRecord>> read_flows(const Dataplane &dataplane, StampCloc
 	return decode_flows(tables);
 }
 
+Result<std::vector<PrefixTotals>> read_prefixes(const Dataplane &dataplane)
+{
+	std::vector<ax_prefix_loss> copy;
+	std::span<const ax_prefix_loss> rows;
+	AX_TRY(view_of(dataplane, "ax_prefix_loss", copy, rows));
+	return decode_prefixes(rows, dataplane.sizes().cpus);
+}
+
 Result<TableLoad> table_load(const Dataplane &dataplane)
 {
 	std::vector<ax_bucket> copy4, copy6;

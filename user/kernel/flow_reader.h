@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/flow.h"
+#include "core/loss_totals.h"
 #include "kernel/dataplane.h"
 #include "util/result.h"
 
@@ -17,6 +18,8 @@ enum class StampClock { kJiffies, kUnknown };
 
 Result<std::vector<FlowRecord>> read_flows(const Dataplane &dataplane,
 					   StampClock clock = StampClock::kJiffies);
+
+Result<std::vector<PrefixTotals>> read_prefixes(const Dataplane &dataplane);
 
 // Entries in use and entries there are, over all CPUs; looks at the buckets only.
 struct TableLoad {

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "kernel/program_object.h"
 
+#include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
 #include <bpf/libbpf.h>
 
 #include "anycast.skel.h"
@@ -29,10 +34,34 @@ void set_switches(Switches &rodata, const LoadOptions &options, const DataplaneS
 	rodata.ax_buckets4 = sizes.buckets4;
 	rodata.ax_buckets6 = sizes.buckets6;
 	rodata.ax_anomalies = sizes.anomalies;
+	rodata.ax_prefix4 = options.limits.loss_prefix_v4;
+	rodata.ax_prefix6 = options.limits.loss_prefix_v6;
 	rodata.ax_vips = sizes.vips;
 	rodata.ax_pools = sizes.pools;
 	rodata.ax_slots = sizes.slots;
 	rodata.ax_backends = sizes.backends;
+}
+
+// The embedded program, or another build of it with the same switches and maps.
+anycast_bpf *open_skeleton(const std::string &object)
+{
+	if (object.empty())
+		return anycast_bpf__open();
+	std::ifstream file(object, std::ios::binary);
+	const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+	auto *skeleton = static_cast<anycast_bpf *>(std::calloc(1, sizeof(anycast_bpf)));
+	int error = skeleton ? anycast_bpf__create_skeleton(skeleton) : -ENOMEM;
+
+	if (error == 0) {
+		skeleton->skeleton->data = bytes.data();
+		skeleton->skeleton->data_sz = bytes.size();
+		error = bpf_object__open_skeleton(skeleton->skeleton, nullptr);
+	}
+	if (error == 0)
+		return skeleton;
+	anycast_bpf__destroy(skeleton);
+	errno = -error;
+	return nullptr;
 }
 
 } // namespace
@@ -71,7 +100,7 @@ bool ProgramObject::open(const LoadOptions &options, const DataplaneSizes &sizes
 				    return anycast_legacy_bpf__load(
 					    static_cast<anycast_legacy_bpf *>(skeleton));
 			    });
-	return take(anycast_bpf__open(), &anycast_bpf__destroy, [](void *skeleton) {
+	return take(open_skeleton(options.object), &anycast_bpf__destroy, [](void *skeleton) {
 		return anycast_bpf__load(static_cast<anycast_bpf *>(skeleton));
 	});
 }

@@ -9,6 +9,8 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 
+#include <anycast_xdp/owners.h>
+
 #include "core/vip_keys.h"
 
 namespace anycast {
@@ -88,15 +90,28 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 		array<ax_vip>("ax_vip_info", 2ULL * s.vips, "vips"),
 		array<ax_pool>("ax_pool", 2ULL * s.pools, "pools"),
 		array<ax_slot>("ax_slot", 2ULL * s.slots, "table_slots"),
+		array<ax_owners>("ax_owner", 2ULL * ax_owner_groups(s.slots), "table_slots"),
 		array<ax_backend>("ax_backend", 2ULL * s.backends, "backends"),
+		hash<ax_quic_key, std::uint32_t>("ax_quic", 2ULL * s.backends, "backends"),
+		{"ax_fragment",
+		 BPF_MAP_TYPE_LRU_HASH,
+		 sizeof(ax_fragment_key),
+		 sizeof(ax_fragment_note),
+		 AX_FRAGMENT_NOTES,
+		 {}},
 		hash<ax_addr_key, std::uint32_t>("ax_gtsm_local", 2ULL * kMaxLocalAddresses),
 		hash<ax_addr_key, ax_gtsm_peer>("ax_gtsm_peer", 2ULL * s.peers, "peers"),
-		hash<ax_addr_key, std::uint32_t>("ax_tunnel_dst", 2ULL * kMaxLocalAddresses),
+		hash<ax_addr_key, std::uint32_t>(
+			"ax_tunnel_dst", 2ULL * (kMaxLocalAddresses + s.backends), "backends"),
 		hash<ax_addr_key, std::uint32_t>("ax_edge", 2ULL * kMaxEdges),
+		array<__u32>("ax_gue_tag", 2ULL * s.backends, "backends"),
+		hash<ax_tag_key, std::uint32_t>("ax_gue_backend", 2ULL * s.backends, "backends"),
 		per_cpu<ax_counter>("ax_reason", AX_REASON_LIMIT),
 		per_cpu<ax_counter>("ax_note", AX_REASON_LIMIT),
-		per_cpu<ax_counter>("ax_vip_ctr", s.vips, "vips"),
-		per_cpu<ax_counter>("ax_backend_ctr", s.backends, "backends"),
+		per_cpu<ax_traffic>("ax_vip_ctr", s.vips, "vips"),
+		per_cpu<ax_traffic>("ax_backend_ctr", s.backends, "backends"),
+		per_cpu<ax_loss_sum>("ax_vip_loss", s.vips, "vips"),
+		per_cpu<ax_loss_sum>("ax_backend_loss", s.backends, "backends"),
 		per_cpu<ax_peer_counters>("ax_peer_ctr", s.peers, "peers"),
 		array<ax_bucket>("ax_flow4_idx", cpus * s.buckets4, "flows_v4"),
 		array<ax_slots>("ax_flow4_slot", cpus * slots_of(s.buckets4), "flows_v4"),
@@ -107,6 +122,8 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 		array<__u32>("ax_flow6_next", cpus * regions_of(s.buckets6), "flows_v6"),
 		array<ax_flow6>("ax_flow6", cpus * s.buckets6 * AX_WAYS, "flows_v6"),
 		array<ax_anomaly>("ax_anomaly", cpus * s.anomalies, "flows_v4"),
+		array<ax_prefix_loss>("ax_prefix_loss", cpus * (AX_PREFIXES + 1)),
+		array<ax_dns>("ax_dns", cpus * AX_DNS_SLOTS),
 		array<ax_syn>("ax_syn", cpus * AX_SYN_SLOTS),
 		array<ax_hop>("ax_hop", cpus * s.backends, "backends"),
 		array<ax_shortcut>("ax_shortcut", cpus * AX_SHORTCUTS),

@@ -2,7 +2,9 @@
 // Interfaces, addresses and neighbours of this network namespace, by rtnetlink (libmnl).
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,6 +57,9 @@ Status keep_neighbour(int ifindex, const Address &neighbour, bool managed = true
 
 // Has the kernel its link-layer address?
 bool neighbour_resolved(int ifindex, const Address &neighbour);
+
+// The link-layer address that the kernel would send to; none if it is not resolved.
+std::optional<std::array<std::uint8_t, 6>> neighbour_mac(int ifindex, const Address &neighbour);
 
 // Does the kernel know managed neighbours? Changes nothing.
 bool managed_neighbours();

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <cstring>
+
 #include <fmt/format.h>
 #include <linux/neighbour.h>
 
@@ -88,6 +90,29 @@ Status new_neighbour(int ifindex, const Address &neighbour, std::uint8_t flags,
 }
 
 } // namespace
+
+std::optional<std::array<std::uint8_t, 6>> neighbour_mac(int ifindex, const Address &neighbour)
+{
+	netlink::Request request(RTM_GETNEIGH, 0);
+	auto &entry = request.header<ndmsg>();
+	std::optional<std::array<std::uint8_t, 6>> mac;
+
+	if (!neighbour_resolved(ifindex, neighbour))
+		return mac;
+	entry.ndm_family = family(neighbour);
+	entry.ndm_ifindex = ifindex;
+	request.put(NDA_DST, neighbour);
+	(void)request.send("look up neighbour", [&](const nlmsghdr *message) {
+		netlink::each_attribute(message, sizeof(ndmsg), [&](const nlattr *attribute) {
+			if (mnl_attr_get_type(attribute) != NDA_LLADDR ||
+			    mnl_attr_get_payload_len(attribute) != 6)
+				return;
+			mac.emplace();
+			std::memcpy(mac->data(), mnl_attr_get_payload(attribute), 6);
+		});
+	});
+	return mac;
+}
 
 bool neighbour_resolved(int ifindex, const Address &neighbour)
 {

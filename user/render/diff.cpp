@@ -132,14 +132,25 @@ std::vector<Object> objects_of(const Config &config)
 		  {"backends", std::to_string(limits.backends)},
 		  {"table_slots", std::to_string(limits.table_slots)},
 		  {"peers", std::to_string(limits.peers)},
-		  {"inserts_per_second", std::to_string(limits.inserts_per_second)}}},
+		  {"inserts_per_second", std::to_string(limits.inserts_per_second)},
+		  {"loss_prefix_v4", std::to_string(limits.loss_prefix_v4)},
+		  {"loss_prefix_v6", std::to_string(limits.loss_prefix_v6)}}},
 		{"tunnel",
 		 "",
 		 {{"source_v4", address_text(config.source_v4)},
 		  {"source_v6", address_text(config.source_v6)},
 		  {"edges", addresses_text(config.edges)},
-		  {"addresses", addresses_text(config.tunnel_addresses)}}},
+		  {"addresses", addresses_text(config.tunnel_addresses)},
+		  {"gue_port", std::to_string(config.gue_port)},
+		  {"gue_variant", std::to_string(config.gue_variant)},
+		  {"second_chance", config.second_chance ? "yes" : "no"},
+		  {"socket_netns",
+		   config.socket_netns < 0 ? "own" : std::to_string(config.socket_netns)}}},
 		{"gtsm", "", {{"local", addresses_text(config.gtsm_local)}}},
+		{"icmp",
+		 "",
+		 {{"answers_per_second", std::to_string(config.icmp.answers_per_second)},
+		  {"echo", config.icmp.echo ? "answered" : "the stack's"}}},
 	};
 	for (const GtsmPeer &peer : config.gtsm_peers)
 		objects.push_back(
@@ -159,13 +170,19 @@ std::vector<Object> objects_of(const Config &config)
 				   pool.name,
 				   {{"table_size", std::to_string(pool.table_size)},
 				    {"all_down", std::string(all_down_name(pool.all_down))},
+				    {"hash", std::string(hash_input_name(pool.hash))},
+				    {"quic_rotation", std::to_string(pool.quic_rotation)},
+				    {"fragments", pool.fragment_notes ? "notes" : "tuple"},
 				    {"checks", checks_text(pool.checks)}}});
 		for (const Backend &backend : pool.backends)
-			objects.push_back({"backend",
-					   pool.name + "/" + backend.name,
-					   {{"address", backend.address.text()},
-					    {"weight", std::to_string(backend.weight)},
-					    {"state", std::string(state_name(backend.state))}}});
+			objects.push_back(
+				{"backend",
+				 pool.name + "/" + backend.name,
+				 {{"address", backend.address.text()},
+				  {"weight", std::to_string(backend.weight)},
+				  {"server_id",
+				   backend.server_id.empty() ? "none" : backend.server_id},
+				  {"state", std::string(state_name(backend.state))}}});
 	}
 	for (const Vip &vip : config.vips)
 		objects.push_back({"vip",
@@ -175,6 +192,7 @@ std::vector<Object> objects_of(const Config &config)
 				    {"protocol", protocol_name(vip.protocol)},
 				    {"pool", vip.pool},
 				    {"forward", std::string(forward_name(vip.forward))},
+				    {"measure", std::string(measure_name(vip.measure))},
 				    {"checks", checks_text(vip.checks)},
 				    {"canary", vip.canary ? "yes" : "no"}}});
 	add_node_options(objects, config);

@@ -55,7 +55,7 @@ void keep_busiest(std::vector<NamedFlow> &flows, std::size_t limit)
 
 NamedFlow name_flow(const FlowRecord &flow, std::string_view interface, const Ids &ids)
 {
-	NamedFlow named{&flow, interface, name_of(ids.vips, flow.vip, flow.vip_gen), {}, {}};
+	NamedFlow named{&flow, interface, name_of(ids.vips, flow.vip, flow.vip_gen), {}, {}, 0};
 	const std::string_view backend = name_of(ids.backends, flow.backend, flow.backend_gen);
 	const std::size_t slash = backend.find('/');
 	named.pool = backend.substr(0, slash);
@@ -70,7 +70,8 @@ bool FlowFilter::matches(const NamedFlow &flow) const
 	if (!backend.empty() && backend != flow.backend &&
 	    backend != fmt::format("{}/{}", flow.pool, flow.backend))
 		return false;
-	return !source || *source == flow.flow->source;
+	return !source || (source->address.is_v4() == flow.flow->source.is_v4() &&
+			   prefix_of(flow.flow->source, source->bits) == *source);
 }
 
 ordered_json key_json(const FlowRecord &flow)
@@ -110,15 +111,30 @@ ordered_json flow_json(const NamedFlow &named)
 		{"cpu", flow.multi_cpu ? ordered_json(nullptr) : ordered_json(flow.cpu)},
 		{"multi_cpu", flow.multi_cpu},
 		{"generation", flow.generation},
+		{"measure", measure_name(static_cast<ax_measure>(flow.measure))},
 		{"loss_unknown", text_or_null(loss_unknown_because(flow))},
 		{"c2s_up_lost", figure_json(loss.c2s_up_lost)},
 		{"c2s_up_reordered", figure_json(loss.c2s_up_reordered)},
 		{"c2s_rtx_seen", figure_json(loss.c2s_rtx_seen)},
 		{"duplicated", flow.loss.duplicated},
 		{"keepalives", flow.loss.keepalives},
+		{"state",
+		 {{"next_seq", flow.next_seq},
+		  {"max_ts", flow.max_ts},
+		  {"ip_id", flow.ip_id},
+		  {"ip_id_score", flow.ip_id_score},
+		  {"vip_gen", flow.vip_gen},
+		  {"backend_gen", flow.backend_gen},
+		  {"lost", flow.loss.lost},
+		  {"undone", flow.loss.undone},
+		  {"rtx_bytes", flow.loss.rtx_bytes},
+		  {"evicted", flow.loss.evicted},
+		  {"unrepaired", flow.loss.unrepaired},
+		  {"resync", flow.loss.resync}}},
 	};
 	if (!named.interface.empty())
 		json["interface"] = named.interface;
+	json.update(payload_json(loss));
 	return json;
 }
 

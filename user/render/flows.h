@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/flow.h"
+#include "core/loss_totals.h"
 #include "core/image.h"
 
 namespace anycast::render {
@@ -21,13 +22,14 @@ struct NamedFlow {
 	const FlowRecord *flow = nullptr;
 	std::string_view interface;
 	std::string_view vip, pool, backend;
+	std::uint8_t client_bits = 0; // of the prefix that its client's loss is summed by
 };
 
 NamedFlow name_flow(const FlowRecord &flow, std::string_view interface, const Ids &ids);
 
 struct FlowFilter {
 	std::string vip, backend; // backend: "name" or "pool/name"
-	std::optional<Address> source;
+	std::optional<Prefix> source;
 	[[nodiscard]] bool matches(const NamedFlow &flow) const;
 };
 

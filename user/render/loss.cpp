@@ -17,25 +17,29 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// One line of the report: a flow, or a VIP or backend with the sum of its flows.
+// One line of the report: a flow, or a group with the sum of its flows.
 struct Line {
 	const NamedFlow *flow = nullptr; // by flow only
-	std::string_view vip, pool, backend;
+	LossGroup group;
 	LossReport report;
 	std::uint64_t flows = 1, measured = 0;
+	std::optional<LossTotals> since_attach{};
 };
 
-// Most lost first, then the higher rate, then what was merely repeated; unknown last.
+// Most lost first, then the higher rate, then what was merely repeated; unknown last. Then by what
+// was lost since attach.
 struct Badness {
 	std::optional<std::uint64_t> lost;
 	std::optional<double> rate;
 	std::optional<std::uint64_t> rtx_seen;
+	std::optional<std::uint64_t> ever{};
 	auto operator<=>(const Badness &) const = default;
 };
 
 Badness badness_of(const LossReport &report)
 {
-	return {report.c2s_up_lost.value, report.c2s_up_lost.rate(), report.c2s_rtx_seen.value};
+	const LossFigure &lost = lost_before_node(report);
+	return {lost.value, lost.rate(), report.c2s_rtx_seen.value, {}};
 }
 
 // The worst `limit` (0: all) things, in order; of the others the order is left open.
@@ -54,16 +58,24 @@ Line line_of(const NamedFlow &flow)
 {
 	Line line;
 	line.flow = &flow;
-	line.vip = flow.vip;
-	line.pool = flow.pool;
-	line.backend = flow.backend;
+	line.group = {flow.vip, flow.pool, flow.backend, {}};
 	line.report = loss_report(*flow.flow);
 	return line;
+}
+
+LossGroup group_of(const NamedFlow &flow, LossBy by)
+{
+	if (by == LossBy::kVip)
+		return {flow.vip, {}, {}, {}};
+	if (by == LossBy::kBackend)
+		return {{}, flow.pool, flow.backend, {}};
+	return {{}, {}, {}, prefix_of(flow.flow->source, flow.client_bits)};
 }
 
 // Visits the lines to show, worst first; returns how many there are in all. Lines are made one at a
 // time, since there may be a million flows.
 std::size_t each_line(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,
+		      const GroupTotals &since_attach,
 		      const std::function<void(const Line &)> &visit)
 {
 	if (by == LossBy::kFlow) {
@@ -76,21 +88,24 @@ std::size_t each_line(const std::vector<NamedFlow> &flows, LossBy by, std::size_
 		return flows.size();
 	}
 
-	std::map<std::pair<std::string_view, std::string_view>, LossSum> sums;
-	for (const NamedFlow &flow : flows) {
-		const auto key = by == LossBy::kVip ? std::pair(flow.vip, std::string_view())
-						    : std::pair(flow.pool, flow.backend);
-		sums[key].add(loss_report(*flow.flow));
-	}
+	std::map<LossGroup, LossSum> sums;
+	for (const NamedFlow &flow : flows)
+		sums[group_of(flow, by)].add(loss_report(*flow.flow));
+	for (const auto &[group, totals] : since_attach)
+		sums.try_emplace(group); // its flows have all been forgotten
 	std::vector<std::pair<Badness, Line>> ranked;
-	for (const auto &[key, sum] : sums) {
+	for (const auto &[group, sum] : sums) {
 		Line line;
-		(by == LossBy::kVip ? line.vip : line.pool) = key.first;
-		line.backend = key.second;
+		line.group = group;
 		line.report = sum.report;
 		line.flows = sum.flows;
 		line.measured = sum.measured;
-		ranked.emplace_back(badness_of(sum.report), line);
+		Badness badness = badness_of(sum.report);
+		if (const auto totals = since_attach.find(group); totals != since_attach.end()) {
+			line.since_attach = totals->second;
+			badness.ever = totals->second.lost;
+		}
+		ranked.emplace_back(badness, line);
 	}
 	for (const auto &[badness, line] : worst(std::move(ranked), limit))
 		visit(line);
@@ -115,6 +130,21 @@ void add_figures(ordered_json &json, const LossReport &report)
 	json["c2s_up_lost"] = figure_json(report.c2s_up_lost);
 	json["c2s_up_reordered"] = figure_json(report.c2s_up_reordered);
 	json["c2s_rtx_seen"] = figure_json(report.c2s_rtx_seen);
+	json.update(payload_json(report));
+}
+
+std::string prefix_text(const Prefix &prefix)
+{
+	return prefix == Prefix() ? "others" : prefix.text();
+}
+
+ordered_json since_attach_json(const LossTotals &totals)
+{
+	ordered_json json;
+	add_figures(json, totals.report());
+	json["c2s_duplicated"] = totals.duplicated;
+	json["syn_rtx"] = totals.syn_rtx;
+	return json;
 }
 
 ordered_json line_json(const Line &line, LossBy by)
@@ -122,16 +152,20 @@ ordered_json line_json(const Line &line, LossBy by)
 	ordered_json json;
 	if (by == LossBy::kFlow)
 		json["flow"] = key_json(*line.flow->flow);
-	if (by != LossBy::kBackend)
-		json["vip"] = text_or_null(line.vip);
-	if (by != LossBy::kVip) {
-		json["pool"] = text_or_null(line.pool);
-		json["backend"] = text_or_null(line.backend);
+	if (by == LossBy::kPrefix)
+		json["prefix"] = prefix_text(line.group.prefix);
+	if (by == LossBy::kFlow || by == LossBy::kVip)
+		json["vip"] = text_or_null(line.group.vip);
+	if (by == LossBy::kFlow || by == LossBy::kBackend) {
+		json["pool"] = text_or_null(line.group.pool);
+		json["backend"] = text_or_null(line.group.backend);
 	}
 	add_figures(json, line.report);
 	if (by != LossBy::kFlow) {
 		json["flows"] = line.flows;
 		json["measured"] = line.measured;
+		json["since_attach"] = line.since_attach ? since_attach_json(*line.since_attach)
+							 : ordered_json(nullptr);
 		return json;
 	}
 	const FlowRecord &flow = *line.flow->flow;
@@ -151,7 +185,7 @@ std::string rate_text(const LossFigure &figure)
 
 std::vector<std::string> figures_cells(const LossReport &report)
 {
-	const LossFigure &lost = report.c2s_up_lost;
+	const LossFigure &lost = lost_before_node(report);
 	const auto blind = [&](std::uint64_t count) {
 		return lost.value ? std::to_string(count) : "";
 	};
@@ -181,6 +215,54 @@ template <typename T> void append(std::vector<T> &to, std::vector<T> from)
 		  std::make_move_iterator(from.end()));
 }
 
+std::vector<Column> columns_of(LossBy by)
+{
+	std::vector<Column> columns;
+	if (by == LossBy::kFlow) {
+		columns = {{"FLOW"}, {"VIP"}, {"BACKEND"}};
+		append(columns, figures_columns());
+		columns.push_back({"RTT", Align::kRight});
+		return columns;
+	}
+	columns = {{by == LossBy::kVip	     ? "VIP"
+		    : by == LossBy::kBackend ? "BACKEND"
+					     : "PREFIX"},
+		   {"FLOWS", Align::kRight}};
+	append(columns, figures_columns());
+	append(columns, {{"EVER LOST", Align::kRight},
+			 {"EVER OF", Align::kRight},
+			 {"EVER RATE", Align::kRight}});
+	return columns;
+}
+
+std::vector<std::string> cells_of(const Line &line, LossBy by)
+{
+	const LossGroup &group = line.group;
+	std::vector<std::string> cells;
+	if (by == LossBy::kFlow) {
+		cells = {key_text(*line.flow->flow), std::string(group.vip),
+			 std::string(group.backend)};
+		append(cells, figures_cells(line.report));
+		const auto rtt = line.flow->flow->rtt_us;
+		cells.push_back(rtt ? rtt_text(*rtt) : "");
+		return cells;
+	}
+	if (by == LossBy::kVip)
+		cells = {std::string(group.vip)};
+	else if (by == LossBy::kPrefix)
+		cells = {prefix_text(group.prefix)};
+	else
+		cells = {group.backend.empty() ? ""
+					       : fmt::format("{}/{}", group.pool, group.backend)};
+	cells.push_back(std::to_string(line.flows));
+	append(cells, figures_cells(line.report));
+	const LossReport ever = line.since_attach ? line.since_attach->report() : LossReport{};
+	append(cells, {figure_text(ever.c2s_up_lost),
+		       ever.c2s_up_lost.value ? std::to_string(ever.c2s_up_lost.of) : "",
+		       rate_text(ever.c2s_up_lost)});
+	return cells;
+}
+
 } // namespace
 
 ordered_json figure_json(const LossFigure &figure)
@@ -196,18 +278,60 @@ ordered_json figure_json(const LossFigure &figure)
 		{"resync", figure.resync}};
 }
 
+// Only what some VIP declares; null figures of all would be the rule.
+ordered_json payload_json(const LossReport &report)
+{
+	ordered_json json = ordered_json::object();
+	if (report.rtp_lost.value)
+		json["rtp_lost"] = figure_json(report.rtp_lost);
+	if (report.dns_repeat.value) {
+		json["dns_repeat"] = figure_json(report.dns_repeat);
+		json["dns_unanswered"] = figure_json(report.dns_unanswered);
+	}
+	if (report.quic_lost.value) {
+		json["quic_lost"] = figure_json(report.quic_lost);
+		json["quic_lost_end_to_end"] = figure_json(report.quic_lost_end_to_end);
+	}
+	return json;
+}
+
+// Counters only: a scraper makes rates of them, so none may go back.
+ordered_json loss_totals_json(const LossTotals &totals)
+{
+	return {{"segments", totals.segments},
+		{"c2s_up_lost", totals.lost},
+		{"c2s_up_lost_undone", totals.undone},
+		{"c2s_up_reordered", totals.reordered},
+		{"c2s_rtx_seen", totals.rtx_seen},
+		{"c2s_duplicated", totals.duplicated},
+		{"syn_rtx", totals.syn_rtx},
+		{"rtp_lost", totals.rtp_lost},
+		{"rtp_lost_undone", totals.rtp_undone},
+		{"dns_repeat", totals.dns_repeat},
+		{"quic_lost", totals.quic_q},
+		{"quic_lost_end_to_end", totals.quic_l},
+		{"evicted", totals.evicted},
+		{"unrepaired", totals.unrepaired},
+		{"resync", totals.resync}};
+}
+
 std::string figure_text(const LossFigure &figure)
 {
 	return figure.value ? std::to_string(*figure.value) : "-";
 }
 
 void write_loss_json(std::ostream &out, const std::vector<NamedFlow> &flows, LossBy by,
-		     std::size_t limit, const std::vector<std::string> &warnings)
+		     std::size_t limit, const std::vector<std::string> &warnings,
+		     const GroupTotals &since_attach)
 {
-	const char *key = by == LossBy::kFlow ? "flows" : by == LossBy::kVip ? "vips" : "backends";
+	const char *key = by == LossBy::kFlow	   ? "flows"
+			  : by == LossBy::kVip	   ? "vips"
+			  : by == LossBy::kBackend ? "backends"
+						   : "prefixes";
 	JsonList list(out, key);
-	const std::size_t total = each_line(
-		flows, by, limit, [&](const Line &line) { list.add(line_json(line, by)); });
+	const std::size_t total = each_line(flows, by, limit, since_attach, [&](const Line &line) {
+		list.add(line_json(line, by));
+	});
 
 	const LossSum sum = sum_of(flows);
 	ordered_json totals{{"flows", sum.flows}, {"measured", sum.measured}};
@@ -215,41 +339,18 @@ void write_loss_json(std::ostream &out, const std::vector<NamedFlow> &flows, Los
 	list.close({{"total", total}, {"totals", std::move(totals)}, {"warnings", warnings}});
 }
 
-std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit)
+std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,
+		      const GroupTotals &since_attach)
 {
-	if (flows.empty())
+	if (flows.empty() && since_attach.empty())
 		return "no flows\n";
-	std::vector<Column> columns;
-	if (by == LossBy::kFlow)
-		columns = {{"FLOW"}, {"VIP"}, {"BACKEND"}};
-	else
-		columns = {{by == LossBy::kVip ? "VIP" : "BACKEND"}, {"FLOWS", Align::kRight}};
-	append(columns, figures_columns());
-	if (by == LossBy::kFlow)
-		columns.push_back({"RTT", Align::kRight});
-
-	Table table(columns);
+	Table table(columns_of(by));
 	std::size_t shown = 0;
-	const std::size_t total_lines = each_line(flows, by, limit, [&](const Line &line) {
-		std::vector<std::string> cells;
-		if (by == LossBy::kFlow)
-			cells = {key_text(*line.flow->flow), std::string(line.vip),
-				 std::string(line.backend)};
-		else if (by == LossBy::kVip)
-			cells = {std::string(line.vip), std::to_string(line.flows)};
-		else
-			cells = {line.backend.empty()
-					 ? ""
-					 : fmt::format("{}/{}", line.pool, line.backend),
-				 std::to_string(line.flows)};
-		append(cells, figures_cells(line.report));
-		if (by == LossBy::kFlow) {
-			const auto rtt = line.flow->flow->rtt_us;
-			cells.push_back(rtt ? rtt_text(*rtt) : "");
-		}
-		table.row(std::move(cells));
-		shown++;
-	});
+	const std::size_t total_lines =
+		each_line(flows, by, limit, since_attach, [&](const Line &line) {
+			table.row(cells_of(line, by));
+			shown++;
+		});
 
 	const LossSum sum = sum_of(flows);
 	const LossFigure &lost = sum.report.c2s_up_lost;

@@ -31,7 +31,7 @@ std::string escaped(std::string_view text)
 // One metric: its head, then its samples, which have to stand together.
 class Family {
 public:
-	Family(std::string &out, std::string_view name, std::string_view type,
+	Family(std::string &out, const std::string &name, std::string_view type,
 	       std::string_view help)
 		: out_(out), name_(name),
 		  head_(fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type))
@@ -53,7 +53,7 @@ public:
 
 private:
 	std::string &out_;
-	std::string_view name_;
+	std::string name_;
 	std::string head_;
 };
 
@@ -179,6 +179,55 @@ void add_load(std::string &out, const json &status)
 		value.add({{"of", key}}, member(load, key));
 }
 
+struct LossMetric {
+	const char *key, *direction, *kind;
+};
+constexpr LossMetric kLossMetrics[] = {
+	{"c2s_up_lost", "c2s", "estimate"},
+	{"c2s_up_lost_undone", "c2s", "estimate"},
+	{"c2s_up_reordered", "c2s", "estimate"},
+	{"c2s_rtx_seen", "c2s", "upper_bound"},
+	{"c2s_duplicated", "c2s", "estimate"},
+	{"syn_rtx", "both", "upper_bound"},
+	{"rtp_lost", "c2s", "exact"},
+	{"rtp_lost_undone", "c2s", "exact"},
+	{"dns_repeat", "both", "upper_bound"},
+	{"quic_lost", "c2s", "estimate"},
+	{"quic_lost_end_to_end", "c2s", "estimate"},
+	{"evicted", "c2s", "unseen"},
+	{"unrepaired", "c2s", "unseen"},
+	{"resync", "c2s", "unseen"},
+};
+
+// Of the VIPs or backends in `list`; `labels` names one.
+template <typename Each>
+void add_loss(std::string &out, const json &status, const char *list, const std::string &what,
+	      Each labels)
+{
+	Family segments(
+		out, "anycast_" + what + "_segments_total", "counter",
+		"What loss is a part of: unique TCP segments, RTP packets, DNS queries, QUIC "
+		"packets.");
+	for (const json &interface : list_of(status, "interfaces"))
+		for (const json &row : list_of(interface, list)) {
+			Labels all = labels(text_of(interface, "interface"), row);
+			all.emplace_back("direction", "c2s");
+			segments.add(all, member(member(row, "loss"), "segments"));
+		}
+	Family lost(out, "anycast_" + what + "_loss_total", "counter",
+		    "Segments by what happened to them; docs/loss.md has the metrics and kinds. "
+		    "Lost is c2s_up_lost less c2s_up_lost_undone.");
+	for (const json &interface : list_of(status, "interfaces"))
+		for (const json &row : list_of(interface, list))
+			for (const LossMetric &metric : kLossMetrics) {
+				Labels all = labels(text_of(interface, "interface"), row);
+				all.emplace_back("metric", metric.key);
+				all.emplace_back("direction", metric.direction);
+				all.emplace_back("kind", metric.kind);
+				lost.add(all, member(member(row, "loss"), metric.key));
+			}
+}
+
 template <typename Each>
 void add_rows(const json &status, const char *list, Family &packets, Each labels)
 {
@@ -202,16 +251,20 @@ void add_traffic(std::string &out, const json &status)
 		     "Packets with something worth a note, which are counted above too.");
 	add_rows(status, "noted", noted, reason);
 	Family vips(out, "anycast_vip_packets_total", "counter", "Packets to the VIP.");
-	add_rows(status, "vips", vips, [](const std::string &interface, const json &row) {
+	const auto of_vip = [](const std::string &interface, const json &row) {
 		return Labels{{"interface", interface}, {"vip", text_of(row, "vip")}};
-	});
+	};
+	add_rows(status, "vips", vips, of_vip);
 	Family backends(out, "anycast_backend_packets_total", "counter",
 			"Packets sent to the backend.");
-	add_rows(status, "backends", backends, [](const std::string &interface, const json &row) {
+	const auto of_backend = [](const std::string &interface, const json &row) {
 		return Labels{{"interface", interface},
 			      {"pool", text_of(row, "pool")},
 			      {"backend", text_of(row, "backend")}};
-	});
+	};
+	add_rows(status, "backends", backends, of_backend);
+	add_loss(out, status, "vips", "vip", of_vip);
+	add_loss(out, status, "backends", "backend", of_backend);
 }
 
 } // namespace

@@ -8,6 +8,7 @@
 
 #include "core/names.h"
 #include "render/drops.h"
+#include "render/loss.h"
 #include "render/table.h"
 
 namespace anycast::render {
@@ -108,8 +109,10 @@ ordered_json stats_json(const std::vector<InterfaceStats> &interfaces, bool all)
 		for (const ReasonRow &row : finals_of(stats, all))
 			rows.push_back(row_json(row));
 		for (const VipCount &vip : stats.vips)
-			vips.push_back(
-				{{"vip", vip.vip}, {"packets", vip.packets}, {"bytes", vip.bytes}});
+			vips.push_back({{"vip", vip.vip},
+					{"packets", vip.packets},
+					{"bytes", vip.bytes},
+					{"loss", loss_totals_json(vip.loss)}});
 		for (const BackendCount &backend : stats.backends)
 			backends.push_back({{"pool", backend.pool},
 					    {"backend", backend.backend},
@@ -118,7 +121,8 @@ ordered_json stats_json(const std::vector<InterfaceStats> &interfaces, bool all)
 					    {"weight", backend.weight},
 					    {"packets", backend.packets},
 					    {"bytes", backend.bytes},
-					    {"share", backend.share}});
+					    {"share", backend.share},
+					    {"loss", loss_totals_json(backend.loss)}});
 		const Total total = total_of(stats.finals);
 		out.push_back({{"interface", stats.interface},
 			       {"reasons", std::move(rows)},

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/drop_sample.h"
+#include "core/loss_totals.h"
 #include "core/model.h"
 #include "core/reasons.h"
 
@@ -37,6 +38,7 @@ ax_action action_in_force(const Config &config, const ReasonInfo &reason);
 struct VipCount {
 	std::string vip;
 	std::uint64_t packets = 0, bytes = 0;
+	LossTotals loss{};
 };
 
 struct BackendCount {
@@ -44,6 +46,7 @@ struct BackendCount {
 	std::uint32_t weight = 0;
 	std::uint64_t packets = 0, bytes = 0;
 	double share = 0; // of its pool's slots
+	LossTotals loss{};
 };
 
 struct InterfaceStats {

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <anycast_xdp/abi.h>
+
 #include "render/table.h"
 
 namespace anycast::render {
@@ -33,19 +35,26 @@ std::string hook_text(const Hook &hook)
 	return text;
 }
 
+// Of a flow: its entry, its tag and its slot; and what it takes besides once something of it was
+// out of order.
+constexpr std::size_t kPlace = (sizeof(ax_bucket) + sizeof(ax_slots)) / AX_WAYS;
+constexpr std::size_t kFlow4 = sizeof(ax_flow4) + kPlace, kFlow6 = sizeof(ax_flow6) + kPlace;
+constexpr std::size_t kLossState = sizeof(ax_anomaly);
+
 ordered_json memory_json(const Memory &memory)
 {
-	return {{"flow_tables", memory.flow_tables},
-		{"total", memory.total},
-		{"flows_v4", memory.flows4},
-		{"flows_v6", memory.flows6}};
+	return {{"flow_tables", memory.flow_tables}, {"total", memory.total},
+		{"flows_v4", memory.flows4},	     {"flows_v6", memory.flows6},
+		{"bytes_per_flow_v4", kFlow4},	     {"bytes_per_flow_v6", kFlow6},
+		{"bytes_per_loss_state", kLossState}};
 }
 
 std::string memory_text(const Memory &memory)
 {
-	return fmt::format("flow tables {} ({} IPv4 and {} IPv6 flows), all maps {}",
-			   bytes_text(memory.flow_tables), memory.flows4, memory.flows6,
-			   bytes_text(memory.total));
+	return fmt::format("flow tables {} ({} IPv4 and {} IPv6 flows of {} and {} bytes, {} more "
+			   "for one that lost something), all maps {}",
+			   bytes_text(memory.flow_tables), memory.flows4, memory.flows6, kFlow4,
+			   kFlow6, kLossState, bytes_text(memory.total));
 }
 
 double ratio(std::uint64_t part, std::uint64_t whole)

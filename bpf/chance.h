@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The second chance: a TCP segment whose connection this node does not know goes on to the next
+ * candidate that its GUE header names. Each step takes one candidate away, so it ends. */
+#ifndef AX_BPF_CHANCE_H
+#define AX_BPF_CHANCE_H
+
+#include "gue.h"
+
+/* Is there a connection of the saved packet in the stack? A listener alone is none, unless the
+ * segment brings a SYN cookie of its back. */
+__noinline int ax_has_socket(struct xdp_md *ctx)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct bpf_sock_tuple tuple = {};
+	struct ax_packet pkt = {};
+	struct bpf_sock *sk;
+	struct tcphdr *tcp;
+	__u32 size;
+	void *ip;
+	int found = 1;
+
+	if (!scratch || ax_load(&pkt))
+		return 1;
+	if (pkt.family == 4) {
+		struct iphdr *ip4 = ax_ip4(ctx, &pkt);
+
+		if (!ip4)
+			return 1;
+		tuple.ipv4.saddr = ip4->saddr;
+		tuple.ipv4.daddr = ip4->daddr;
+		tuple.ipv4.sport = pkt.sport;
+		tuple.ipv4.dport = pkt.dport;
+		size = sizeof(tuple.ipv4);
+	} else {
+		struct ipv6hdr *ip6 = ax_ip6(ctx, &pkt);
+
+		if (!ip6)
+			return 1;
+		ax_copy6((void *)tuple.ipv6.saddr, &ip6->saddr);
+		ax_copy6((void *)tuple.ipv6.daddr, &ip6->daddr);
+		tuple.ipv6.sport = pkt.sport;
+		tuple.ipv6.dport = pkt.dport;
+		size = sizeof(tuple.ipv6);
+	}
+	sk = bpf_skc_lookup_tcp(ctx, &tuple, size, (__s64)pkt.settings->netns, 0);
+	if (!sk)
+		return 0;
+	if (sk->state == BPF_TCP_LISTEN) {
+		ip = ax_network(ctx, &pkt);
+		tcp = ax_at(ctx, pkt.l4_offset);
+		found = 0;
+		/* for IPv4, too, there are as many bytes: both headers */
+		if ((void *)(tcp + 1) <= ax_data_end(ctx) &&
+		    ip + sizeof(struct ipv6hdr) <= ax_data_end(ctx))
+			found = !bpf_tcp_check_syncookie(sk, ip, sizeof(struct ipv6hdr), tcp,
+							 sizeof(*tcp));
+	}
+	bpf_sk_release(sk);
+	return found;
+}
+
+/* The next candidate's backend id, -1: there is none left. */
+__noinline int ax_next_candidate(void)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_packet pkt = {};
+
+	if (!scratch || ax_load(&pkt))
+		return -1;
+#pragma unroll
+	for (int i = 0; i < AX_GUE_OTHERS; i++) {
+		struct ax_tag_key key = {.half = pkt.half};
+		struct ax_backend *backend;
+		__u32 *id;
+
+		if (scratch->gue.hops >= scratch->gue.count)
+			return -1;
+		key.tag = bpf_ntohl(scratch->gue.other[scratch->gue.hops++ & (AX_GUE_OTHERS - 1)]);
+		id = bpf_map_lookup_elem(&ax_gue_backend, &key);
+		backend = id ? ax_backend_at(&pkt, *id) : 0;
+		if (!backend) {
+			ax_note_reason(AX_R_CANDIDATE_UNKNOWN, pkt.bytes);
+			continue;
+		}
+		/* One that is down may be alive, and then has the flow; if not, nobody has it. */
+		if (!(backend->flags & AX_BACKEND_LOCAL) &&
+		    backend->state != AX_BACKEND_MAINTENANCE)
+			return *id;
+	}
+	return -1;
+}
+
+/* Of the saved packet; AX_CONTINUE: it is for this node's stack. */
+__noinline int ax_chance(struct xdp_md *ctx)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_packet pkt = {};
+	int id, outcome;
+
+	if (!scratch || ax_load(&pkt))
+		return AX_R_INTERNAL;
+	if (pkt.proto != IPPROTO_TCP || pkt.fragment ||
+	    (pkt.tcp_flags & (AX_TCP_SYN | AX_TCP_ACK)) == AX_TCP_SYN || ax_has_socket(ctx))
+		return AX_CONTINUE;
+	id = ax_next_candidate();
+	if (id < 0) {
+		ax_note_reason(AX_R_CANDIDATES_SPENT, pkt.bytes);
+		return AX_CONTINUE;
+	}
+	scratch->gue.relayed = 1;
+	outcome = ax_send_gue(ctx, id, 0);
+	return outcome & 0xffff ? outcome & 0xffff : (outcome & 0xff0000) | AX_R_SECOND_CHANCE;
+}
+
+/* The stage for what was decapsulated. */
+static __always_inline int ax_chance_stage(struct xdp_md *ctx)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	int outcome = scratch && scratch->gue.count ? ax_chance(ctx) : AX_CONTINUE;
+
+	return outcome ? outcome : AX_R_DECAPSULATED;
+}
+
+#endif

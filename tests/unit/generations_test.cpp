@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What a pool was before: remembered by changes, and in the slots of every node.
+#include "core/generations.h"
+
+#include <algorithm>
+#include <set>
+
+#include <gmock/gmock.h>
+
+#include "config/config.h"
+#include "core/edit.h"
+#include "unit/image_parts.h"
+
+namespace anycast {
+namespace {
+
+constexpr std::int64_t kNow = 1'800'000'000;
+
+Config by_gue()
+{
+	Config config = three_backends();
+	config.vips[0].forward = AX_FORWARD_GUE;
+	return config;
+}
+
+Config changed(const Config &running, auto edit, std::int64_t now = kNow)
+{
+	Config next = running;
+	edit(next);
+	const Status carried = carry_generations(running, next, now);
+	EXPECT_TRUE(carried) << carried.error().what;
+	return next;
+}
+
+Config with_one_more(const Config &config, const std::string &text, std::int64_t now = kNow)
+{
+	return changed(
+		config, [&](Config &next) { next.pools[0].backends.push_back(backend(text)); },
+		now);
+}
+
+// Names of a slot's candidates.
+std::vector<std::string> candidates(const Image &image, std::size_t slot)
+{
+	std::vector<std::string> names;
+	for (std::uint16_t i = 0; i < image.slots[slot].count; ++i)
+		names.push_back(image.ids.backends[image.slots[slot].backend[i]].name);
+	return names;
+}
+
+// Slots of `after` that do not name whom `before` sent its flows to.
+std::size_t forgotten(const Image &before, const Image &after)
+{
+	std::size_t slots = 0;
+	for (std::size_t s = 0; s < before.slots.size(); ++s)
+		slots += !std::ranges::count(candidates(after, s), candidates(before, s).at(0));
+	return slots;
+}
+
+TEST(Generations, AChangeOfBackendsOrWeightsLeavesOne)
+{
+	const Config first = by_gue();
+	const Config second = with_one_more(first, "10.1.0.14");
+	ASSERT_EQ(second.pools[0].generations.size(), 1U);
+	EXPECT_EQ(second.pools[0].generations[0],
+		  (Generation{1,
+			      kNow + kRememberSeconds,
+			      {{"10.1.0.11", 100}, {"10.1.0.12", 100}, {"10.1.0.13", 100}}}));
+	const Config third = changed(
+		second, [](Config &next) { next.pools[0].backends[0].weight = 50; }, kNow + 1);
+	ASSERT_EQ(third.pools[0].generations.size(), 2U);
+	EXPECT_EQ(third.pools[0].generations[1].number, 2U);
+	EXPECT_EQ(third.pools[0].generations[1].weights.size(), 4U);
+}
+
+TEST(Generations, StatesLeaveNone)
+{
+	const Config drained = changed(by_gue(), [](Config &next) {
+		next.pools[0].backends[0].state = AX_BACKEND_DRAINING;
+	});
+	EXPECT_TRUE(drained.pools[0].generations.empty());
+}
+
+TEST(Generations, NothingIsRememberedWhereNobodyIsTold)
+{
+	Config ipip = by_gue();
+	ipip.vips[0].forward = AX_FORWARD_IPIP;
+	EXPECT_TRUE(with_one_more(ipip, "10.1.0.14").pools[0].generations.empty());
+	Config off = by_gue();
+	off.second_chance = false;
+	EXPECT_TRUE(with_one_more(off, "10.1.0.14").pools[0].generations.empty());
+}
+
+TEST(Generations, TheSameFileAgainChangesNothing)
+{
+	const Config file = with_one_more(by_gue(), "10.1.0.14");
+	Config without = file;
+	without.pools[0].generations.clear();
+	const Config again = changed(
+		file, [&](Config &next) { next = without; }, kNow + 5);
+	EXPECT_EQ(again, file);
+}
+
+TEST(Generations, AFileThatNamesThemIsTakenAtItsWord)
+{
+	Config file = with_one_more(by_gue(), "10.1.0.14");
+	file.pools[0].generations[0].number = 7;
+	const Config taken = changed(by_gue(), [&](Config &next) { next = file; });
+	EXPECT_EQ(taken, file);
+}
+
+TEST(Generations, AThirdChangeWaitsUntilOneRetires)
+{
+	const Config second = with_one_more(by_gue(), "10.1.0.14");
+	const Config third = with_one_more(second, "10.1.0.15", kNow + 10);
+	Config next = third;
+	next.pools[0].backends.push_back(backend("10.1.0.16"));
+	const Status refused = carry_generations(third, next, kNow + kRememberSeconds - 1);
+	ASSERT_FALSE(refused);
+	EXPECT_THAT(refused.error().what, testing::HasSubstr("pool web was changed 2 times"));
+	const Config later = with_one_more(third, "10.1.0.16", kNow + kRememberSeconds);
+	ASSERT_EQ(later.pools[0].generations.size(), 2U);
+	EXPECT_EQ(later.pools[0].generations[0].number, 2U);
+	EXPECT_EQ(later.pools[0].generations[1].number, 3U);
+}
+
+TEST(Generations, SlotsNameWhoHadTheFlowsBefore)
+{
+	const Config first = by_gue(), second = with_one_more(first, "10.1.0.14");
+	const Config third =
+		changed(second, [](Config &next) { next.pools[0].backends[1].weight = 300; });
+	const Image one = compiled(first), two = compiled(second), three = compiled(third);
+	EXPECT_EQ(forgotten(one, two), 0U);
+	EXPECT_EQ(forgotten(two, three), 0U);
+	EXPECT_EQ(forgotten(one, three), 0U);
+	Config amnesia = third;
+	amnesia.pools[0].generations.clear();
+	EXPECT_GT(forgotten(one, compiled(amnesia)), 0U);
+	for (std::size_t s = 0; s < three.slots.size(); ++s) {
+		const auto names = candidates(three, s);
+		EXPECT_EQ(std::set(names.begin(), names.end()).size(), names.size());
+		EXPECT_EQ(names[0], candidates(compiled(amnesia), s)[0]) << "owners of now";
+		if (s > 20)
+			break;
+	}
+}
+
+// One that fails, drains or comes back beside a change of the pool.
+TEST(Generations, AStateAndAChangeTogetherForgetNobody)
+{
+	for (const ax_backend_state state : {AX_BACKEND_DOWN, AX_BACKEND_DRAINING}) {
+		const Config first = by_gue();
+		const Config second = with_one_more(first, "10.1.0.14");
+		for (std::size_t i = 0; i < 3; ++i) {
+			Config before = first, after = second;
+			after.pools[0].backends[i].state = state;
+			EXPECT_EQ(forgotten(compiled(before), compiled(after)), 0U);
+			before.pools[0].backends[i].state = state; // and where its flows went
+			EXPECT_EQ(forgotten(compiled(before), compiled(after)), 0U);
+			EXPECT_EQ(
+				forgotten(compiled(after),
+					  compiled(changed(after,
+							   [&](Config &next) {
+								   next.pools[0].backends[i].state =
+									   AX_BACKEND_ACTIVE;
+							   }))),
+				0U);
+		}
+	}
+}
+
+// A node that has seen it all, and one that has the file and nothing else.
+TEST(Generations, ANewNodeComputesTheSame)
+{
+	const Config old = by_gue(), running = with_one_more(old, "10.1.0.14");
+	const Image seen = compiled(running, kFacts, compiled(old).ids);
+	const auto parsed = parse_config(to_toml(running), "file");
+	ASSERT_TRUE(parsed) << parsed.error().what;
+	EXPECT_EQ(parsed->config.pools, running.pools);
+	Config shuffled = parsed->config;
+	std::ranges::reverse(shuffled.pools[0].backends);
+	const Image fresh = compiled(shuffled);
+	EXPECT_EQ(fresh.digest, seen.digest);
+	for (std::size_t s = 0; s < seen.slots.size(); ++s)
+		ASSERT_EQ(candidates(fresh, s), candidates(seen, s)) << "slot " << s;
+	Config amnesia = shuffled;
+	amnesia.pools[0].generations.clear();
+	EXPECT_NE(compiled(amnesia).digest, seen.digest);
+}
+
+// What an edit makes and what a file makes.
+TEST(Generations, EditsAndFilesComeToTheSame)
+{
+	Config edited = by_gue(), file = by_gue();
+	ObjectEdit edit;
+	edit.pool = "web";
+	edit.address = "10.1.0.14";
+	ASSERT_TRUE(add_backend(edited, edit));
+	file.pools[0].backends.push_back(backend("10.1.0.14"));
+	ASSERT_TRUE(carry_generations(by_gue(), edited, kNow));
+	ASSERT_TRUE(carry_generations(by_gue(), file, kNow));
+	EXPECT_EQ(edited, file);
+	EXPECT_EQ(compiled(edited).digest, compiled(file).digest);
+}
+
+TEST(Generations, BadOnesAreErrors)
+{
+	const std::string pool = "[[pools]]\nname = \"web\"\n"
+				 "[[pools.backends]]\naddress = \"10.1.0.11\"\n";
+	const std::string one = "[[pools.generations]]\nnumber = 1\nretire = 5\n";
+	for (const std::string &bad : std::vector<std::string>{
+		     one, one + "backends = [\"a\"]\n", one + "backends = [\"a=0\"]\n",
+		     one + "backends = [\"=1\"]\n", one + "backends = [\"a=1\", \"a=2\"]\n",
+		     one + "backends = [\"a=1x\"]\n",
+		     "[[pools.generations]]\nbackends = [\"a=1\"]\n",
+		     one + "backends = [\"a=1\"]\n" + one + "backends = [\"a=2\"]\n"})
+		EXPECT_FALSE(parse_config(pool + bad, "file")) << bad;
+	EXPECT_TRUE(parse_config(pool + one + "backends = [\"a=1\"]\n", "file"));
+}
+
+} // namespace
+} // namespace anycast

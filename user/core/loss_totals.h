@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Loss summed since attach, by VIP, backend or client prefix: what the data path counted when it
+// found it, so that it outlives the flows and never goes back. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <anycast_xdp/abi.h>
+
+#include "core/address.h"
+#include "core/flow.h"
+
+namespace anycast {
+
+struct LossTotals {
+	std::uint64_t segments = 0; // unique ones
+	std::uint64_t lost = 0, undone = 0, reordered = 0, rtx_seen = 0, duplicated = 0;
+	std::uint64_t evicted = 0, resync = 0, unrepaired = 0;
+	std::uint64_t rtp_lost = 0, rtp_undone = 0, dns_repeat = 0, quic_q = 0, quic_l = 0;
+	std::uint64_t syn_rtx = 0;
+
+	LossTotals() = default;
+	LossTotals(const ax_loss_sum &sum, std::uint64_t segments);
+	void add(const LossTotals &other);
+	bool operator==(const LossTotals &) const = default;
+
+	[[nodiscard]] LossReport report() const; // no value while there is no segment
+};
+
+struct Prefix {
+	Address address; // masked
+	std::uint8_t bits = 0;
+	[[nodiscard]] std::string text() const;
+	auto operator<=>(const Prefix &) const = default;
+};
+
+// "203.0.113.0/24", or an address for itself alone. Nothing if bits beyond the length are set.
+std::optional<Prefix> parse_prefix(std::string_view text);
+Prefix prefix_of(const Address &address, std::uint8_t bits);
+
+struct PrefixTotals {
+	std::optional<Prefix> prefix; // none: all those whose rows were given to others
+	LossTotals totals;
+};
+
+// Of all CPUs together, ordered by prefix; may run while the kernel writes. `rows`: the map's
+// memory, `cpus` equal shares.
+std::vector<PrefixTotals> decode_prefixes(std::span<const ax_prefix_loss> rows, std::uint32_t cpus);
+
+} // namespace anycast
