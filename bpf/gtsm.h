@@ -30,6 +30,14 @@ static __always_inline struct ax_gtsm_peer *ax_peer(const struct ax_packet *pkt,
 	return bpf_map_lookup_elem(&ax_gtsm_peer, &key);
 }
 
+/* How near it says its sender is. Routers on the way count down the tunnel's TTL, not that of what
+ * is inside, and the outer source is easily forged: a decapsulated packet may come from anywhere
+ * (RFC 5082 section 5.2). No edge sends one to a session address, which is never a VIP. */
+static __always_inline __u8 ax_nearness(const struct ax_packet *pkt)
+{
+	return pkt->flags & AX_PACKET_INNER ? 0 : pkt->ttl;
+}
+
 static __always_inline void ax_count_peer(const struct ax_gtsm_peer *peer, int accepted)
 {
 	__u32 id = peer->id;
@@ -49,11 +57,11 @@ static __always_inline int ax_gtsm_session(struct ax_packet *pkt, const struct a
 	struct ax_gtsm_peer *peer = ax_peer(pkt, source);
 
 	if (!peer) {
-		AX_RULE(pkt->ttl != 255, GTSM_TTL);
+		AX_RULE(ax_nearness(pkt) != 255, GTSM_TTL);
 		AX_RULE(1, GTSM_UNKNOWN_PEER);
 		return AX_R_GTSM_ACCEPTED;
 	}
-	if (unlikely(pkt->ttl < peer->min_ttl)) {
+	if (unlikely(ax_nearness(pkt) < peer->min_ttl)) {
 		ax_count_peer(peer, 0);
 		AX_RULE(1, GTSM_TTL);
 		return AX_R_GTSM_ACCEPTED;
@@ -74,7 +82,7 @@ static __always_inline int ax_quotes_session(const struct ax_quote *quote)
 
 /* An ICMP error can lower a session's path MTU or reset it (RFC 5082 section 3, RFC 5927). The path
  * MTU is the peer's, not the session's: Linux believes an error about any packet to the peer, and
- * asks for no socket if that was an ICMP message. */
+ * asks for no socket if that was our answer to a ping. */
 static __always_inline int ax_is_forged_error(struct xdp_md *ctx, const struct ax_packet *pkt,
 					      const struct ax_quote *quote)
 {
@@ -87,7 +95,7 @@ static __always_inline int ax_is_forged_error(struct xdp_md *ctx, const struct a
 		return 0;
 	if (!peer)
 		return 1;
-	if (pkt->ttl >= peer->min_ttl)
+	if (ax_nearness(pkt) >= peer->min_ttl)
 		return 0;
 	ax_count_peer(peer, 0);
 	return 1;
@@ -108,7 +116,7 @@ static __always_inline int ax_is_forged_fragment(struct xdp_md *ctx, const struc
 static __always_inline int ax_gtsm_icmp(struct xdp_md *ctx, const struct ax_packet *pkt,
 					const struct ax_quote *quote, int quoted)
 {
-	if (pkt->ttl == 255)
+	if (ax_nearness(pkt) == 255)
 		return AX_CONTINUE;
 	AX_RULE((pkt->fragment && ax_is_forged_fragment(ctx, pkt, quoted)) ||
 			(quoted && ax_is_forged_error(ctx, pkt, quote)),
@@ -131,7 +139,7 @@ static __always_inline int ax_gtsm_later(struct ax_packet *pkt, const struct ax_
 {
 	struct ax_gtsm_peer *peer = ax_peer(pkt, source);
 
-	if (peer && peer->min_ttl == 255 && pkt->ttl != 255) {
+	if (peer && peer->min_ttl == 255 && ax_nearness(pkt) != 255) {
 		ax_count_peer(peer, 0);
 		AX_RULE(1, GTSM_FRAGMENT);
 	}
@@ -150,7 +158,7 @@ __noinline int ax_gtsm_stage(struct xdp_md *ctx)
 		return ax_check_passed(pkt, ax_gtsm_later(pkt, &source));
 	if (pkt->proto == IPPROTO_TCP)
 		return ax_check_passed(pkt, ax_gtsm_session(pkt, &source));
-	AX_RULE(pkt->ttl != 255, GTSM_BFD);
+	AX_RULE(ax_nearness(pkt) != 255, GTSM_BFD);
 	return ax_check_passed(pkt, AX_R_GTSM_ACCEPTED);
 }
 

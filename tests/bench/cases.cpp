@@ -152,6 +152,13 @@ Case sized(const std::string &name, const std::string &about, std::uint32_t ours
 	return c;
 }
 
+// With as many entries as our own table has on the one CPU that is used.
+Case beside_kernel_lru(Case c)
+{
+	c.kernel_lru = 2 * c.node.flows4;
+	return c;
+}
+
 Case loss_anomaly()
 {
 	Case c = known("loss-anomaly", "TCP data, every second segment late",
@@ -215,14 +222,16 @@ std::vector<Case> required_cases()
 		with(with_switches(known("tcp4-1", "IPv4 TCP ACK, 1 known flow", tcp4(), 1)),
 		     {1.8, 95, 134}),
 		with(known("tcp4-1k", "1k flows", tcp4(), k1K), {2.0, 106, 128}),
-		with(with_switches(known("tcp4-16k", "16k flows", tcp4(), k16K)), {2.4, 173, 209}),
+		with(beside_kernel_lru(with_switches(known("tcp4-16k", "16k flows", tcp4(), k16K))),
+		     {2.4, 173, 209}),
 		with(known("tcp4-131k", "131k flows", tcp4(), k131K), {2.0, 298, 371}),
-		with(known("tcp4-1m", "1M flows", tcp4(), k1M), {1.6, 357, 489}),
+		with(beside_kernel_lru(known("tcp4-1m", "1M flows", tcp4(), k1M)), {1.6, 357, 489}),
 		with(known("udp4", "IPv4 UDP, 1 known flow", udp4, 1), {1.8, 129, 184}),
 		with(known("tcp6", "IPv6 TCP ACK, 1 known flow", tcp6(), 1), {1.5, 88, 132}),
 		with(endless("new-filling", "new flow, table filling", tcp4(), Flows::kFilling),
 		     {2.5, 553, 775}),
-		with(endless("new-full", "new flow, table full", tcp4(), Flows::kFull),
+		with(beside_kernel_lru(
+			     endless("new-full", "new flow, table full", tcp4(), Flows::kFull)),
 		     {2.8, 991, 1137}),
 		with(syn(endless("syn", "SYN, every packet a new flow", syn4(), Flows::kForgotten)),
 		     {1.2, 117, 167}),
@@ -257,6 +266,13 @@ std::vector<Case> other_cases()
 			  tagged() / Packet(Ip4{.dst = kNoVip4}) / Packet(segment()), AX_R_NOT_VIP),
 		stateless("not-vip6", "IPv6, not for a VIP",
 			  Eth{} / Ip6{.dst = kNoVip6} / segment(), AX_R_NOT_VIP, true),
+		endless("udp4-new", "IPv4 UDP, new flow, table filling",
+			Eth{} / to_vip4() / Udp{} / Packet(Payload(64)), Flows::kFilling),
+		known("tcp6-vlan", "tagged, IPv6 TCP ACK, 1 flow", tcp6(tagged()), 1),
+		stateless("malformed-vlan", "tagged, SYN and FIN: dropped",
+			  tcp4(tagged(), test::kSyn | test::kFin), AX_R_TCP_SYN_FIN),
+		stateless("malformed6", "IPv6, SYN and FIN: dropped",
+			  tcp6(Eth{}, test::kSyn | test::kFin), AX_R_TCP_SYN_FIN),
 		stateless("malformed", "SYN and FIN: dropped", tcp4(Eth{}, test::kSyn | test::kFin),
 			  AX_R_TCP_SYN_FIN),
 		stateless("gtsm-drop", "BGP with TTL 64: dropped",

@@ -44,6 +44,7 @@ struct Case {
 	bool proxy = false; // is there anything in Katran to compare with?
 	// Of the stand-in's LRU on each CPU; Katran's is as large whatever the number of flows.
 	std::uint32_t lru_entries = 1 << 21;
+	std::uint32_t kernel_lru = 0; // entries of a kernel LRU that is measured beside; 0 = none
 	std::vector<Variant> variants;
 	Rounds rounds;
 };
@@ -57,7 +58,8 @@ struct Outcome {
 	std::vector<Series> series; // floor, [proxy], ours, variants
 };
 
-inline constexpr const char *kFloor = "floor", *kProxy = "Katran proxy", *kOurs = "anycast-xdp";
+inline constexpr const char *kFloor = "floor", *kProxy = "Katran proxy", *kOurs = "anycast-xdp",
+			    *kKernelLru = "kernel LRU";
 inline constexpr double kKatransFloor = 24; // of the run that Katran's own figures are from, median
 
 // extra_program: another one to be measured, whatever it does; -1 = none

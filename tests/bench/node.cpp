@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "kernel/program_object.h"
 #include "kernel/sizes.h"
 
 #include "bench/rotation.h"
@@ -109,8 +110,9 @@ Result<Program> load_node(const NodeOptions &options)
 	load.guard = options.guard;
 	load.loss = options.loss;
 	load.limits = config.limits;
-	load.object = options.object;
+	load_program_from(options.object);
 	auto program = Program::load(load);
+	load_program_from("");
 	if (!program)
 		return program;
 	control.abi = AX_ABI_VERSION;

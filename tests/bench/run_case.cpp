@@ -8,6 +8,7 @@
 
 #include "bench/cases.h"
 #include "bench/katran.h"
+#include "bench/lru_flow.h"
 
 namespace anycast::bench {
 
@@ -131,6 +132,7 @@ Result<Outcome> run_case(const Case &what, int extra_program, bool quick)
 	std::vector<Contender> contenders;
 	std::list<Program> programs;
 	std::optional<KatranProxy> proxy;
+	std::optional<KernelLru> lru;
 	Case c = what;
 
 	if (quick)
@@ -152,6 +154,16 @@ Result<Outcome> run_case(const Case &what, int extra_program, bool quick)
 		contenders.push_back(std::move(*next));
 	}
 	AX_TRY(add_ours(c, kOurs, c.node, programs, contenders));
+	if (c.kernel_lru != 0) {
+		auto loaded = KernelLru::load(c.kernel_lru);
+		if (!loaded)
+			return tl::unexpected(loaded.error());
+		lru = std::move(*loaded);
+		auto next = contender(c, kKernelLru, lru->fd());
+		if (!next)
+			return tl::unexpected(next.error());
+		contenders.push_back(std::move(*next));
+	}
 	for (const Variant &variant : c.variants)
 		AX_TRY(add_ours(c, variant.name, variant.node, programs, contenders));
 	if (extra_program >= 0) {

@@ -18,6 +18,7 @@
 #include "core/drop_sample.h"
 #include "support/cli.h"
 #include "support/in_lab.h"
+#include "support/protocols.h"
 #include "support/raw_sender.h"
 #include "support/sniffer.h"
 

@@ -264,7 +264,7 @@ TEST_F(Gtsm, AFragmentedErrorCountsAtWhicheverAddressItArrives)
 
 TEST_F(Gtsm, ThePathMtuIsThePeersWhateverThePacketWas)
 {
-	// Linux: icmp_err() lowers it for a quoted ping without asking for a socket.
+	// Linux: icmp_err() lowers it for a quoted echo reply without asking for a socket.
 	const Ip4 ip{.src = kLocal4, .dst = kPeer4};
 	const Packet quotes[] = {Eth{} / ip / Icmp4{}, Eth{} / ip / Udp{.dport = 33434},
 				 Eth{} / ip / Tcp{.dport = 22},
@@ -354,21 +354,33 @@ TEST_F(Gtsm, WithoutSessionAddressesNothingIsProtected)
 
 class GtsmInTunnel : public BackendTest {};
 
-TEST_F(GtsmInTunnel, TheInnerPacketIsBoundLikeAnyOther)
+// The tunnel's TTL was counted down on the way, not that of what is inside: 255 says nothing.
+TEST_F(GtsmInTunnel, TheInnerTtlOfATunnelProvesNothing)
 {
 	Config config = with_sessions();
 	config.roles = AX_ROLE_BACKEND;
 	config.edges = {*Address::parse("10.0.0.1")};
 	config.tunnel_addresses = {*Address::parse("10.1.0.11")};
+	config.rules["gtsm_fragment"] = AX_ACTION_DROP;
 	apply(config);
-	const Ip4 outer{.src = "10.0.0.1", .dst = "10.1.0.11", .protocol = kIpIp};
-	const auto inner = [&](std::uint8_t ttl) { return bgp4(ttl).slice(14); };
-	expect(AX_R_GTSM_TTL, Eth{} / outer / inner(254));
-	const Outcome accepted = send(Eth{} / outer / inner(255));
-	EXPECT_EQ(accepted.reason, AX_R_GTSM_ACCEPTED) << accepted;
-	EXPECT_EQ(accepted.frame.size(), bgp4(255).size());
-	const Packet ours = Eth{} / Ip4{.src = kLocal4, .dst = kPeer4} / Tcp{.dport = 179};
-	expect(AX_R_GTSM_ICMP, Eth{} / outer / error4(64, ours).slice(14));
+	const Ip4 outer{.src = "10.0.0.1", .dst = "10.1.0.11", .ttl = 255, .protocol = kIpIp};
+	for (const std::uint8_t ttl : {64, 254, 255}) {
+		const auto inner = [&](const char *from, const Packet &upper) {
+			const Ip4 ip{.src = from, .dst = kLocal4, .ttl = ttl};
+			return Eth{} / outer / (Eth{} / ip / upper).slice(14);
+		};
+		for (const char *from : {kPeer4, kFar4, kStranger4})
+			expect(AX_R_GTSM_TTL, inner(from, Tcp{.dport = 179}));
+		expect(AX_R_GTSM_BFD, inner(kPeer4, Udp{.dport = 3784}));
+		const Packet ours = Eth{} / Ip4{.src = kLocal4, .dst = kPeer4} / Tcp{.dport = 179};
+		expect(AX_R_GTSM_ICMP, Eth{} / outer / error4(ttl, ours).slice(14));
+		const Ip4 later{
+			.src = kPeer4, .dst = kLocal4, .offset = 3, .ttl = ttl, .protocol = kTcp};
+		expect(AX_R_GTSM_FRAGMENT, Eth{} / outer / (Eth{} / later / Payload(24)).slice(14));
+		// An exempt peer's need not be near; what is no session is none of our business.
+		EXPECT_EQ(send(inner(kExempt4, Tcp{.dport = 179})).reason, AX_R_GTSM_ACCEPTED);
+		EXPECT_EQ(send(inner(kPeer4, Tcp{.dport = 80})).reason, AX_R_DECAPSULATED);
+	}
 }
 
 } // namespace

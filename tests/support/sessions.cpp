@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <array>
+#include <cstring>
 #include <numeric>
 
 #include "support/isolation.h"

@@ -295,12 +295,17 @@ TEST(Flow, SumsCountWhatCouldNotBeMeasuredApart)
 {
 	LossFigure ts{.value = 3, .kind = "estimate", .basis = "ts", .of = 100, .evicted = 1};
 	LossFigure ipid{.value = 2, .kind = "estimate", .basis = "ipid", .of = 50};
+	const auto all = [](const LossFigure &figure) {
+		LossReport report;
+		report.c2s_up_lost = report.c2s_up_reordered = report.c2s_rtx_seen = figure;
+		return report;
+	};
 	LossSum sum;
 	sum.add({});
 	EXPECT_FALSE(sum.report.c2s_up_lost.value.has_value());
-	sum.add({ts, ts, ts});
+	sum.add(all(ts));
 	EXPECT_EQ(sum.report.c2s_up_lost.basis, "ts");
-	sum.add({ipid, ipid, ipid});
+	sum.add(all(ipid));
 	EXPECT_EQ(sum.flows, 3U);
 	EXPECT_EQ(sum.measured, 2U);
 	EXPECT_EQ(sum.report.c2s_up_lost.value, 5U);

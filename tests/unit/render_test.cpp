@@ -103,10 +103,11 @@ nlohmann::json flows_json(const std::vector<NamedFlow> &flows, std::size_t limit
 }
 
 nlohmann::json loss_json(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,
-			 const std::vector<std::string> &warnings)
+			 const std::vector<std::string> &warnings,
+			 const GroupTotals &since_attach = {})
 {
 	std::ostringstream out;
-	write_loss_json(out, flows, by, limit, warnings);
+	write_loss_json(out, flows, by, limit, warnings, since_attach);
 	return nlohmann::json::parse(out.str());
 }
 
@@ -134,8 +135,8 @@ TEST(Flows, Filters)
 	EXPECT_TRUE((FlowFilter{.vip = "", .backend = "web/b1", .source = {}}).matches(one));
 	EXPECT_FALSE((FlowFilter{.vip = "", .backend = "api/b1", .source = {}}).matches(one));
 	EXPECT_FALSE((FlowFilter{.vip = "dns", .backend = "", .source = {}}).matches(one));
-	EXPECT_FALSE((FlowFilter{.vip = "", .backend = "", .source = parse_prefix("::1")})
-			     .matches(one));
+	EXPECT_FALSE(
+		(FlowFilter{.vip = "", .backend = "", .source = parse_prefix("::1")}).matches(one));
 }
 
 TEST(Flows, BusiestFirstUpToTheLimit)
@@ -217,6 +218,82 @@ TEST(Loss, SumsByVipAndBackend)
 	const auto by_backend = loss_json(named(flows, ids), LossBy::kBackend, 0, {});
 	EXPECT_EQ(by_backend["backends"][0]["pool"], "web");
 	EXPECT_EQ(by_backend["backends"][0]["backend"], "b1");
+}
+
+TEST(Loss, ByPrefixWithSumsOfFlowsThatAreGone)
+{
+	const Ids ids = ids_with_names();
+	std::vector<FlowRecord> flows{tcp_flow(1, 2, 10), tcp_flow(2, 3, 10), tcp_flow(3, 1, 10)};
+	flows[1].source = *Address::parse("203.0.113.99");
+	flows[2].source = *Address::parse("203.0.114.1");
+	auto list = named(flows, ids);
+	for (NamedFlow &flow : list)
+		flow.client_bits = 24;
+	GroupTotals ever;
+	LossTotals gone;
+	gone.segments = 500;
+	gone.lost = 7;
+	gone.undone = 1;
+	ever[{{}, {}, {}, *parse_prefix("192.0.2.0/24")}] = gone;
+	ever[{{}, {}, {}, Prefix{}}] = LossTotals();
+
+	const auto json = loss_json(list, LossBy::kPrefix, 0, {}, ever);
+	ASSERT_EQ(json["prefixes"].size(), 4U);
+	EXPECT_EQ(json["prefixes"][0]["prefix"], "203.0.113.0/24");
+	EXPECT_EQ(json["prefixes"][0]["c2s_up_lost"]["value"], 5);
+	EXPECT_EQ(json["prefixes"][0]["flows"], 2);
+	EXPECT_TRUE(json["prefixes"][0]["since_attach"].is_null());
+	EXPECT_EQ(json["prefixes"][1]["prefix"], "203.0.114.0/24");
+	EXPECT_EQ(json["prefixes"][2]["prefix"], "192.0.2.0/24");
+	EXPECT_EQ(json["prefixes"][2]["flows"], 0);
+	EXPECT_TRUE(json["prefixes"][2]["c2s_up_lost"]["value"].is_null());
+	EXPECT_EQ(json["prefixes"][2]["since_attach"]["c2s_up_lost"]["value"], 6);
+	EXPECT_EQ(json["prefixes"][2]["since_attach"]["c2s_up_lost"]["of"], 500);
+	EXPECT_EQ(json["prefixes"][3]["prefix"], "others");
+	EXPECT_TRUE(json["prefixes"][3]["since_attach"]["c2s_up_lost"]["value"].is_null());
+
+	const std::string text = loss_text(list, LossBy::kPrefix, 0, ever);
+	for (const char *part : {"EVER LOST", "203.0.113.0/24", "192.0.2.0/24", "1.2 %", "others"})
+		EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+}
+
+TEST(Loss, PayloadsThatVipsDeclare)
+{
+	const Ids ids = ids_with_names();
+	FlowRecord rtp = udp_flow(), dns = udp_flow();
+	rtp.measure = AX_MEASURE_RTP;
+	rtp.segments = 90;
+	rtp.payload_lost = 10;
+	dns.measure = AX_MEASURE_DNS;
+	dns.segments = 5;
+	dns.payload_lost = 1;
+	const std::vector<FlowRecord> flows{tcp_flow(1, 2, 100), dns, rtp};
+	const auto json = loss_json(named(flows, ids), LossBy::kFlow, 0, {});
+	EXPECT_EQ(json["flows"][0]["rtp_lost"]["value"], 10) << "ranked among the others";
+	EXPECT_EQ(json["flows"][0]["rtp_lost"]["rate"], 0.1);
+	EXPECT_TRUE(json["flows"][0]["c2s_up_lost"]["value"].is_null());
+	EXPECT_FALSE(json["flows"][1].contains("rtp_lost"));
+	EXPECT_EQ(json["flows"][2]["dns_repeat"]["value"], 1);
+	EXPECT_TRUE(json["flows"][2]["dns_unanswered"]["value"].is_null());
+	EXPECT_EQ(json["totals"]["measured"], 3);
+	EXPECT_NE(loss_text(named(flows, ids), LossBy::kFlow, 0).find("exact/rtp"),
+		  std::string::npos);
+}
+
+TEST(Flows, FilterByPrefix)
+{
+	const Ids ids = ids_with_names();
+	const FlowRecord flow = tcp_flow(1, 0, 1);
+	const NamedFlow one = name_flow(flow, "", ids);
+	for (const auto &[prefix, matches] :
+	     {std::pair{"203.0.113.0/24", true}, std::pair{"203.0.112.0/23", true},
+	      std::pair{"203.0.114.0/24", false}, std::pair{"0.0.0.0/0", true},
+	      std::pair{"::/0", false}, std::pair{"203.0.113.5", true},
+	      std::pair{"203.0.113.4", false}})
+		EXPECT_EQ((FlowFilter{.vip = "", .backend = "", .source = parse_prefix(prefix)})
+				  .matches(one),
+			  matches)
+			<< prefix;
 }
 
 // ---- reasons --------------------------------------------------------------------------------

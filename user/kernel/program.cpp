@@ -13,6 +13,7 @@
 #include "kernel/features.h"
 #include "kernel/libbpf_log.h"
 #include "kernel/pins.h"
+#include "kernel/program_object.h"
 #include "kernel/sizes.h"
 
 namespace anycast {

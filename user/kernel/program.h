@@ -30,7 +30,6 @@ struct LoadOptions {
 	bool frags = false;	       // frames longer than a page, in several buffers
 	std::uint32_t instance = 0;    // ctl.active selects it; 0: the only one
 	bool under_dispatcher = false; // as an extension, for a slot of libxdp's dispatcher
-	std::string object;	       // another build of it, an object file: benchmarks only
 	std::string pin_dir;	       // maps are reused from and pinned to it; empty: private maps
 	Limits limits;
 };

@@ -42,12 +42,13 @@ void set_switches(Switches &rodata, const LoadOptions &options, const DataplaneS
 	rodata.ax_backends = sizes.backends;
 }
 
-// The embedded program, or another build of it with the same switches and maps.
-anycast_bpf *open_skeleton(const std::string &object)
+std::string other_build; // load_program_from
+
+anycast_bpf *open_skeleton()
 {
-	if (object.empty())
+	if (other_build.empty())
 		return anycast_bpf__open();
-	std::ifstream file(object, std::ios::binary);
+	std::ifstream file(other_build, std::ios::binary);
 	const std::string bytes((std::istreambuf_iterator<char>(file)), {});
 	auto *skeleton = static_cast<anycast_bpf *>(std::calloc(1, sizeof(anycast_bpf)));
 	int error = skeleton ? anycast_bpf__create_skeleton(skeleton) : -ENOMEM;
@@ -65,6 +66,11 @@ anycast_bpf *open_skeleton(const std::string &object)
 }
 
 } // namespace
+
+void load_program_from(const std::string &object_file)
+{
+	other_build = object_file;
+}
 
 ax_samples samples_by(const LoadOptions &options)
 {
@@ -100,7 +106,7 @@ bool ProgramObject::open(const LoadOptions &options, const DataplaneSizes &sizes
 				    return anycast_legacy_bpf__load(
 					    static_cast<anycast_legacy_bpf *>(skeleton));
 			    });
-	return take(open_skeleton(options.object), &anycast_bpf__destroy, [](void *skeleton) {
+	return take(open_skeleton(), &anycast_bpf__destroy, [](void *skeleton) {
 		return anycast_bpf__load(static_cast<anycast_bpf *>(skeleton));
 	});
 }

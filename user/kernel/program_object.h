@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include <anycast_xdp/abi.h>
 
@@ -19,6 +20,10 @@ ax_samples samples_by(const LoadOptions &options);
 
 // Is it the build for kernels before 5.6 (bpf/legacy.h)?
 bool needs_legacy_build();
+
+// For benchmarks that compare two builds: Program::load takes this object file from here on, with
+// the same switches and maps; "": the embedded program again.
+void load_program_from(const std::string &object_file);
 
 class ProgramObject {
 public:
