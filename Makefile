@@ -125,15 +125,50 @@ demo: deps ## two edges, three backends, real BGP and TCP in namespaces: the mai
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/anycast-xdp $(BUILD)/demo
 	$(Q)$(SUDO) $(BUILD)/demo
 
+# ---- other builds of the command, for the upgrade tests (tests/net/releases.h) -----------------
+# The release before this one: what the newest tag before HEAD holds. Before the first there is a
+# stand-in: this tree, calling itself by another version.
+PREVIOUS_TAG := $(shell git describe --tags --abbrev=0 --match 'v*' HEAD^ 2>/dev/null)
+OTHER_BUILDS := $(BUILD)/previous/anycast-xdp $(BUILD)/other-abi/anycast-xdp
+# Of this tree: all sources that name what differs, compiled anew; the others' objects.
+define OTHER_BUILD
+$(1)_OBJ := $(patsubst %.cpp,$(BUILD)/$(1)/%.o,$(shell grep -lE '$(2)' user/*/*.cpp))
+$$($(1)_OBJ): $(BUILD)/$(1)/%.o: %.cpp | $$(SKELS)
+	$$(call say,CXX,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CXX) $(3) $$(filter-out -DAX_VERSION=%,$$(ALL_CXXFLAGS)) -c $$< -o $$@
+$(BUILD)/$(1)/anycast-xdp: $(BUILD)/user/main.o $$($(1)_OBJ) $(BUILD)/libanycast.a
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
+endef
+# A define too, since ccache does not see that a header was found elsewhere.
+$(eval $(call OTHER_BUILD,other-abi,AX_ABI_VERSION,-I$(BUILD)/other-abi/include -DAX_ABI_OTHER=99 -DAX_VERSION='"$(VERSION)"'))
+$(other-abi_OBJ): $(BUILD)/other-abi/include/anycast_xdp/pins.h
+# All headers, as they include each other.
+$(BUILD)/other-abi/include/anycast_xdp/pins.h: $(wildcard include/anycast_xdp/*)
+	$(Q)mkdir -p $(@D) && cp $^ $(@D)/
+	$(Q)sed -i 's/\(define AX_ABI_VERSION\) .*/\1 99/' $@
+ifeq ($(PREVIOUS_TAG),)
+$(eval $(call OTHER_BUILD,previous,AX_VERSION,-DAX_VERSION='"0.0.0-stand-in"'))
+else
+$(BUILD)/previous/anycast-xdp: $(BUILD)/previous/$(PREVIOUS_TAG)/build/anycast-xdp
+	$(Q)cp $< $@
+$(BUILD)/previous/$(PREVIOUS_TAG)/build/anycast-xdp:
+	$(call say,MAKE,$@)
+	$(Q)mkdir -p $(BUILD)/previous/$(PREVIOUS_TAG)
+	$(Q)git archive $(PREVIOUS_TAG) | tar x -C $(BUILD)/previous/$(PREVIOUS_TAG)
+	$(Q)$(MAKE) --no-print-directory -C $(BUILD)/previous/$(PREVIOUS_TAG) BUILD=build all
+endif
+
 .PHONY: check
 check: deps ## build everything and run all tests; the last line counts them
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(TEST_SUITES:%=$(BUILD)/%_test)
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(OTHER_BUILDS) $(TEST_SUITES:%=$(BUILD)/%_test)
 	$(Q)tools/run-suites $(TEST_SUITES:%=$(BUILD)/%_test)
 
 .PHONY: test test-root
 test: $(BUILD)/unit_test ## unit tests: no root, no kernel
 	$(Q)$(BUILD)/unit_test
-test-root: all $(BUILD)/prog_test $(BUILD)/net_test ## the program under BPF_PROG_TEST_RUN, and namespaces
+test-root: all $(OTHER_BUILDS) $(BUILD)/prog_test $(BUILD)/net_test ## the program under BPF_PROG_TEST_RUN, and namespaces
 	$(Q)tools/run-suites $(BUILD)/prog_test $(BUILD)/net_test
 
 .PHONY: test-loss
@@ -144,24 +179,28 @@ test-loss: deps ## loss figures beside the truth, row by row, at most 15 minutes
 .PHONY: test-vm
 test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/prog_test $(BUILD)/net_test \
-		$(BUILD)/vm_loads $(MATRIX_OBJECTS)
-	$(Q)status=0; tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(VM_CORPUS:%=--with %) $(VM_OPTIONS) -- \
+		$(BUILD)/vm_loads $(MATRIX_OBJECTS) $(OTHER_BUILDS)
+	$(Q)status=0; tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(OTHER_BUILDS:%=--with %) $(VM_CORPUS:%=--with %) $(VM_OPTIONS) -- \
 		$(or $(SUITES),$(BUILD)/prog_test $(BUILD)/net_test --gtest_filter=$(VM_NET)) \
-		$(BUILD)/vm_loads $(MATRIX_OBJECTS:%=--object=%) || status=1; \
+		$(if $(SUITES),,tests/vm/legacy --suite=$(BUILD)/prog_test) $(BUILD)/vm_loads $(MATRIX_OBJECTS:%=--object=%) || status=1; \
 	tests/vm/verified || status=1; exit $$status
 
 # The program by every compiler that builds it, for the kernel matrix.
 COMPILERS := 14 16 19
 # Of the namespace suite, what differs between kernels.
-VM_NET := Attach.IsNative*:Attach.AgainReplaces*:Attach.Works*:AttachRefuses.Foreign*:AttachRefuses.*Abi:Dispatcher.*:Neighbours.*:Kernel*:Upgrade.ReplacesTheProgram*
+VM_NET := Attach.IsNative*:Attach.AgainReplaces*:Attach.Works*:AttachRefuses.Foreign*:AttachRefuses.*Abi:Dispatcher.*:Neighbours.*:Kernel*:Upgrade.ReplacesTheProgram*:Releases.*
 VM_OPTIONS ?= --time-limit 900
 # The captures of the corpus, where they are.
 VM_CORPUS := $(wildcard ../shared/corpus)
-MATRIX_OBJECTS := $(COMPILERS:%=$(BUILD)/bpf/anycast.clang-%.bpf.o)
-$(BUILD)/bpf/anycast.clang-%.bpf.o: bpf/anycast.bpf.c
-	$(call say,BPF,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)clang-$* $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c $< -o $@
+MATRIX_OBJECTS := $(COMPILERS:%=$(BUILD)/bpf/anycast.clang-%.bpf.o) \
+	$(COMPILERS:%=$(BUILD)/bpf/anycast_legacy.clang-%.bpf.o)
+define BY_COMPILER
+$(BUILD)/bpf/$(1).clang-%.bpf.o: bpf/$(1).bpf.c
+	$$(call say,BPF,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)clang-$$* $$(BPF_CFLAGS) -MMD -MP -MF $$(@:.o=.d) -MT $$@ -c $$< -o $$@
+endef
+$(foreach object,anycast anycast_legacy,$(eval $(call BY_COMPILER,$(object))))
 
 $(BUILD)/vm_loads: tests/vm/loads.cpp
 	$(call say,CXX,$@)

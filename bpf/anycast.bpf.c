@@ -26,6 +26,8 @@ static __always_inline int ax_inspect(struct xdp_md *ctx, struct ax_packet *pkt)
 {
 	int reason = pkt->family == 4 ? ax_parse_ip4(ctx, pkt) : ax_parse_ip6(ctx, pkt);
 
+	if (!reason && AX_RENEW(pkt))
+		return AX_R_INTERNAL;
 	return reason ? reason : ax_parse_transport(ctx, pkt);
 }
 
@@ -155,32 +157,32 @@ static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __
 
 static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
 {
-	int outcome = ax_inspect_stage(ctx, bytes, 0);
+	int outcome = AX_FRESH(ax_inspect_stage(ctx, bytes, 0));
 
 	if (likely((outcome & 0xffff) <= AX_OPAQUE))
 		return outcome;
 	if ((ax_role & AX_ROLE_BACKEND) && outcome == AX_NEXT_TUNNEL) {
-		__u32 inner = ax_tunnel_stage(ctx);
+		__u32 inner = AX_FRESH(ax_tunnel_stage(ctx));
 
-		outcome = inner ? ax_inspect_stage(ctx, inner, AX_PACKET_INNER)
+		outcome = inner ? AX_FRESH(ax_inspect_stage(ctx, inner, AX_PACKET_INNER))
 				: AX_R_TUNNEL_MALFORMED;
 	}
 	if (outcome == AX_NEXT_GTSM)
-		outcome = ax_gtsm_stage(ctx);
+		outcome = AX_FRESH(ax_gtsm_stage(ctx));
 	if (outcome == AX_NEXT_ICMP)
-		outcome = ax_icmp_stage(ctx);
+		outcome = AX_FRESH(ax_icmp_stage(ctx));
 	if ((ax_role & AX_ROLE_BACKEND) && outcome == AX_NEXT_CHANCE)
-		outcome = ax_chance_stage(ctx);
+		outcome = AX_FRESH(ax_chance_stage(ctx));
 	if (outcome == AX_NEXT_FLOW)
-		outcome = ax_flow_stage(ctx);
+		outcome = AX_FRESH(ax_flow_stage(ctx));
 	if (outcome == AX_NEXT_NEW)
-		outcome = ax_new_stage(ctx);
+		outcome = AX_FRESH(ax_new_stage(ctx));
 	if ((outcome & 0xffff) == AX_NEXT_SEND)
-		outcome = ax_send_stage(ctx) | (outcome & AX_OUTCOME_ANOMALY);
+		outcome = AX_FRESH(ax_send_stage(ctx)) | (outcome & AX_OUTCOME_ANOMALY);
 	if (unlikely((outcome & 0xffff) == AX_R_TOO_BIG))
-		outcome = ax_too_big_stage(ctx) | (outcome & AX_OUTCOME_ANOMALY);
+		outcome = AX_FRESH(ax_too_big_stage(ctx)) | (outcome & AX_OUTCOME_ANOMALY);
 	if (outcome == AX_NEXT_ECHO)
-		outcome = ax_echo_stage(ctx);
+		outcome = AX_FRESH(ax_echo_stage(ctx));
 	return outcome;
 }
 
@@ -206,10 +208,12 @@ int anycast(struct xdp_md *ctx)
 		outcome = ax_stranger4(ctx, bytes, hash);
 	else if (outcome == AX_STRANGER6)
 		outcome = ax_stranger6(ctx, bytes, hash);
+	outcome = AX_FRESH(outcome);
 	if (outcome < 0) {
-		if (ax_frags) /* the express ways are for frames that end in the first buffer */
+		/* the express ways are for frames that end in the first buffer */
+		if (AX_HAS_FRAGS && ax_frags)
 			bytes = bpf_xdp_get_buff_len(ctx);
-		outcome = ax_all_stages(ctx, bytes);
+		outcome = ax_all_stages(ctx, AX_FRESH(bytes));
 	}
 	if (unlikely(outcome & AX_OUTCOME_ANOMALY))
 		ax_loss_stage(bytes);

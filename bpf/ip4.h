@@ -100,7 +100,7 @@ __noinline int ax_ip4_option(struct xdp_md *ctx)
 		return AX_CONTINUE;
 	}
 	pkt->cursor = at + option[1];
-	rule = ax_option_rule(*option);
+	rule = AX_FRESH(ax_option_rule(*option));
 	if (rule && !(pkt->noted & (1 << (rule & 7)))) {
 		pkt->noted |= (1 << (rule & 7));
 		if (ax_broken(pkt->half, rule, pkt->bytes))
@@ -124,7 +124,7 @@ __noinline int ax_ip4_options(struct xdp_md *ctx)
 		pkt->flags |= AX_PACKET_BAD_CSUM;
 	pkt->cursor = 0;
 	for (int i = 0; i < AX_IP4_OPTION_BYTES / 2; i++) {
-		int reason = ax_ip4_option(ctx);
+		int reason = AX_FRESH(ax_ip4_option(ctx));
 
 		if (reason != AX_MORE)
 			return reason;
@@ -225,9 +225,9 @@ static __always_inline int ax_parse_ip4(struct xdp_md *ctx, struct ax_packet *pk
 	if (unlikely(header > sizeof(*ip))) {
 		struct ax_packet *saved = ax_saved();
 
-		if (!saved || ax_save(pkt))
+		if (!saved || ax_save(pkt) || AX_RELOAD(pkt))
 			return AX_R_INTERNAL;
-		reason = ax_ip4_options(ctx);
+		reason = AX_FRESH(ax_ip4_options(ctx));
 		pkt->flags = saved->flags;
 		if (reason)
 			return reason;

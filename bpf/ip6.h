@@ -63,7 +63,7 @@ static __always_inline int ax_check_ip6_fragment(struct ax_packet *pkt,
 #define AX_OPTION_TWICE 2
 
 /* PadN is zeroes, and no more of them than alignment needs. */
-__noinline int ax_is_odd_padding(struct xdp_md *ctx, __u32 offset, __u32 length)
+AX_FOLDED int ax_is_odd_padding(struct xdp_md *ctx, __u32 offset, __u32 length)
 {
 	const __u8 *content = ax_at(ctx, offset);
 
@@ -186,7 +186,7 @@ static __always_inline int ax_walk_chain(struct xdp_md *ctx)
 	if (!pkt)
 		return AX_R_INTERNAL;
 	for (int i = 0; i < AX_IP6_EXT_DEPTH; i++) {
-		int reason = ax_walk_header(ctx, i);
+		int reason = AX_FRESH(ax_walk_header(ctx, i));
 
 		if (reason != AX_MORE)
 			return reason;
@@ -259,9 +259,9 @@ static __always_inline int ax_parse_ip6(struct xdp_md *ctx, struct ax_packet *pk
 	if (unlikely(ax_is_ext(pkt->proto))) {
 		struct ax_packet *saved = ax_saved();
 
-		if (!saved || ax_save(pkt))
+		if (!saved || ax_save(pkt) || AX_RELOAD(pkt))
 			return AX_R_INTERNAL;
-		reason = ax_walk_chain(ctx);
+		reason = AX_FRESH(ax_walk_chain(ctx));
 		pkt->proto = saved->proto;
 		pkt->fragment = saved->fragment;
 		pkt->flags = saved->flags;

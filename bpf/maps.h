@@ -5,6 +5,8 @@
 #define AX_BPF_MAPS_H
 
 #include <linux/bpf.h>
+
+#include "legacy.h"
 #include <bpf/bpf_helpers.h>
 
 #include <anycast_xdp/abi.h>

@@ -268,7 +268,7 @@ static __always_inline __u64 ax_now_ns(const struct ax_ctl *ctl)
 /* Costs a few instructions where bpf_ktime_get_ns costs 41 ns; 4 ms a tick at HZ=250. */
 static __always_inline __u64 ax_jiffies(const struct ax_ctl *ctl)
 {
-	return ax_replay ? ctl->clock_ns / 4000000 : bpf_jiffies64();
+	return ax_replay ? ctl->clock_ns / 4000000 : AX_JIFFIES();
 }
 
 static __always_inline void ax_count(struct ax_counter *counter, __u32 bytes)

@@ -42,7 +42,7 @@ __noinline int ax_sample(struct xdp_md *ctx, __u32 reason, __u32 bytes)
 	sample->ifindex = ctx->ingress_ifindex;
 	sample->bytes = bytes;
 	sample->kept = ax_copy_frame(ctx, sample->frame);
-	if (ax_samples == AX_SAMPLES_RING)
+	if (AX_HAS_RING && ax_samples == AX_SAMPLES_RING)
 		bpf_ringbuf_output(&ax_drop_ring, sample, sizeof(*sample), 0);
 	else if (ax_samples == AX_SAMPLES_PERF)
 		bpf_perf_event_output(ctx, &ax_drop_perf, BPF_F_CURRENT_CPU, sample,

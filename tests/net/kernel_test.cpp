@@ -37,6 +37,14 @@ bool kernel_knows(const std::string &command)
 			GTEST_SKIP() << "this kernel refuses `" << (command) << "`";               \
 	} while (false)
 
+bool feature_here(const nlohmann::json &document, const nlohmann::json &wanted)
+{
+	for (const auto &feature : document.at("features"))
+		if (feature.at("feature") == wanted.at("feature"))
+			return feature.at("available");
+	return false;
+}
+
 std::string tunnel(const std::string &kind, const std::string &from, const std::string &to)
 {
 	return "link add k0 type " + kind + " remote " + from + " local " + to;
@@ -185,6 +193,36 @@ TEST(KernelDevices, LossIsWhatNetemDrops)
 	});
 }
 
+// Every probe forced to "no" by the environment, as a user can; exit code 4 for what is required.
+TEST(KernelFeatures, ArePrintedAndCanBeSwitchedOff)
+{
+	in_lab([] {
+		const Netns here("here");
+		const Cli cli;
+		const auto document = cli.ask(here, {"features"});
+		const std::string table = cli.expect(here, {"features"}).out;
+		EXPECT_THAT(table, HasSubstr(document.at("kernel").get<std::string>()));
+		EXPECT_GT(document.at("features").size(), 15U);
+		for (const auto &feature : document.at("features")) {
+			const std::string name = feature.at("feature");
+			const bool required = feature.at("required");
+			EXPECT_THAT(table, HasSubstr(name));
+			EXPECT_NE(required, !feature.at("fallback").get<std::string>().empty())
+				<< name;
+			setenv("AX_WITHOUT", name.c_str(), 1);
+			const Output without = cli.run(here, {"--json", "features"});
+			unsetenv("AX_WITHOUT");
+			EXPECT_EQ(without.status, required ? 4 : 0) << name << without.err;
+			EXPECT_EQ(without.err.find(name) != std::string::npos, required);
+			for (const auto &other : nlohmann::json::parse(without.out).at("features"))
+				EXPECT_EQ(other.at("available"),
+					  other.at("feature") != name &&
+						  feature_here(document, other))
+					<< name << ", " << other;
+		}
+	});
+}
+
 // Debian's kernels have what their version says, so here a probe that errs is seen.
 TEST(KernelFeatures, AreThoseOfTheVersion)
 {
@@ -200,6 +238,7 @@ TEST(KernelFeatures, AreThoseOfTheVersion)
 		{"mmap_array", 5005},
 		{"batch_ops", 5006},
 		{"jiffies64", 5005},
+		{"global_functions", 5006},
 		{"ring_buffer", 5008},
 		{"xdp_link", 5009},
 		{"managed_neighbour", 5016},

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "kernel/features.h"
+#include "net/releases.h"
 #include "support/chained.h"
 #include "support/cli.h"
 #include "support/in_lab.h"
@@ -79,7 +80,8 @@ int rounds(int number)
 	return slowness() > 1 ? std::max(3, number / slowness()) : number;
 }
 
-void replaces_the_program_under_traffic(const Running &running)
+// By each of the builds in turn.
+void replaces_the_program_under_traffic(const Running &running, const std::vector<Cli> &builds)
 {
 	Requests requests(running.lab.client, kWww);
 	SlowDownload download(running.lab.client, kWww, 1 << 20, kDownloadPort);
@@ -89,8 +91,8 @@ void replaces_the_program_under_traffic(const Running &running)
 	const std::string config =
 		write_config(running.edge(), edge_config(running.lab, running.edge()));
 	for (int i = 0; i < rounds(20); i++) {
-		const json report =
-			running.cli.ask(running.edge().netns, {"attach", "--config", config});
+		const Cli &build = builds[static_cast<std::size_t>(i) % builds.size()];
+		const json report = build.ask(running.edge().netns, {"attach", "--config", config});
 		EXPECT_EQ(report.at("interfaces").at(0).at("replaced"), true);
 
 		const std::uint64_t now = running.packets();
@@ -109,7 +111,19 @@ void replaces_the_program_under_traffic(const Running &running)
 
 TEST(Upgrade, ReplacesTheProgramUnderTraffic)
 {
-	in_lab([] { replaces_the_program_under_traffic(Running()); });
+	in_lab([] {
+		const Running running;
+		replaces_the_program_under_traffic(running, {running.cli});
+	});
+}
+
+TEST(Upgrade, ReplacesTheProgramByThePreviousReleaseAndBack)
+{
+	AX_NEED_PREVIOUS_RELEASE();
+	in_lab([] {
+		const Running running;
+		replaces_the_program_under_traffic(running, {previous_release(), running.cli});
+	});
 }
 
 TEST(Upgrade, ReplacesTheProgramBesideOthersUnderTraffic)
@@ -125,7 +139,10 @@ TEST(Upgrade, ReplacesTheProgramBesideOthersUnderTraffic)
 				.at(0);
 		};
 		EXPECT_EQ(hook().at("chain"), chain);
-		replaces_the_program_under_traffic(running);
+		std::vector<Cli> builds{running.cli};
+		if (why_no_previous_release().empty())
+			builds.insert(builds.begin(), previous_release());
+		replaces_the_program_under_traffic(running, builds);
 		EXPECT_EQ(hook().at("chain"), chain);
 		EXPECT_GE(running.others.at(0).packets(), running.packets())
 			<< "what comes to ours has come by the first";

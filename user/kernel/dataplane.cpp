@@ -7,34 +7,12 @@
 #include <stdexcept>
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include "core/reasons.h"
+#include "kernel/clock.h"
 #include "kernel/sizes.h"
 
 namespace anycast {
-
-namespace {
-
-// CONFIG_HZ of the running kernel; the data path counts in jiffies.
-std::uint32_t kernel_hz()
-{
-	constexpr std::uint32_t kDebian = 250;
-	gzFile config = gzopen("/proc/config.gz", "rb");
-	std::uint32_t hz = kDebian;
-	char line[512];
-
-	if (!config)
-		return hz;
-	while (gzgets(config, line, sizeof(line))) {
-		if (std::sscanf(line, "CONFIG_HZ=%u", &hz) == 1)
-			break;
-	}
-	gzclose(config);
-	return hz ? hz : kDebian;
-}
-
-} // namespace
 
 std::uint32_t inserts_per_window(std::uint32_t per_second)
 {

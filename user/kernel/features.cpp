@@ -84,6 +84,23 @@ int probe_btf()
 	return error;
 }
 
+// libbpf makes them static for kernels that know no others, which then verify for ever.
+int probe_global_functions()
+{
+	btf *types = btf__new_empty();
+	if (!types)
+		return errno;
+	const int number = btf__add_int(types, "int", 4, BTF_INT_SIGNED);
+	const int function = btf__add_func_proto(types, number);
+	btf__add_func(types, "f", BTF_FUNC_GLOBAL, function);
+	std::uint32_t size = 0;
+	const void *raw = btf__raw_data(types, &size);
+	Fd fd(raw ? bpf_btf_load(raw, size, nullptr) : -1);
+	const int error = fd.valid() ? 0 : errno;
+	btf__free(types);
+	return error;
+}
+
 int probe_mmap_array()
 {
 	return map_probe(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE);
@@ -210,8 +227,10 @@ std::vector<Entry> &table()
 		entry("managed_neighbour", false, "next hops that the kernel keeps resolved",
 		      "resolved at attach and apply; `ip neigh` entries age",
 		      probe_managed_neighbour),
-		entry("jiffies64", true, "a clock that costs nothing", "",
-		      helper_probe<BPF_FUNC_jiffies64>),
+		entry("global_functions", false, "stages that are verified once each",
+		      "the legacy build of the program", probe_global_functions),
+		entry("jiffies64", false, "a clock that costs nothing",
+		      "the legacy build of the program", helper_probe<BPF_FUNC_jiffies64>),
 		entry("ring_buffer", false, "samples of dropped packets", "perf buffer",
 		      probe_ring_buffer),
 		entry("map_in_map", false, "tables of changing size", "arrays with two halves",

@@ -3,16 +3,11 @@
 
 #include <unistd.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <limits>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
-
-#include "anycast.skel.h"
 
 #include "kernel/dispatcher.h"
 #include "kernel/features.h"
@@ -62,15 +57,6 @@ Status check_pinned(const std::string &path, const MapShape &shape)
 	return {};
 }
 
-ax_samples samples_by(const LoadOptions &options)
-{
-	if (options.samples == Samples::kNone)
-		return AX_SAMPLES_NONE;
-	if (options.samples == Samples::kPerf || !has_feature("ring_buffer"))
-		return AX_SAMPLES_PERF;
-	return AX_SAMPLES_RING;
-}
-
 bool is_wanted(const MapShape &shape, ax_samples samples)
 {
 	if (shape.type == BPF_MAP_TYPE_RINGBUF)
@@ -78,28 +64,6 @@ bool is_wanted(const MapShape &shape, ax_samples samples)
 	if (shape.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY)
 		return samples == AX_SAMPLES_PERF;
 	return !shape.optional || samples != AX_SAMPLES_NONE;
-}
-
-void set_switches(anycast_bpf *skeleton, const LoadOptions &options, const DataplaneSizes &sizes)
-{
-	auto &rodata = *skeleton->rodata;
-
-	rodata.ax_role = options.roles;
-	rodata.ax_guard = options.guard;
-	rodata.ax_loss = options.loss;
-	rodata.ax_replay = options.replay;
-	rodata.ax_samples = samples_by(options);
-	rodata.ax_frags = options.frags;
-	rodata.ax_instance = options.instance;
-	rodata.ax_buckets4 = sizes.buckets4;
-	rodata.ax_buckets6 = sizes.buckets6;
-	rodata.ax_anomalies = sizes.anomalies;
-	rodata.ax_prefix4 = options.limits.loss_prefix_v4;
-	rodata.ax_prefix6 = options.limits.loss_prefix_v6;
-	rodata.ax_vips = sizes.vips;
-	rodata.ax_pools = sizes.pools;
-	rodata.ax_slots = sizes.slots;
-	rodata.ax_backends = sizes.backends;
 }
 
 Error load_failed(int error, const LibbpfLog &log)
@@ -119,44 +83,7 @@ Error load_failed(int error, const LibbpfLog &log)
 	return result;
 }
 
-std::string other_build; // load_program_from
-
-anycast_bpf *open_skeleton()
-{
-	if (other_build.empty())
-		return anycast_bpf__open();
-	std::ifstream file(other_build, std::ios::binary);
-	const std::string bytes((std::istreambuf_iterator<char>(file)), {});
-	auto *skeleton = static_cast<anycast_bpf *>(std::calloc(1, sizeof(anycast_bpf)));
-	int error = skeleton ? anycast_bpf__create_skeleton(skeleton) : -ENOMEM;
-
-	if (error == 0) {
-		skeleton->skeleton->data = bytes.data();
-		skeleton->skeleton->data_sz = bytes.size();
-		error = bpf_object__open_skeleton(skeleton->skeleton, nullptr);
-	}
-	if (error == 0)
-		return skeleton;
-	anycast_bpf__destroy(skeleton);
-	errno = -error;
-	return nullptr;
-}
-
 } // namespace
-
-void load_program_from(const std::string &object_file)
-{
-	other_build = object_file;
-}
-
-void Program::Close::operator()(anycast_bpf *skeleton) const
-{
-	anycast_bpf__destroy(skeleton);
-}
-
-Program::Program(Program &&) noexcept = default;
-Program &Program::operator=(Program &&) noexcept = default;
-Program::~Program() = default;
 
 Result<Program> Program::load(const LoadOptions &options)
 {
@@ -167,11 +94,9 @@ Result<Program> Program::load(const LoadOptions &options)
 	LibbpfLog log;
 	Program program;
 
-	program.skeleton_.reset(open_skeleton());
-	if (!program.skeleton_)
+	if (!program.object_.open(options, sizes))
 		return tl::unexpected(load_failed(errno, log));
-	bpf_object *object = program.skeleton_->obj;
-	set_switches(program.skeleton_.get(), options, sizes);
+	bpf_object *object = program.object_.object();
 
 	for (const MapShape &shape : map_shapes(sizes)) {
 		const std::string name(shape.name);
@@ -208,14 +133,14 @@ Result<Program> Program::load(const LoadOptions &options)
 		}
 	}
 
-	if (options.frags)
-		bpf_program__set_flags(program.skeleton_->progs.anycast, BPF_F_XDP_HAS_FRAGS);
+	if (options.frags && !needs_legacy_build())
+		bpf_program__set_flags(program.object_.program(), BPF_F_XDP_HAS_FRAGS);
 	Fd slots;
 	if (options.under_dispatcher)
-		AX_TRY(dispatcher::make_extension(program.skeleton_->progs.anycast, slots));
+		AX_TRY(dispatcher::make_extension(program.object_.program(), slots));
 
 	// When this fails, libbpf unpins the maps that it pinned, and no others.
-	if (int error = anycast_bpf__load(program.skeleton_.get()))
+	if (int error = program.object_.load())
 		return tl::unexpected(load_failed(error, log));
 
 	std::map<std::string, Map, std::less<>> maps;
@@ -238,7 +163,7 @@ Result<Program> Program::load(const LoadOptions &options)
 
 int Program::fd() const
 {
-	return bpf_program__fd(skeleton_->progs.anycast);
+	return bpf_program__fd(object_.program());
 }
 
 namespace {

@@ -12,9 +12,8 @@
 
 #include "core/model.h"
 #include "kernel/dataplane.h"
+#include "kernel/program_object.h"
 #include "util/result.h"
-
-struct anycast_bpf;
 
 namespace anycast {
 
@@ -45,10 +44,6 @@ struct TestRun {
 class Program {
 public:
 	static Result<Program> load(const LoadOptions &options);
-	Program(Program &&) noexcept;
-	Program &operator=(Program &&) noexcept;
-	~Program();
-
 	[[nodiscard]] int fd() const;
 	[[nodiscard]] std::uint32_t id() const;
 	[[nodiscard]] std::uint32_t
@@ -58,11 +53,8 @@ public:
 	Result<TestRun> run(std::span<const std::uint8_t> frame) const;
 
 private:
-	struct Close {
-		void operator()(anycast_bpf *skeleton) const;
-	};
 	Program() = default;
-	std::unique_ptr<anycast_bpf, Close> skeleton_;
+	ProgramObject object_;
 	Dataplane dataplane_;
 };
 

@@ -1,13 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Another build of the XDP program in place of the embedded one: for benchmarks that compare two.
+// The XDP program's object, opened: of its two builds the one that this kernel takes.
 #pragma once
 
+#include <memory>
 #include <string>
+
+#include <anycast_xdp/abi.h>
+
+#include "kernel/sizes.h"
+
+struct bpf_object;
+struct bpf_program;
 
 namespace anycast {
 
-// Program::load takes this object file from here on, with the same switches and maps; "": the
-// embedded program again.
+struct LoadOptions;
+
+ax_samples samples_by(const LoadOptions &options);
+
+// Is it the build for kernels before 5.6 (bpf/legacy.h)?
+bool needs_legacy_build();
+
+// For benchmarks that compare two builds: Program::load takes this object file from here on, with
+// the same switches and maps; "": the embedded program again.
 void load_program_from(const std::string &object_file);
+
+class ProgramObject {
+public:
+	ProgramObject() = default;
+	// With the read-only switches set; nothing is loaded yet. False: errno says why.
+	bool open(const LoadOptions &options, const DataplaneSizes &sizes);
+	int load(); // 0, or -errno
+
+	[[nodiscard]] bpf_object *object() const { return object_; }
+	[[nodiscard]] bpf_program *program() const { return program_; }
+
+private:
+	std::shared_ptr<void> skeleton_; // of either build
+	int (*load_)(void *skeleton) = nullptr;
+	bpf_object *object_ = nullptr;
+	bpf_program *program_ = nullptr;
+};
 
 } // namespace anycast
