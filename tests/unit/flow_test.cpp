@@ -72,6 +72,7 @@ public:
 				     .flows4 = flows4_,
 				     .flows6 = flows6_,
 				     .anomalies = anomalies_,
+				     .sacks = {},
 				     .now = now,
 				     .unit_ms = unit_ms});
 	}

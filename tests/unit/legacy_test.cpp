@@ -101,8 +101,9 @@ TEST(LegacyBuild, UsesNoLaterInstruction)
 	const Code code = legacy();
 	ASSERT_GT(code.instructions.size(), 5000U);
 	for (const bpf_insn &insn : code.instructions) {
-		if (insn.code == kAtomic || insn.code == kAtomic32)
+		if (insn.code == kAtomic || insn.code == kAtomic32) {
 			EXPECT_EQ(insn.imm, 0) << "only xadd";
+		}
 	}
 }
 

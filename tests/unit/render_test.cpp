@@ -395,7 +395,7 @@ TEST(Diff, NamesWhatIsNewGoneAndChanged)
 			   .port = 80,
 			   .pool = "web"});
 	EXPECT_EQ(changes_text(changes_between(from, to)),
-		  "- backend web/b2  address 10.1.0.12, weight 100, server_id none, state active\n"
+		  "- backend web/b2  address 10.1.0.12, weight 100, state active\n"
 		  "~ rule ip4_evil  action count -> drop\n"
 		  "~ backend web/b1  weight 100 -> 50, state active -> draining\n"
 		  "+ vip www  address 198.51.100.80, port 80, protocol tcp, pool web, forward "
