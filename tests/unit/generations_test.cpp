@@ -3,6 +3,7 @@
 #include "core/generations.h"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -191,16 +192,54 @@ TEST(Generations, ANewNodeComputesTheSame)
 // What an edit makes and what a file makes.
 TEST(Generations, EditsAndFilesComeToTheSame)
 {
-	Config edited = by_gue(), file = by_gue();
-	ObjectEdit edit;
-	edit.pool = "web";
-	edit.address = "10.1.0.14";
-	ASSERT_TRUE(add_backend(edited, edit));
-	file.pools[0].backends.push_back(backend("10.1.0.14"));
-	ASSERT_TRUE(carry_generations(by_gue(), edited, kNow));
-	ASSERT_TRUE(carry_generations(by_gue(), file, kNow));
-	EXPECT_EQ(edited, file);
-	EXPECT_EQ(compiled(edited).digest, compiled(file).digest);
+	ObjectEdit one;
+	one.name = "10.1.0.12";
+	one.weight = 50;
+	ObjectEdit more;
+	more.pool = "web";
+	more.address = "10.1.0.14";
+	ObjectEdit service;
+	service.name = "ssh";
+	service.address = "198.51.100.2";
+	service.pool = "web";
+	service.port = 22;
+	service.forward = "gue";
+	ObjectEdit www;
+	www.name = "www";
+	const auto member = [](Config &config) -> Backend & { return config.pools[0].backends[1]; };
+	const std::vector<std::pair<std::function<Status(Config &)>, std::function<void(Config &)>>>
+		cases{
+			{[&](Config &c) { return add_backend(c, more); },
+			 [](Config &c) { c.pools[0].backends.push_back(backend("10.1.0.14")); }},
+			{[&](Config &c) { return del_backend(c, one); },
+			 [](Config &c) {
+				 c.pools[0].backends.erase(c.pools[0].backends.begin() + 1);
+			 }},
+			{[&](Config &c) { return set_weight(c, one); },
+			 [&](Config &c) { member(c).weight = 50; }},
+			{[&](Config &c) { return set_state(c, one, AX_BACKEND_DRAINING); },
+			 [&](Config &c) { member(c).state = AX_BACKEND_DRAINING; }},
+			{[&](Config &c) { return add_vip(c, service); },
+			 [](Config &c) {
+				 c.vips.push_back(vip("ssh", "198.51.100.2", 22));
+				 c.vips.back().forward = AX_FORWARD_GUE;
+			 }},
+			{[&](Config &c) { return del_vip(c, www); },
+			 [](Config &c) { c.vips.clear(); }},
+		};
+	const Config running = by_gue();
+	const Image before = compiled(running);
+	for (const auto &[edit, write] : cases) {
+		Config edited = running, file = running;
+		ASSERT_TRUE(edit(edited));
+		write(file);
+		EXPECT_NE(edited, running);
+		ASSERT_TRUE(carry_generations(running, edited, kNow));
+		ASSERT_TRUE(carry_generations(running, file, kNow));
+		EXPECT_EQ(edited, file);
+		EXPECT_EQ(compiled(edited, kFacts, before.ids).digest,
+			  compiled(file, kFacts, before.ids).digest);
+	}
 }
 
 TEST(Generations, BadOnesAreErrors)

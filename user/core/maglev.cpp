@@ -277,6 +277,8 @@ Layer layer_of(const MaglevGeneration &generation, std::span<const MaglevBackend
 	const bool any = std::ranges::find(up, 1) != up.end();
 	StandIns stand_ins(owners, up, seed);
 	Layer layer;
+	layer.owner.reserve(size);
+	layer.first.reserve(size);
 	for (std::uint32_t s = 0; s < size; s++) {
 		layer.owner.push_back(index[owners[s]]);
 		if (up[owners[s]] || !any)
@@ -336,9 +338,12 @@ Result<std::vector<ax_slot>> build_table(std::span<const MaglevBackend> backends
 		if (!up[owner])
 			add(merged, index(owner));
 		for (const Layer &layer : layers) {
-			for (const std::uint16_t backend : {layer.first[s], layer.owner[s]})
-				if (backend != kNobody)
-					add(merged, backend);
+			if (layer.owner[s] != kNobody)
+				add(merged, layer.owner[s]);
+		}
+		for (const Layer &layer : layers) {
+			if (layer.first[s] != kNobody)
+				add(merged, layer.first[s]);
 		}
 		if (slots[s].count > 1)
 			add(merged, slots[s].backend[1]);
