@@ -176,6 +176,11 @@ test-loss: deps ## loss figures beside the truth, row by row, at most 15 minutes
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/loss_table
 	$(Q)$(SUDO) timeout 900 $(BUILD)/loss_table docs/loss.md
 
+.PHONY: test-steering
+test-steering: all $(BUILD)/net_test ## the fleet's long proof: 400 sessions, everything at once, ROUNDS=5 times
+	$(Q)$(SUDO) env AX_SESSIONS=400 AX_ROUNDS=$(or $(ROUNDS),5) AX_SEED=$(or $(SEED),1) \
+		$(BUILD)/net_test --gtest_filter='Proof.*'
+
 .PHONY: test-vm
 test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/prog_test $(BUILD)/net_test \
