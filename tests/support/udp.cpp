@@ -50,7 +50,8 @@ Process serve_echo(const Netns &netns, const Endpoint &listen)
 	Process server = Process::call(
 		netns, [&] { return echo(netns.name(), listen); }, log);
 	UdpClient client(netns, listen, false);
-	if (client.ask(1, 50).empty())
+	// until it listens, the kernel refuses at once
+	if (!wait_until(milliseconds(5000), [&] { return !client.ask(1, 1).empty(); }))
 		throw LabError("no UDP echo in " + netns.name());
 	return server;
 }
