@@ -6,6 +6,7 @@
 
 #include "support/cli.h"
 #include "support/in_lab.h"
+#include "support/isolation.h"
 #include "support/traffic.h"
 
 namespace anycast::test {
@@ -176,6 +177,23 @@ TEST(Steering, SessionsSurviveRoutingShifts)
 		EXPECT_GT(shifts, 5);
 		for (const auto &edge : lab.edges)
 			EXPECT_GT(cli.stats(edge->netns).of("steered"), 100U);
+	});
+}
+
+TEST(Steering, AVipOnTheInterfaceItselfIsRefused)
+{
+	in_lab([] {
+		Lab lab;
+		const Cli cli;
+		const Node &edge = *lab.edges[0];
+		const std::string file = write_config(edge, edge_config(lab, edge));
+		edge.netns.ip(std::string("addr add ") + kVip + "/32 dev eth0");
+		const Output refused = cli.run(edge.netns, {"attach", "eth0", "--config", file});
+		EXPECT_EQ(refused.status, 2);
+		EXPECT_THAT(refused.err, testing::HasSubstr("no anycast interface"));
+		EXPECT_THAT(refused.err, testing::HasSubstr("ip addr del 198.51.100.80 dev eth0"));
+		edge.netns.ip(std::string("addr del ") + kVip + "/32 dev eth0");
+		cli.expect(edge.netns, {"attach", "eth0", "--config", file});
 	});
 }
 

@@ -50,7 +50,8 @@ Process serve_echo(const Netns &netns, const Endpoint &listen)
 	Process server = Process::call(
 		netns, [&] { return echo(netns.name(), listen); }, log);
 	UdpClient client(netns, listen, false);
-	if (client.ask(1, 50).empty())
+	// until it listens, the kernel refuses at once
+	if (!wait_until(milliseconds(5000), [&] { return !client.ask(1, 1).empty(); }))
 		throw LabError("no UDP echo in " + netns.name());
 	return server;
 }
@@ -59,12 +60,6 @@ UdpClient::UdpClient(const Netns &netns, const Endpoint &to, bool discover,
 		     std::uint16_t source_port)
 	: netns_(netns), to_(to), discover_(discover), port_(source_port)
 {
-	open();
-}
-
-void UdpClient::move_to(std::uint16_t source_port)
-{
-	port_ = source_port;
 	open();
 }
 
@@ -103,14 +98,20 @@ std::size_t UdpClient::most() const
 
 std::string UdpClient::ask(std::size_t bytes, int tries)
 {
-	std::vector<char> data(kMost), answer(kMost);
+	std::vector<std::uint8_t> data(bytes);
 	for (std::size_t i = 0; i < data.size(); i++)
-		data[i] = static_cast<char>(i * 7);
+		data[i] = static_cast<std::uint8_t>(i * 7);
+	return ask_with(data, tries);
+}
+
+std::string UdpClient::ask_with(std::span<const std::uint8_t> bytes, int tries)
+{
+	const std::string whole(bytes.begin(), bytes.end());
+	std::vector<char> answer(kMost);
 	for (int i = 0; i < tries; i++) {
-		const std::size_t size = std::min(bytes, most());
 		// An ICMP error is told by the next call, of whatever kind.
-		if (::send(fd_.get(), data.data(), size, 0) < 0 &&
-		    ::send(fd_.get(), data.data(), std::min(bytes, most()), 0) < 0)
+		if (::send(fd_.get(), whole.data(), std::min(whole.size(), most()), 0) < 0 &&
+		    ::send(fd_.get(), whole.data(), std::min(whole.size(), most()), 0) < 0)
 			continue;
 		pollfd wait{fd_.get(), POLLIN, 0};
 		if (::poll(&wait, 1, 200 * slowness()) <= 0)
@@ -123,7 +124,7 @@ std::string UdpClient::ask(std::size_t bytes, int tries)
 		if (line == text.npos)
 			continue;
 		const std::string body = text.substr(line + 1);
-		if (body.size() > bytes || body != std::string(data.data(), body.size()))
+		if (!whole.starts_with(body))
 			throw LabError("the echo of a datagram differs from it");
 		sent_ = body.size();
 		return text.substr(0, line);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "support/connection.h"
@@ -22,8 +23,9 @@ public:
 	// Who answered `bytes` bytes with just those; "" if nobody did, in `tries` tries. With
 	// `discover` a datagram beyond the path's MTU is cut to what fits.
 	std::string ask(std::size_t bytes, int tries = 5);
+	// The same with these bytes.
+	std::string ask_with(std::span<const std::uint8_t> bytes, int tries = 5);
 	[[nodiscard]] std::size_t sent() const { return sent_; } // bytes that ask() got through
-	void move_to(std::uint16_t source_port);		 // another address, as a phone does
 
 private:
 	void open();

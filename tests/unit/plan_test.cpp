@@ -95,6 +95,24 @@ TEST(Plan, DrainingMovesTheShareAndPinsTheFlows)
 	EXPECT_GT(plan.flows.pinned, 0U);
 }
 
+TEST(Plan, ASecondChanceSavesTcpInGue)
+{
+	Change drain;
+	for (Config *config : {&drain.before, &drain.after}) {
+		config->second_chance = true;
+		config->source_v4 = address("10.1.0.1");
+		for (Vip &vip : config->vips)
+			vip.forward = AX_FORWARD_GUE;
+	}
+	drain.after.pools[0].backends[1].state = AX_BACKEND_DRAINING;
+	const Plan plan = drain.plan();
+	EXPECT_GT(plan.flows.second_chance, 0U);
+	EXPECT_EQ(plan.flows.at_risk(), 0U);
+	EXPECT_EQ(plan.flows.stay + plan.flows.second_chance, kFlows);
+	drain.after.second_chance = false;
+	EXPECT_GT(drain.plan().flows.pinned, 0U);
+}
+
 TEST(Plan, DownAndRemovedBreakTheirsAndNobodyElses)
 {
 	for (const bool removed : {false, true}) {

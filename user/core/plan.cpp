@@ -172,12 +172,17 @@ public:
 			return; // stale: its next packet is steered anew in any case
 		if (const auto row = rows_.find(backend->name); row != rows_.end())
 			row->second->flows_before++;
-		const std::string owner = owner_after(flow);
+		const ax_slot *slot = slot_after(flow);
+		const std::string owner = slot == nullptr || slot->count == 0
+						  ? ""
+						  : to_.image.ids.backends[slot->backend[0]].name;
 		const bool keeps = may_keep(flow);
 		if (!keeps)
 			plan_.flows.broken++;
 		else if (owner == backend->name)
 			plan_.flows.stay++;
+		else if (slot != nullptr && is_candidate(flow, *slot))
+			plan_.flows.second_chance++;
 		else
 			plan_.flows.pinned++;
 		if (const auto row = rows_.find(keeps ? backend->name : owner); row != rows_.end())
@@ -201,23 +206,33 @@ private:
 		return state == AX_BACKEND_ACTIVE || state == AX_BACKEND_DRAINING;
 	}
 
-	// "pool/backend" of its slot; "" if its VIP is gone or nobody is up.
-	[[nodiscard]] std::string owner_after(const FlowRecord &flow) const
+	// None if its VIP is gone or nobody is up.
+	[[nodiscard]] const ax_slot *slot_after(const FlowRecord &flow) const
 	{
 		const Named *vip = named(to_.image.ids.vips, flow.vip, flow.vip_gen);
 		if (vip == nullptr)
-			return "";
+			return nullptr;
 		const ax_pool &pool = to_.image.pools[to_.image.vips[flow.vip].pool];
 		if (pool.size == 0)
-			return "";
+			return nullptr;
 		const std::uint32_t hash =
 			steer_hash(to_.config.hash_seed,
 				   {flow.source, flow.destination, flow.source_port,
 				    flow.destination_port, flow.protocol},
 				   static_cast<ax_hash_input>(pool.hash));
-		const int owner = owner_of(to_, pool, hash % pool.size);
-		return owner < 0 ? ""
-				 : to_.image.ids.backends[static_cast<std::size_t>(owner)].name;
+		return &to_.image.slots.at(pool.first + hash % pool.size);
+	}
+
+	// TCP in GUE that names its slot's candidates: who has no socket for it passes it on.
+	[[nodiscard]] bool is_candidate(const FlowRecord &flow, const ax_slot &slot) const
+	{
+		constexpr std::uint8_t kTcp = 6;
+		const __u8 forward = to_.image.vips[flow.vip].forward & AX_FORWARD_HOW;
+		if (flow.protocol != kTcp || forward != AX_FORWARD_GUE ||
+		    !to_.image.settings.second_chance)
+			return false;
+		const auto *end = slot.backend + std::min<std::size_t>(slot.count, AX_CANDIDATES);
+		return std::find(slot.backend, end, flow.backend) != end;
 	}
 
 	const PlanSide &from_, &to_;

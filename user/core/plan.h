@@ -38,7 +38,10 @@ struct PlannedPool {
 
 // Flows of this node's table, each in one of these.
 struct PlannedFlows {
-	std::uint64_t stay = 0;	  // their slot names their backend, before and after
+	std::uint64_t stay = 0; // their slot names their backend, before and after
+	// Their slot has another owner, and them among its candidates: wherever they arrive, the
+	// backends hand them on.
+	std::uint64_t second_chance = 0;
 	std::uint64_t pinned = 0; // only their entries in this node's table keep them
 	std::uint64_t broken = 0; // their backend or VIP is gone, down or in maintenance
 	[[nodiscard]] std::uint64_t at_risk() const { return pinned + broken; }

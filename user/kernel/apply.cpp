@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "kernel/applying.h"
@@ -16,6 +18,18 @@ Result<Image> image_for(const std::string &interface, const Config &config, std:
 	if (!facts)
 		return tl::unexpected(std::move(facts.error()));
 
+	for (const Vip &vip : config.vips)
+		if (std::ranges::find(facts->interface_addresses, vip.address) !=
+		    facts->interface_addresses.end())
+			return fail(
+				Exit::kUsage,
+				fmt::format("VIP {}: {} is an address of {}, which is no anycast "
+					    "interface: its neighbours ask there for the address, "
+					    "and one node answers for all",
+					    vip.name, vip.address.text(), interface),
+				fmt::format("move it: ip addr del {} dev {}, and let [host] put it "
+					    "on an interface of its own",
+					    vip.address.text(), interface));
 	Config effective = config;
 	effective.roles = roles;
 	if (roles & AX_ROLE_BACKEND && config.edges.empty())

@@ -144,6 +144,7 @@ std::uint64_t map_bytes(const MapShape &shape, std::uint32_t cpus)
 	switch (shape.type) {
 	case BPF_MAP_TYPE_PERCPU_ARRAY:
 		return shape.entries * (value * cpus + sizeof(void *));
+	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_HASH: // struct htab_elem is 48 bytes, struct bucket 16
 		return shape.entries * (48 + key + value) + std::bit_ceil(shape.entries) * 16;
 	case BPF_MAP_TYPE_RINGBUF: // entries are bytes

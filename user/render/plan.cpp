@@ -72,10 +72,12 @@ std::string pool_text(const PlannedPool &pool)
 
 std::string flows_text(const PlannedFlows &flows)
 {
-	if (flows.at_risk() == 0)
-		return fmt::format("  sessions at risk: none of {} known here\n", flows.stay);
-	std::string text = fmt::format("  sessions at risk: {} of {} known here\n", flows.at_risk(),
-				       flows.stay + flows.at_risk());
+	const std::uint64_t known = flows.stay + flows.second_chance + flows.at_risk();
+	std::string text =
+		flows.at_risk() == 0
+			? fmt::format("  sessions at risk: none of {} known here\n", known)
+			: fmt::format("  sessions at risk: {} of {} known here\n", flows.at_risk(),
+				      known);
 	if (flows.broken != 0)
 		text += fmt::format("    {} break: their backend or VIP is gone, down or in "
 				    "maintenance afterwards\n",
@@ -85,6 +87,10 @@ std::string flows_text(const PlannedFlows &flows)
 				    "another node, or this\n    one with an empty table, would "
 				    "send them to their slot's new owner\n",
 				    flows.pinned);
+	if (flows.second_chance != 0)
+		text += fmt::format("  {} change their slot's owner, and are safe by their second "
+				    "chance\n",
+				    flows.second_chance);
 	return text;
 }
 
@@ -106,8 +112,9 @@ ordered_json plan_json(const PlannedInterface &planned)
 		{"changes", changes_json(planned.changes)},
 		{"pools", std::move(pools)},
 		{"flows",
-		 {{"known", flows.stay + flows.at_risk()},
+		 {{"known", flows.stay + flows.second_chance + flows.at_risk()},
 		  {"stay", flows.stay},
+		  {"second_chance", flows.second_chance},
 		  {"pinned", flows.pinned},
 		  {"broken", flows.broken}}},
 		{"sessions_at_risk", flows.at_risk()},
