@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // `drops` and `drops --follow` on an attached interface.
+#include <atomic>
 #include <fstream>
 #include <sstream>
+#include <stop_token>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -23,11 +25,17 @@ public:
 	Wire()
 	{
 		connect_veth({there, "eth0"}, {node.netns, "eth0"}, 1500);
+		configure("");
+	}
+	void configure(const std::string &more)
+	{
 		config_ = write_config(
 			node, "[node]\nname = \"here\"\nhash_seed = "
 			      "\"0123456789abcdef0123456789abcdef\"\ninterfaces = [\"eth0\"]\n"
-			      "[limits]\nflows_v4 = 1024\nflows_v6 = 1024\n");
+			      "[limits]\nflows_v4 = 1024\nflows_v6 = 1024\n" +
+				      more);
 	}
+	void apply() const { cli.expect(node.netns, {"apply", config_}); }
 	void attach() const { cli.expect(node.netns, {"attach", "--config", config_}); }
 	void send(const Packet &packet) const { RawSender({there, "eth0"}).send(packet); }
 	void send_bad(const std::string &from) const
@@ -182,6 +190,56 @@ TEST(Drops, FollowedByReason)
 		EXPECT_THAT(typo.err, testing::HasSubstr("udp_port_zero"));
 		const Output alone = wire.cli.run(wire.node.netns, {"drops", "--count", "3"});
 		EXPECT_EQ(alone.status, 2) << "--count is for --follow";
+	});
+}
+
+// Every packet is dropped or counted, whichever the rule said just then; the program stays.
+TEST(Drops, ApplySwitchesARuleUnderTrafficWithoutAGap)
+{
+	in_lab([] {
+		Wire wire;
+		wire.attach();
+		const auto program = [&] {
+			return wire.cli.ask(wire.node.netns,
+					    {"status"})["interfaces"][0]["program_id"];
+		};
+		const auto before = program();
+		std::atomic<std::uint64_t> sent = 0;
+		std::jthread sender([&](const std::stop_token &stop) {
+			const RawSender raw({wire.there, "eth0"});
+			const Packet bad = Eth{} / Ip4{.src = "192.0.2.66"} / Tcp{.flags = 0};
+			for (; !stop.stop_requested(); ++sent) {
+				raw.send(bad);
+				std::this_thread::sleep_for(std::chrono::microseconds(500));
+			}
+		});
+		const auto dropped = [&] {
+			return wire.cli.drops(wire.node.netns).of("tcp_no_flags");
+		};
+		const auto noted = [&] {
+			const auto stats = wire.cli.ask(wire.node.netns, {"stats"});
+			for (const auto &row : stats["interfaces"][0]["noted"])
+				if (row["reason"] == "tcp_no_flags")
+					return row["packets"].get<std::uint64_t>();
+			return std::uint64_t{0};
+		};
+		for (int round = 0; round < 3; round++)
+			for (const bool drop : {false, true}) {
+				wire.configure(std::string("[guard.rules]\ntcp_no_ack = \"off\"\n"
+							   "tcp_no_flags = \"") +
+					       (drop ? "drop" : "count") + "\"\n");
+				wire.apply();
+				const auto count = [&] { return drop ? dropped() : noted(); };
+				const std::uint64_t then = count();
+				EXPECT_TRUE(wait_until(milliseconds(10000),
+						       [&] { return count() > then; }));
+			}
+		sender.request_stop();
+		sender.join();
+		EXPECT_TRUE(
+			wait_until(milliseconds(5000), [&] { return dropped() + noted() == sent; }))
+			<< dropped() << " dropped, " << noted() << " counted of " << sent;
+		EXPECT_EQ(program(), before);
 	});
 }
 
