@@ -125,10 +125,11 @@ Bytes in_tunnel(const Address &source, const Address &backend, const Bytes &inne
 	put16(datagram, 0, kGueSource);
 	put16(datagram, 2, gue_port);
 	put16(datagram, 4, static_cast<std::uint32_t>(datagram.size()));
-	if (!backend.is_v4()) // over IPv4 none, as the data path does it; RFC 8200 wants one
-		put16(datagram, 6,
-		      transport_checksum({.source = source, .vip = backend}, IPPROTO_UDP,
-					 datagram));
+	if (!backend.is_v4()) { // over IPv4 none, as the data path does it; RFC 8200 wants one
+		const std::uint32_t sum = transport_checksum({.source = source, .vip = backend},
+							     IPPROTO_UDP, datagram);
+		put16(datagram, 6, sum == 0 ? 0xffff : sum);
+	}
 	return ip_packet(source, backend, IPPROTO_UDP, datagram);
 }
 
