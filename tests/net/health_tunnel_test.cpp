@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <anycast_xdp/gue.h>
+
 #include "health/engine.h"
 #include "support/cli.h"
 #include "support/in_lab.h"
@@ -66,10 +68,14 @@ TEST(HealthTunnel, ReachesTheServiceAsClientsDo)
 		world.add("6 in 6", kVip6, world.backend.address6);
 		world.add("6 in 4", kVip6, world.backend.address);
 		world.add("4 in 6", kVip, world.backend.address6);
+		world.add("gue", kVip, world.backend.address);
+		world.add("gue 6 in 6", kVip6, world.backend.address6);
+		for (auto target = world.targets.end() - 2; target != world.targets.end(); ++target)
+			target->tunnel->gue_port = AX_GUE_PORT;
 		world.add("closed", kVip, world.backend.address, 81);
 		world.add("no service", kVip, world.lab.backends[1]->address);
 		world.engine.set(world.targets, {});
-		for (const char *id : {"4 in 4", "6 in 6", "6 in 4", "4 in 6"})
+		for (const char *id : {"4 in 4", "6 in 6", "6 in 4", "4 in 6", "gue", "gue 6 in 6"})
 			EXPECT_TRUE(world.until(id, Health::kUp))
 				<< id << ": " << world.engine.find(id)->detail;
 		for (const char *id : {"closed", "no service"}) {

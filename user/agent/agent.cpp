@@ -103,6 +103,9 @@ void send_through_tunnel(health::Target &target, const Config &config,
 	if (own_addresses.contains(backend))
 		return;
 	target.tunnel = {backend, config.source_v4, config.source_v6};
+	const auto vip = std::ranges::find(config.vips, target.address, &Vip::address);
+	if (vip != config.vips.end() && vip->forward == AX_FORWARD_GUE)
+		target.tunnel->gue_port = config.gue_port;
 	if (!backend.is_v4())
 		std::swap(target.tunnel->source, target.tunnel->other_source);
 }

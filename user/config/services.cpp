@@ -431,13 +431,14 @@ void Services::check_targets_of_pools()
 			const auto tunnelled = [&](const Vip &vip) {
 				return vip.address == check.target &&
 				       vip.pool == config_.pools[i].name &&
-				       vip.forward == AX_FORWARD_IPIP;
+				       (vip.forward == AX_FORWARD_IPIP ||
+					vip.forward == AX_FORWARD_GUE);
 			};
 			if (check.target && std::ranges::none_of(config_.vips, tunnelled))
 				diagnostics_.error(
 					pools_at_[i],
 					fmt::format("pools.checks.target: {} is no VIP of pool {} "
-						    "with forward = \"ipip\"",
+						    "with forward ipip or gue",
 						    check.target->text(), config_.pools[i].name));
 		}
 }

@@ -27,6 +27,7 @@ struct Tunnel {
 	// Of ours in the other family: to ask a VIP from that is of another family than the
 	// backend.
 	std::optional<Address> other_source{};
+	std::uint16_t gue_port = 0; // 0: IP in IP
 	bool operator==(const Tunnel &) const = default;
 };
 

@@ -138,7 +138,7 @@ Status TunnelProber::send(const Tunnel &tunnel, const Bytes &inner)
 	Address source = tunnel.source.value_or(Address());
 	if (!tunnel.source && !v4)
 		source = source_towards(tunnel.backend);
-	const Bytes outer = in_tunnel(source, tunnel.backend, inner);
+	const Bytes outer = in_tunnel(source, tunnel.backend, inner, tunnel.gue_port);
 	const SocketAddress to = socket_address(tunnel.backend, 0);
 	if (sendto(fd.get(), outer.data(), outer.size(), 0, to.get(), to.length) < 0)
 		return fail_errno("send to " + tunnel.backend.text(), errno);

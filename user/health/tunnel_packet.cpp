@@ -10,6 +10,7 @@ namespace anycast::health {
 namespace {
 
 constexpr std::uint8_t kTtl = 64;
+constexpr std::uint16_t kGueSource = 64511;
 constexpr std::size_t kIp4 = 20, kIp6 = 40, kTcp = 20, kUdp = 8;
 
 void put16(Bytes &bytes, std::size_t at, std::uint32_t value)
@@ -113,9 +114,23 @@ Bytes udp_packet(const InnerFlow &flow, std::span<const std::uint8_t> payload)
 	return ip_packet(flow.source, flow.vip, IPPROTO_UDP, datagram);
 }
 
-Bytes in_tunnel(const Address &source, const Address &backend, const Bytes &inner)
+Bytes in_tunnel(const Address &source, const Address &backend, const Bytes &inner,
+		std::uint16_t gue_port)
 {
-	return ip_packet(source, backend, inner[0] >> 4 == 4 ? IPPROTO_IPIP : IPPROTO_IPV6, inner);
+	if (gue_port == 0)
+		return ip_packet(source, backend, inner[0] >> 4 == 4 ? IPPROTO_IPIP : IPPROTO_IPV6,
+				 inner);
+	Bytes datagram(kUdp);
+	datagram.insert(datagram.end(), inner.begin(), inner.end());
+	put16(datagram, 0, kGueSource);
+	put16(datagram, 2, gue_port);
+	put16(datagram, 4, static_cast<std::uint32_t>(datagram.size()));
+	if (!backend.is_v4()) { // over IPv4 none, as the data path does it; RFC 8200 wants one
+		const std::uint32_t sum = transport_checksum({.source = source, .vip = backend},
+							     IPPROTO_UDP, datagram);
+		put16(datagram, 6, sum == 0 ? 0xffff : sum);
+	}
+	return ip_packet(source, backend, IPPROTO_UDP, datagram);
 }
 
 std::optional<TunnelAnswer> parse_answer(std::span<const std::uint8_t> packet)

@@ -26,7 +26,10 @@ inline constexpr std::uint8_t kTcpSyn = 2, kTcpReset = 4, kTcpAck = 16;
 Bytes tcp_packet(const InnerFlow &flow, std::uint32_t sequence, std::uint8_t flags);
 Bytes udp_packet(const InnerFlow &flow, std::span<const std::uint8_t> payload);
 // All four family combinations. An unspecified IPv4 source is the kernel's choice.
-Bytes in_tunnel(const Address &source, const Address &backend, const Bytes &inner);
+// `gue_port`: to that UDP port, as GUE variant 1 (the packet right behind the UDP header), which
+// every backend of ours takes; 0: IP in IP.
+Bytes in_tunnel(const Address &source, const Address &backend, const Bytes &inner,
+		std::uint16_t gue_port = 0);
 
 struct TunnelAnswer {
 	InnerFlow flow; // as it was sent: `vip` is where the answer comes from
