@@ -189,7 +189,7 @@ __noinline int ax_give_row(__u32 row)
 }
 
 /* The row of the scratch's prefix. */
-__noinline int ax_find_prefix(__u32 stamp)
+AX_FOLDED int ax_find_prefix(__u32 stamp)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_ctl *ctl = ax_control();

@@ -2,7 +2,6 @@
 #include "core/flow.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
@@ -315,7 +314,7 @@ TEST(Flow, SumsCountWhatCouldNotBeMeasuredApart)
 	EXPECT_EQ(sum.report.c2s_up_lost.basis, "mixed");
 }
 
-TEST(Flow, AMillionEntriesAreDecodedInUnderHalfASecond)
+TEST(Flow, AMillionEntriesAreDecoded)
 {
 	constexpr std::uint32_t kCpus = 2, kFlows = 1 << 19; // per CPU
 	std::vector<ax_bucket> buckets(kCpus * kFlows / AX_WAYS);
@@ -332,15 +331,7 @@ TEST(Flow, AMillionEntriesAreDecodedInUnderHalfASecond)
 	tables.buckets4 = buckets;
 	tables.flows4 = flows;
 
-	const auto start = std::chrono::steady_clock::now();
-	const auto decoded = decode_flows(tables);
-	const auto took = std::chrono::steady_clock::now() - start;
-	EXPECT_EQ(decoded.size(), std::size_t{kCpus} * kFlows);
-	const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
-	RecordProperty("milliseconds", static_cast<int>(ms));
-	std::printf("%zu flows in %lld ms\n", decoded.size(), static_cast<long long>(ms));
-	// Debug builds and loaded machines: the bound is for what would be a wrong algorithm.
-	EXPECT_LT(ms, 3000);
+	EXPECT_EQ(decode_flows(tables).size(), std::size_t{kCpus} * kFlows);
 }
 
 } // namespace
