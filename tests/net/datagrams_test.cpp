@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // UDP services: fragments that reach several nodes in any order, and clients that move.
+#include <algorithm>
 #include <set>
+#include <vector>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -26,9 +28,14 @@ std::string text_of(const Mac &mac)
 
 void start_echoes(Lab &lab)
 {
-	for (auto &backend : lab.backends)
+	for (auto &backend : lab.backends) {
+		// The lab's segment takes 1600 bytes, the way to the client does not.
+		backend->netns.ip(std::string("route replace default via ") + kRouterAddress +
+				  " mtu 1400\nroute replace ::/0 via " + kRouterAddress6 +
+				  " mtu 1400");
 		for (const Endpoint &endpoint : {kEcho, kEcho6})
 			backend->servers.push_back(serve_echo(backend->netns, endpoint));
+	}
 }
 
 // What the UDP client sends, cut by a link of 1400 bytes: without Ethernet headers.
