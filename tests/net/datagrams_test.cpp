@@ -11,6 +11,7 @@
 #include "support/cli.h"
 #include "support/in_lab.h"
 #include "support/packet.h"
+#include "support/protocols.h"
 #include "support/raw_sender.h"
 #include "support/udp.h"
 
