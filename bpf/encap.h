@@ -28,8 +28,9 @@ static __always_inline int ax_is_v4(const struct ax_addr *a)
 
 /* By the kernel's routes and neighbours. `bytes` is what will be sent, so that the route's MTU is
  * looked at too. */
-AX_STATIC int ax_fib(struct xdp_md *ctx, const struct ax_backend *backend,
-		     const struct ax_settings *settings, __u32 bytes, struct ax_next_hop *hop)
+static __always_inline int ax_fib(struct xdp_md *ctx, const struct ax_backend *backend,
+				  const struct ax_settings *settings, __u32 bytes,
+				  struct ax_next_hop *hop)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct bpf_fib_lookup *fib;
