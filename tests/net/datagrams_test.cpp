@@ -148,8 +148,12 @@ TEST(Datagrams, WithNotesAClientsLargeRequestsGoWhereItsSmallOnesGo)
 		start_echoes(lab);
 		cli.attach_all(
 			lab, {.six = true, .udp = true, .pool_options = "fragments = \"notes\"\n"});
+		lab.resolve_neighbours();
 		lab.route_to(*lab.edges[0]);
 		std::set<std::string> servers;
+		// The first answer waits until router and client have found each other.
+		for (const Endpoint &echo : {kEcho, kEcho6})
+			ASSERT_NE(UdpClient(lab.client, echo, false).ask(100, 25), "");
 		for (const Endpoint &echo : {kEcho, kEcho6})
 			for (std::uint16_t port = 43100; port < 43112; port++) {
 				UdpClient client(lab.client, echo, false, port);

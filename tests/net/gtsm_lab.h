@@ -102,9 +102,9 @@ inline std::optional<SeenSegment> segment_in(const Bytes &frame)
 	return seen;
 }
 
-class Sessions {
+class BgpSessions {
 public:
-	Sessions()
+	BgpSessions()
 	{
 		connect_veth({router, "lan0"}, {edge.netns, "eth0"}, 1500);
 		connect_veth({router, "tag0"}, {edge.netns, "eth1"}, 1500);

@@ -20,7 +20,7 @@ Tcp reset_of(const SeenSegment &last)
 TEST(GtsmSessions, WithoutTheGuardForgersAreHeard)
 {
 	in_lab([] {
-		Sessions lab;
+		BgpSessions lab;
 		lab.await_up();
 		const std::uint64_t cookies = lab.kernel_counter("SyncookiesSent");
 		std::uint16_t port = 10000;
@@ -54,7 +54,7 @@ TEST(GtsmSessions, WithoutTheGuardForgersAreHeard)
 TEST(GtsmSessions, WithItNoneIsAndNoSessionNotices)
 {
 	in_lab([] {
-		Sessions lab;
+		BgpSessions lab;
 		lab.await_up();
 		lab.attach();
 		const std::string before = lab.states();
@@ -140,7 +140,7 @@ std::vector<Disguise> disguises(const Peer &peer, const SeenSegment &ours)
 		{"fragments", Eth{} / ip / tcp, 8}};
 }
 
-void forge(const Sessions &lab, const Peer &peer, std::uint8_t ttl, const Disguise &disguise)
+void forge(const BgpSessions &lab, const Peer &peer, std::uint8_t ttl, const Disguise &disguise)
 {
 	if (disguise.first == 0)
 		lab.forge_too_big_about(peer, ttl, disguise.quoted);
@@ -153,7 +153,7 @@ void forge(const Sessions &lab, const Peer &peer, std::uint8_t ttl, const Disgui
 TEST(GtsmSessions, ErrorsInDisguiseLowerNoPathMtu)
 {
 	in_lab([] {
-		Sessions lab;
+		BgpSessions lab;
 		lab.await_up();
 		// Each about the session's last segment, or the kernel finds its number too old.
 		const auto each = [&](const auto &visit) {

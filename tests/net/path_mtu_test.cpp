@@ -5,6 +5,7 @@
 
 #include "support/cli.h"
 #include "support/in_lab.h"
+#include "support/process.h"
 #include "support/udp.h"
 
 namespace anycast::test {
@@ -24,7 +25,9 @@ void start_echoes(Lab &lab)
 void small_way_to_backends(const Node &edge, unsigned mtu)
 {
 	const std::string end = " dev eth0 mtu lock " + std::to_string(mtu);
-	edge.netns.ip("route replace 10.1.0.0/24" + end + "\nroute replace 2001:db8:1::/64" + end);
+	// IPv6 tells routes by their metric, and the link's own has 256.
+	edge.netns.ip("route replace 10.1.0.0/24" + end + "\nroute replace 2001:db8:1::/64" + end +
+		      " metric 256");
 }
 
 } // namespace
@@ -46,7 +49,8 @@ TEST(PathMtu, BehindTheNodeTheSenderIsToldByTheVip)
 		}
 		EXPECT_GE(cli.stats(lab.edges[0]->netns).of("ptb_sent"), 2U);
 		// What TCP has learned is the path's; UDP has to learn it for itself.
-		lab.client.ip("route flush cache\n-6 route flush cache");
+		run(lab.client, {"ip", "route", "flush", "cache"});
+		run(lab.client, {"ip", "-6", "route", "flush", "cache"});
 		UdpClient four(lab.client, kEcho, true), six(lab.client, kEcho6, true);
 		EXPECT_NE(four.ask(1472, 10), "");
 		EXPECT_EQ(four.sent(), 1380U - 28U);

@@ -80,6 +80,10 @@ void UdpClient::open()
 		::setsockopt(fd_.get(), six ? IPPROTO_IPV6 : IPPROTO_IP,
 			     six ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, six ? &other : &four,
 			     sizeof(int));
+		// Else the sender itself would make fragments of what does not fit.
+		const int on = 1;
+		if (six)
+			::setsockopt(fd_.get(), IPPROTO_IPV6, IPV6_DONTFRAG, &on, sizeof(on));
 	}
 	if (::connect(fd_.get(), to.get(), to.size) != 0)
 		throw LabError(std::string("UDP connect: ") + std::strerror(errno));
