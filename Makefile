@@ -194,7 +194,7 @@ test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNEL
 COMPILERS := 14 16 19
 # Of the namespace suite, what differs between kernels.
 VM_NET := Attach.IsNative*:Attach.AgainReplaces*:Attach.Works*:AttachRefuses.Foreign*:AttachRefuses.*Abi:Dispatcher.*:Neighbours.*:Kernel*:Upgrade.ReplacesTheProgram*:Releases.*
-VM_OPTIONS ?= --time-limit 900
+VM_OPTIONS ?= --time-limit 1500
 # The captures of the corpus, where they are.
 VM_CORPUS := $(wildcard ../shared/corpus)
 MATRIX_OBJECTS := $(COMPILERS:%=$(BUILD)/bpf/anycast.clang-%.bpf.o) \
