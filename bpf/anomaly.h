@@ -282,19 +282,29 @@ __noinline int ax_seen_before(void)
 	return 0;
 }
 
-/* The record, taken if the flow has none; the steps find it by the scratch. */
-static __always_inline struct ax_anomaly *ax_own_record(const struct ax_flow_ref *ref,
-							struct ax_scratch *scratch, __u32 bytes)
+/* The record of the scratch's flow, taken if it has none; the steps find it by the scratch. 0: none
+ * is to be had. */
+__noinline int ax_own_record(__u32 bytes)
 {
-	__u32 gone = ref->flow->flags & (AX_FLOW_FIN | AX_FLOW_RST) && !scratch->ended;
-	struct ax_anomaly *a = ax_take_anomaly(ref, scratch->segment.now_us, gone, bytes);
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_flow_ref ref = {};
+	struct ax_anomaly *a;
+	__u32 gone;
 
+	if (!scratch)
+		return 0;
+	ref.slot = scratch->slot;
+	ref.family = scratch->family;
+	if (!ax_entry(ref.family, ref.slot, &ref.flow) || !ref.flow)
+		return 0;
+	gone = ref.flow->flags & (AX_FLOW_FIN | AX_FLOW_RST) && !scratch->ended;
+	a = ax_take_anomaly(&ref, scratch->segment.now_us, gone, bytes);
 	if (!a)
 		return 0;
 	a->last_us = scratch->segment.now_us;
-	scratch->record = ref->flow->anomaly;
-	scratch->flow = *ref->flow;
-	return a;
+	scratch->record = ref.flow->anomaly;
+	scratch->flow = *ref.flow;
+	return 1;
 }
 
 static __always_inline int ax_out_of_order(const struct ax_flow_ref *ref,
@@ -313,8 +323,7 @@ static __always_inline int ax_out_of_order(const struct ax_flow_ref *ref,
 		flow->nxt = segment->end;
 		return 0;
 	}
-	a = ax_own_record(ref, scratch, bytes);
-	if (!a) {
+	if (!ax_own_record(bytes) || !(a = ax_record(scratch))) {
 		if (ahead > 0 || ax_after(segment->end, flow->nxt) > 0) {
 			flow->segments += segment->end != segment->seq;
 			flow->nxt = segment->end;

@@ -26,7 +26,7 @@ static __always_inline int ax_inspect(struct xdp_md *ctx, struct ax_packet *pkt)
 {
 	int reason = pkt->family == 4 ? ax_parse_ip4(ctx, pkt) : ax_parse_ip6(ctx, pkt);
 
-	if (!reason && AX_RENEW(pkt))
+	if (!reason && (ax_save(pkt) || ax_load(pkt))) /* verifiers forget the way here */
 		return AX_R_INTERNAL;
 	return reason ? reason : ax_parse_transport(ctx, pkt);
 }
@@ -51,7 +51,7 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 	result = ax_inspect(ctx, pkt);
 	if (result)
 		return result;
-	if (ax_save(pkt) || ax_load(pkt)) /* verifiers forget the way here */
+	if (AX_RENEW(pkt))
 		return AX_R_INTERNAL;
 	if (unlikely(ax_is_tunnel(pkt))) {
 		int inner = pkt->flags & AX_PACKET_INNER;
@@ -149,7 +149,7 @@ static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __
 	if (*type == bpf_htons(ETH_P_IP))
 		return ax_role & AX_ROLE_EDGE ? ax_express4(ctx, ctl, bytes, hash) : AX_UNUSUAL;
 	if (*type == bpf_htons(ETH_P_IPV6))
-		return ax_role & AX_ROLE_EDGE ? ax_express6(ctx, ctl, bytes, hash) : AX_UNUSUAL;
+		return ax_role & AX_ROLE_EDGE ? ax_express6(ctx, bytes) : AX_UNUSUAL;
 	return ax_is_vlan(*type) || !(ctl->half[ctl->generation & 1].flags & AX_SETTINGS_VALID)
 		       ? AX_UNUSUAL
 		       : AX_R_NOT_IP;
@@ -175,10 +175,16 @@ static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
 		outcome = AX_FRESH(ax_chance_stage(ctx));
 	if (outcome == AX_NEXT_FLOW)
 		outcome = AX_FRESH(ax_flow_stage(ctx));
+	if (outcome == AX_NEXT_FRAGMENT)
+		outcome = AX_FRESH(ax_fragment_stage(ctx));
 	if (outcome == AX_NEXT_NEW)
 		outcome = AX_FRESH(ax_new_stage(ctx));
+	if (outcome == AX_NEXT_REMEMBER)
+		outcome = AX_FRESH(ax_remember_stage(ctx));
 	if ((outcome & 0xffff) == AX_NEXT_SEND)
 		outcome = AX_FRESH(ax_send_stage(ctx)) | (outcome & AX_OUTCOME_ANOMALY);
+	if ((ax_role & AX_ROLE_BACKEND) && (outcome & 0xffff) == AX_NEXT_KEEP)
+		outcome = AX_FRESH(ax_keep_stage(ctx)) | (outcome & AX_OUTCOME_ANOMALY);
 	if (unlikely((outcome & 0xffff) == AX_R_TOO_BIG))
 		outcome = AX_FRESH(ax_too_big_stage(ctx)) | (outcome & AX_OUTCOME_ANOMALY);
 	if (outcome == AX_NEXT_ECHO)
@@ -201,13 +207,13 @@ int anycast(struct xdp_md *ctx)
 		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));
 	outcome = ax_express(ctx, ctl, bytes, &hash);
 	if (outcome == AX_R_NOT_IP) /* a constant: 1 ns of 3 */
-		return ax_conclude(ctx, ctl, bytes, AX_R_NOT_IP);
+		return ax_conclude(ctx, bytes, AX_R_NOT_IP);
 	if (likely(outcome >= 0))
-		return ax_conclude(ctx, ctl, bytes, outcome);
+		return ax_conclude(ctx, bytes, outcome);
 	if (outcome == AX_STRANGER4)
 		outcome = ax_stranger4(ctx, bytes, hash);
 	else if (outcome == AX_STRANGER6)
-		outcome = ax_stranger6(ctx, bytes, hash);
+		outcome = ax_stranger6(ctx, bytes);
 	outcome = AX_FRESH(outcome);
 	if (outcome < 0) {
 		/* the express ways are for frames that end in the first buffer */
@@ -217,7 +223,7 @@ int anycast(struct xdp_md *ctx)
 	}
 	if (unlikely(outcome & AX_OUTCOME_ANOMALY))
 		ax_loss_stage(bytes);
-	return ax_conclude(ctx, ctl, bytes, outcome);
+	return ax_conclude(ctx, bytes, outcome);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

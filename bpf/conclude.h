@@ -14,16 +14,19 @@
 AX_REASONS(AX_CHECK_RANGE)
 
 /* `outcome` is a stage's, see ax_outcome. */
-static __always_inline int ax_conclude(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes,
-				       int outcome)
+static __always_inline int ax_conclude(struct xdp_md *ctx, __u32 bytes, int outcome)
 {
 	__u32 reason = outcome & 0xffff;
 
 	if (reason == AX_OPAQUE)
 		reason = AX_R_OPAQUE;
 	ax_count(bpf_map_lookup_elem(&ax_reason, &reason), bytes);
-	if (ax_replay)
-		ctl->trace.reason = reason;
+	if (ax_replay) {
+		struct ax_ctl *ctl = ax_control();
+
+		if (ctl)
+			ctl->trace.reason = reason;
+	}
 	if (reason >= AX_FIRST_DROP) {
 		if (ax_samples)
 			ax_sample(ctx, reason, bytes);

@@ -54,37 +54,33 @@ static __always_inline int ax_choose_flow(const struct ax_packet *pkt, struct ax
 	return ax_choose_known() ? AX_CONTINUE : ax_choose(id);
 }
 
-/* The request is a fragment's. AX_NEXT_SEND: its backend is chosen; AX_CONTINUE: no matter of
- * notes. */
-__noinline int ax_noted_fragment(void)
+/* AX_CONTINUE: no matter of notes. */
+static __always_inline int ax_note_fragment(struct xdp_md *ctx, const struct ax_packet *pkt,
+					    struct ax_scratch *scratch)
 {
-	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_fragment_note *found, note = {};
 	struct ax_fragment_key key = {};
-	struct ax_packet pkt = {};
 	int id, reason;
 
-	if (!scratch || ax_load(&pkt))
+	if (ax_request_of(ctx, pkt, &scratch->request))
 		return AX_R_INTERNAL;
 	key.source = scratch->request.source;
 	key.destination = scratch->request.destination;
-	key.id = pkt.family == 4 ? pkt.ip_id : scratch->fragment_id;
-	key.proto = pkt.proto;
-	if (pkt.fragment == AX_FRAGMENT_LATER) {
+	key.id = pkt->family == 4 ? pkt->ip_id : scratch->fragment_id;
+	key.proto = pkt->proto;
+	if (pkt->fragment == AX_FRAGMENT_LATER) {
 		found = bpf_map_lookup_elem(&ax_fragment, &key);
-		if (found && ax_follow_note(&pkt, found, &scratch->choice))
-			return AX_NEXT_SEND;
-		if (ax_wants_notes(&pkt, ax_find_service()))
-			ax_note_reason(AX_R_FRAGMENT_UNNOTED, pkt.bytes);
+		if (found && ax_follow_note(pkt, found, &scratch->choice))
+			return ax_send(scratch, 0, AX_R_STEERED_FRAGMENT, 0);
+		if (ax_wants_notes(pkt, ax_find_service()))
+			ax_note_reason(AX_R_FRAGMENT_UNNOTED, pkt->bytes);
 		return AX_CONTINUE;
 	}
 	scratch->request.fragment = AX_FRAGMENT_NONE;
 	id = ax_find_service();
-	if (!ax_wants_notes(&pkt, id)) {
-		scratch->request.fragment = pkt.fragment;
+	if (!ax_wants_notes(pkt, id))
 		return AX_CONTINUE;
-	}
-	reason = ax_choose_flow(&pkt, scratch, id);
+	reason = ax_choose_flow(pkt, scratch, id);
 	if (reason)
 		return reason;
 	note.vip = scratch->choice.vip_id;
@@ -92,7 +88,24 @@ __noinline int ax_noted_fragment(void)
 	note.backend = scratch->choice.backend_id;
 	note.backend_gen = scratch->choice.backend_gen;
 	bpf_map_update_elem(&ax_fragment, &key, &note, BPF_ANY);
-	return AX_NEXT_SEND;
+	return ax_send(scratch, 0, AX_R_STEERED_FRAGMENT, 0);
+}
+
+/* The stage for fragments where a pool wants notes. */
+__noinline int ax_fragment_stage(struct xdp_md *ctx)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_packet pkt = {};
+	int reason;
+
+	if (!scratch || ax_load(&pkt))
+		return AX_R_INTERNAL;
+	reason = ax_check_steered(&pkt);
+	if (!reason)
+		reason = ax_note_fragment(ctx, &pkt, scratch);
+	if (!reason)
+		reason = ax_steer_anew(scratch);
+	return ax_outcome(&pkt, ax_check_passed(&pkt, reason));
 }
 
 #endif

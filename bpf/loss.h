@@ -53,15 +53,17 @@ static __always_inline __s32 ax_after(__u32 a, __u32 b)
 	return (__s32)(a - b);
 }
 
-/* How many SACK blocks there are; they are in the scratch. */
-static __always_inline int ax_read_segment(struct xdp_md *ctx, const struct ax_packet *pkt,
-					   struct ax_segment *segment)
+/* It lies in the scratch from the start: what was read from memory tells verifiers nothing, so that
+ * all ways to have read it look alike behind. */
+static __always_inline struct ax_segment *
+ax_read_segment(struct xdp_md *ctx, const struct ax_packet *pkt, struct ax_scratch *scratch)
 {
+	struct ax_segment *segment = &scratch->segment;
 	struct tcphdr *tcp = ax_at(ctx, pkt->l4_offset);
 	__u32 header;
 
 	if ((void *)(tcp + 1) > ax_data_end(ctx))
-		return -1;
+		return 0;
 	header = tcp->doff * 4;
 	segment->seq = bpf_ntohl(tcp->seq);
 	segment->payload = pkt->l4_bytes - header;
@@ -70,6 +72,8 @@ static __always_inline int ax_read_segment(struct xdp_md *ctx, const struct ax_p
 	segment->tcp_flags = pkt->tcp_flags;
 	segment->tos = pkt->tos;
 	segment->ack = bpf_ntohl(tcp->ack_seq);
+	segment->has_ts = 0;
+	segment->blocks = 0;
 	if (header >= sizeof(*tcp) + 12) {
 		__be32 *word = (void *)(tcp + 1);
 
@@ -84,10 +88,10 @@ static __always_inline int ax_read_segment(struct xdp_md *ctx, const struct ax_p
 
 			segment->ts = found;
 			segment->has_ts = !!(found & AX_OPTIONS_TS);
-			return ax_read_sack(ctx, pkt->l4_offset + sizeof(*tcp));
+			segment->blocks = ax_read_sack(ctx, pkt->l4_offset + sizeof(*tcp));
 		}
 	}
-	return 0;
+	return segment;
 }
 
 /* ---- every segment of a tracked flow ------------------------------------------------------- */
@@ -121,7 +125,7 @@ static __always_inline void ax_learn_ts(struct ax_flow *flow, __u32 ts)
 static __always_inline void ax_learn(struct ax_flow *flow, __u32 family,
 				     const struct ax_segment *segment)
 {
-	if (segment->has_ts)
+	if (AX_UNSEEN(segment->has_ts))
 		ax_learn_ts(flow, segment->ts);
 	if (family == 4)
 		ax_learn_ip_id(flow, segment->ip_id);
@@ -130,65 +134,57 @@ static __always_inline void ax_learn(struct ax_flow *flow, __u32 family,
 /* RFC 3168: met congestion, or tells of some. */
 static __always_inline int ax_congested(const struct ax_segment *segment)
 {
-	return (segment->tos & AX_ECN_CE) == AX_ECN_CE || segment->tcp_flags & AX_TCP_ECE;
+	/* without a branch: verifiers would follow both */
+	return (segment->tos & segment->tos >> 1 & 1) | (segment->tcp_flags & AX_TCP_ECE);
 }
 
 /* Out of order, the flow's end, or more to tell: left in the scratch for ax_loss_stage, which runs
  * when this stage's stack is free. */
 static __always_inline void ax_defer(struct ax_packet *pkt, const struct ax_flow_ref *ref,
-				     const struct ax_segment *segment, __u32 ended, int blocks)
+				     struct ax_scratch *scratch)
 {
-	struct ax_scratch *scratch = ax_own_scratch();
-
-	if (!scratch)
-		return;
-	scratch->segment = *segment;
-	scratch->blocks = blocks;
 	scratch->slot = ref->slot;
 	scratch->family = ref->family;
-	scratch->ended = ended;
 	pkt->flags |= AX_PACKET_ANOMALY;
 }
 
 static __always_inline void ax_track(struct xdp_md *ctx, struct ax_packet *pkt,
 				     const struct ax_flow_ref *ref)
 {
+	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_flow *flow = ref->flow;
-	struct ax_segment segment = {};
-	int blocks = ax_read_segment(ctx, pkt, &segment);
-	__u32 ended = 0;
+	struct ax_segment *segment;
 
-	if (blocks < 0)
+	if (!scratch || !(segment = ax_read_segment(ctx, pkt, scratch)))
 		return;
-	if (unlikely(segment.tcp_flags & (AX_TCP_FIN | AX_TCP_RST))) {
-		ended = !(flow->flags & (AX_FLOW_FIN | AX_FLOW_RST));
-		flow->flags |= segment.tcp_flags & AX_TCP_FIN ? AX_FLOW_FIN : AX_FLOW_RST;
+	scratch->ended = 0;
+	if (unlikely(segment->tcp_flags & (AX_TCP_FIN | AX_TCP_RST))) {
+		scratch->ended = !(flow->flags & (AX_FLOW_FIN | AX_FLOW_RST));
+		flow->flags |= segment->tcp_flags & AX_TCP_FIN ? AX_FLOW_FIN : AX_FLOW_RST;
 		/* RFC 9293 section 3.10.7.3: a reset's number need not be the next one. */
-		if (segment.tcp_flags & AX_TCP_RST) {
-			if (ended)
-				ax_defer(pkt, ref, &segment, ended, 0);
+		if (segment->tcp_flags & AX_TCP_RST) {
+			if (AX_UNSEEN(scratch->ended))
+				ax_defer(pkt, ref, scratch);
 			return;
 		}
 	}
-	if (unlikely(segment.payload > flow->mss && segment.payload <= 65535))
-		flow->mss = segment.payload;
+	if (unlikely(segment->payload > flow->mss && segment->payload <= 65535))
+		flow->mss = segment->payload;
 	if (unlikely(!(flow->flags & AX_FLOW_SYNCED))) {
 		flow->flags |= AX_FLOW_SYNCED;
-		flow->nxt = segment.seq;
+		flow->nxt = segment->seq;
 	}
-	if (likely(segment.seq == flow->nxt && !ended)) {
-		flow->nxt = segment.end;
-		if (segment.end != segment.seq)
+	segment->in_order = segment->seq == AX_UNSEEN(flow->nxt) && !AX_UNSEEN(scratch->ended);
+	if (likely(AX_UNSEEN(segment->in_order))) {
+		flow->nxt = segment->end;
+		if (segment->end != segment->seq)
 			flow->segments++;
-	} else {
-		ax_defer(pkt, ref, &segment, ended, blocks);
-		return;
+		ax_learn(flow, ref->family, segment);
 	}
-	ax_learn(flow, ref->family, &segment);
-	if (unlikely(blocks || (flow->forward & AX_FORWARD_SACK) || ax_congested(&segment))) {
-		segment.in_order = 1;
-		ax_defer(pkt, ref, &segment, 0, blocks);
-	}
+	/* or'ed: verifiers would follow each branch */
+	if (unlikely(!AX_UNSEEN(segment->in_order) | AX_UNSEEN(segment->blocks) |
+		     (flow->forward & AX_FORWARD_SACK) | ax_congested(segment)))
+		ax_defer(pkt, ref, scratch);
 }
 
 #endif

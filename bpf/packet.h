@@ -19,12 +19,15 @@ enum ax_next {
 	AX_OPAQUE = AX_REASON_LIMIT, /* nothing dropped it, but what follows cannot be read: pass */
 	AX_NEXT_TUNNEL,		     /* from an edge, to be decapsulated here */
 	AX_NEXT_GTSM,		     /* to a session address: BGP or BFD */
-	AX_NEXT_ICMP,	/* an ICMP error, which may quote a session or a steered flow */
-	AX_NEXT_FLOW,	/* may be of a flow that the table knows */
-	AX_NEXT_NEW,	/* may be for a VIP; the flow table does not know it */
-	AX_NEXT_SEND,	/* a backend was chosen: struct ax_sending */
-	AX_NEXT_ECHO,	/* an echo request to a VIP, to be answered */
-	AX_NEXT_CHANCE, /* decapsulated, and its GUE header names further candidates */
+	AX_NEXT_ICMP,	  /* an ICMP error, which may quote a session or a steered flow */
+	AX_NEXT_FLOW,	  /* may be of a flow that the table knows */
+	AX_NEXT_NEW,	  /* may be for a VIP; the flow table does not know it */
+	AX_NEXT_FRAGMENT, /* to a VIP perhaps; a pool wants notes */
+	AX_NEXT_REMEMBER, /* a backend was chosen: its flow may be remembered */
+	AX_NEXT_SEND,	  /* a backend was chosen: struct ax_sending */
+	AX_NEXT_KEEP,	  /* the backend is this node, which may not know the flow */
+	AX_NEXT_ECHO,	  /* an echo request to a VIP, to be answered */
+	AX_NEXT_CHANCE,	  /* decapsulated, and its GUE header names further candidates */
 };
 
 #define AX_MORE -1 /* of a step of a walk: neither a reason nor the walk's end */
@@ -90,7 +93,8 @@ struct ax_segment {
 	__u32 ack;
 	__u8 in_order; /* it is here for its acknowledgement */
 	__u8 tos;
-	__u8 pad[2];
+	__u8 blocks; /* of SACK, in the scratch */
+	__u8 pad;
 };
 
 /* To whom, and what it is then counted as. */
@@ -197,8 +201,8 @@ struct ax_scratch {
 	__u64 found;	       /* in the TCP options, AX_OPTIONS_* */
 	__u32 sack_at;	       /* in the TCP options: the first block's offset; 0 = none */
 	__u32 sack_bytes;
-	struct ax_range block[AX_SACK_BLOCKS]; /* the segment's, and how many */
-	__u32 blocks;
+	struct ax_range block[AX_SACK_BLOCKS]; /* the segment's */
+	__u32 blocks;			       /* found by the last walk */
 	struct ax_too_big too_big;
 	__u32 fragment_id; /* of the IPv6 fragment header met last */
 	struct ax_gue_way gue;
@@ -381,19 +385,21 @@ static __always_inline void *ax_at(const struct xdp_md *ctx, __u32 offset)
 /* The end of a stage. What passes with a bad header checksum or without a hop left is counted only,
  * since the kernel will find out itself; what is not a reason yet goes on to another stage as the
  * saved packet. */
+__noinline int ax_judge_passed(__u32 half, __u32 bytes, __u32 odd, int result)
+{
+	__u32 ttl = odd >> 8 == 4 ? AX_R_IP4_TTL_ZERO_PASSED : AX_R_IP6_HOP_ZERO_PASSED;
+
+	if ((odd & AX_PACKET_BAD_CSUM) && ax_broken(half, AX_R_IP4_CHECKSUM_PASSED, bytes))
+		return AX_R_IP4_CHECKSUM_PASSED;
+	return (odd & AX_PACKET_TTL_ZERO) && ax_broken(half, ttl, bytes) ? (int)ttl : result;
+}
+
 static __always_inline int ax_check_passed(const struct ax_packet *pkt, int result)
 {
 	if (likely(!(pkt->flags & (AX_PACKET_BAD_CSUM | AX_PACKET_TTL_ZERO))) || result <= 0 ||
 	    result >= AX_FIRST_STEER)
 		return result;
-	AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM_PASSED);
-	if (pkt->flags & AX_PACKET_TTL_ZERO) {
-		if (pkt->family == 4)
-			AX_RULE(1, IP4_TTL_ZERO_PASSED);
-		else
-			AX_RULE(1, IP6_HOP_ZERO_PASSED);
-	}
-	return result;
+	return ax_judge_passed(pkt->half, pkt->bytes, pkt->family << 8 | pkt->flags, result);
 }
 
 static __always_inline int ax_hand_on(const struct ax_packet *pkt, int result)

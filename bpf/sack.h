@@ -152,7 +152,7 @@ static __always_inline int ax_is_duplicate(const struct ax_scratch *scratch)
 
 	if (ax_after(first->end, scratch->segment.ack) <= 0)
 		return 1;
-	return scratch->blocks > 1 && ax_after(first->start, second->start) >= 0 &&
+	return scratch->segment.blocks > 1 && ax_after(first->start, second->start) >= 0 &&
 	       ax_after(first->end, second->end) <= 0;
 }
 
@@ -231,7 +231,7 @@ __noinline int ax_sack_stage(void)
 	}
 	ax_advance_ack(s, ack);
 	for (__u32 i = 0; i < AX_SACK_BLOCKS; i++) {
-		if (i >= scratch->blocks)
+		if (i >= scratch->segment.blocks)
 			break;
 		ax_sack_block(i);
 	}
@@ -251,13 +251,13 @@ static __always_inline void ax_feedback(const struct ax_flow_ref *ref, struct ax
 	struct ax_flow *flow = ref->flow;
 	struct ax_sack *s;
 
-	if (!scratch->blocks && !(flow->forward & AX_FORWARD_SACK) &&
+	if (!scratch->segment.blocks && !(flow->forward & AX_FORWARD_SACK) &&
 	    !ax_congested(&scratch->segment))
 		return;
-	if (!ax_own_record(ref, scratch, bytes) || !(s = ax_sack_at(scratch->record)))
+	if (!ax_own_record(bytes) || !(s = ax_sack_at(scratch->record)))
 		return;
 	ax_count_congestion(s, &scratch->segment);
-	if (!scratch->blocks && !s->started)
+	if (!scratch->segment.blocks && !s->started)
 		flow->forward &= ~AX_FORWARD_SACK; /* the record with the holes was stolen */
 	else if (ax_sack_stage())
 		flow->forward |= AX_FORWARD_SACK;

@@ -40,50 +40,62 @@ static __always_inline int ax_send(struct ax_scratch *scratch, __u32 label, int 
 	return AX_NEXT_SEND;
 }
 
-/* The flow's backend is this node. Does it have the flow? */
-static __always_inline int ax_keep_local(struct xdp_md *ctx, struct ax_packet *pkt,
-					 struct ax_scratch *scratch)
+static __always_inline int ax_count_sent(const struct ax_packet *pkt, const struct ax_sending *to,
+					 int reason)
 {
-	int outcome;
+	__u32 vip = to->vip, backend = to->backend;
 
-	if (!(ax_role & AX_ROLE_BACKEND) || scratch->sending.forward != AX_FORWARD_GUE ||
-	    !pkt->settings->second_chance || pkt->proto != IPPROTO_TCP || pkt->fragment)
-		return AX_R_LOCAL;
-	if (ax_request_of(ctx, pkt, &scratch->request))
-		return AX_R_INTERNAL;
-	ax_name_candidates(scratch->sending.vip, scratch->sending.backend);
-	outcome = ax_chance(ctx);
-	pkt->verdict = outcome >> 16 & 0xff;
-	return outcome & 0xffff ? outcome & 0xffff : AX_R_LOCAL;
+	ax_count_traffic(bpf_map_lookup_elem(&ax_vip_ctr, &vip), pkt->bytes, to->segments);
+	ax_count_traffic(bpf_map_lookup_elem(&ax_backend_ctr, &backend), pkt->bytes, to->segments);
+	return reason;
+}
+
+/* The flow's backend is this node. May another one have the flow? */
+static __always_inline int ax_has_others(const struct ax_packet *pkt, const struct ax_sending *to)
+{
+	return (ax_role & AX_ROLE_BACKEND) && to->forward == AX_FORWARD_GUE &&
+	       pkt->settings->second_chance && pkt->proto == IPPROTO_TCP && !pkt->fragment;
 }
 
 static __always_inline int ax_send_to(struct xdp_md *ctx, struct ax_packet *pkt,
 				      struct ax_scratch *scratch)
 {
 	const struct ax_sending *to = &scratch->sending;
-	__u32 vip = to->vip, backend_id = to->backend;
-	struct ax_backend *backend = ax_backend_at(pkt, backend_id);
-	int reason = to->reason;
+	struct ax_backend *backend = ax_backend_at(pkt, to->backend);
+	int reason = to->reason, failure;
 
 	if (!backend)
 		return AX_R_INTERNAL;
-	ax_trace_vip(pkt, vip);
-	ax_trace_backend(pkt, backend_id);
+	ax_trace_vip(pkt, to->vip);
+	ax_trace_backend(pkt, to->backend);
 	if (backend->flags & AX_BACKEND_LOCAL) {
-		reason = ax_keep_local(ctx, pkt, scratch);
-		if (reason >= AX_FIRST_DROP)
-			return reason;
+		if (ax_has_others(pkt, to))
+			return AX_NEXT_KEEP;
+		reason = AX_R_LOCAL;
 	} else {
-		int failure = to->forward == AX_FORWARD_GUE ? ax_forward_gue(ctx, pkt, scratch)
-							    : ax_forward(ctx, pkt, backend, to);
-
+		failure = to->forward == AX_FORWARD_GUE ? ax_forward_gue(ctx, pkt, scratch)
+							: ax_forward(ctx, pkt, backend, to);
 		if (failure)
 			return failure;
 	}
-	ax_count_traffic(bpf_map_lookup_elem(&ax_vip_ctr, &vip), pkt->bytes, to->segments);
-	ax_count_traffic(bpf_map_lookup_elem(&ax_backend_ctr, &backend_id), pkt->bytes,
-			 to->segments);
-	return reason;
+	return ax_count_sent(pkt, to, reason);
+}
+
+/* The stage for packets whose backend is this node, where another may have their flow. */
+__noinline int ax_keep_stage(struct xdp_md *ctx)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_packet pkt = {};
+	int outcome;
+
+	if (!scratch || ax_load(&pkt) || ax_request_of(ctx, &pkt, &scratch->request))
+		return AX_R_INTERNAL;
+	ax_name_candidates(scratch->sending.vip, scratch->sending.backend);
+	outcome = ax_chance(ctx);
+	if ((outcome & 0xffff) >= AX_FIRST_DROP)
+		return outcome;
+	return ax_count_sent(&pkt, &scratch->sending,
+			     outcome ? outcome : ax_check_passed(&pkt, AX_R_LOCAL));
 }
 
 /* The stage for packets whose backend is chosen; the packet was saved before it was. */
@@ -309,8 +321,6 @@ __noinline int ax_choose_known(void)
 	return ax_backend_at(&pkt, ref.flow->backend) != 0;
 }
 
-#include "fragments.h"
-
 /* ICMP errors go where the flow they quote goes; the quoted packet came from the VIP. Looked up as
  * what the client sends to this flow: the quote with its ends swapped. AX_CONTINUE: no flow of
  * ours. */
@@ -334,14 +344,8 @@ static __always_inline int ax_steer_icmp(const struct ax_packet *pkt, struct ax_
 	return reason ? reason : ax_send(scratch, 0, AX_R_STEERED_ICMP, 0);
 }
 
-/* What ax_remember_new says, above the segments that came for the first time. */
-#define AX_NEW_ANOMALY (1u << 30) /* the loss tracker has work left */
-#define AX_NEW_MEASURED                                                                            \
-	(1u << 29) /* the payload of the entry, scratch->slot, is to be measured                   \
-		    */
-
-/* Remembers the choice for the saved packet's flow. */
-__noinline __u32 ax_remember_new(struct xdp_md *ctx)
+/* The stage for flows that are new: remembers what was chosen. */
+__noinline int ax_remember_stage(struct xdp_md *ctx)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_place place = {};
@@ -350,22 +354,18 @@ __noinline __u32 ax_remember_new(struct xdp_md *ctx)
 	__u32 segments;
 
 	if (!scratch || ax_load(&pkt))
-		return 0;
+		return AX_R_INTERNAL;
 	bucket = ax_bucket_of(&scratch->key);
 	if (!bucket)
-		return 0;
+		return AX_R_INTERNAL;
 	if (pkt.proto == IPPROTO_TCP && !ax_is_opening(&pkt))
 		ax_keep_choice(ctx, &pkt, &scratch->key, &scratch->choice);
 	ax_pick(&scratch->key, &place);
 	segments = ax_remember(ctx, &pkt, &scratch->key, bucket, &place, &scratch->choice,
 			       scratch->choice.forward | ax_long_way(&scratch->key));
-	if (pkt.flags & AX_PACKET_ANOMALY)
-		segments |= AX_NEW_ANOMALY;
-	if (unlikely(scratch->choice.forward & AX_MEASURE) && place.entry) {
-		scratch->slot = place.slot;
-		segments |= AX_NEW_MEASURED;
-	}
-	return segments;
+	if (unlikely(scratch->choice.forward & AX_MEASURE) && place.entry)
+		segments = ax_measure(ctx, pkt.family, place.slot);
+	return ax_outcome(&pkt, ax_send(scratch, scratch->key.hash, AX_R_STEERED, segments));
 }
 
 static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pkt)
@@ -374,28 +374,13 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 	struct ax_request *request;
 	struct ax_vip_key key = {};
 	int reason, quic;
-	__u32 news = 0;
 	__u32 *id;
 
 	if (!scratch)
 		return AX_R_INTERNAL;
 	request = &scratch->request;
-	if (ax_addresses(ctx, pkt, &request->source, &request->destination))
+	if (ax_request_of(ctx, pkt, request))
 		return AX_R_INTERNAL;
-	request->sport = pkt->sport;
-	request->dport = pkt->dport;
-	request->proto = pkt->proto;
-	request->fragment = pkt->fragment;
-	if (unlikely(pkt->fragment) && (pkt->settings->flags & AX_SETTINGS_NOTES) &&
-	    (pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP)) {
-		reason = ax_check_steered(pkt);
-		if (!reason)
-			reason = ax_noted_fragment();
-		if (reason == AX_NEXT_SEND)
-			return ax_send(scratch, 0, AX_R_STEERED_FRAGMENT, 0);
-		if (reason)
-			return reason;
-	}
 	key.addr = request->destination;
 	id = ax_service(pkt, &key);
 	if (!id)
@@ -411,21 +396,17 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 		if (reason)
 			return reason;
 	}
-	scratch->key.hash = 0;
 	/* A client may move, and several connections may share a socket: no entry for QUIC. */
-	if (ax_has_flow(pkt) && !quic) {
-		if (ax_make_key(ctx, pkt, &scratch->key))
-			return AX_R_INTERNAL;
-		news = ax_remember_new(ctx);
-		if (news & AX_NEW_ANOMALY)
-			pkt->flags |= AX_PACKET_ANOMALY;
-		/* from here: ax_remember_new has no stack left for it */
-		if (unlikely(news & AX_NEW_MEASURED))
-			news = ax_measure(ctx, pkt->family, scratch->slot);
-	}
-	return ax_send(scratch, scratch->key.hash,
-		       pkt->fragment ? AX_R_STEERED_FRAGMENT : AX_R_STEERED,
-		       news & (AX_NEW_MEASURED - 1));
+	if (ax_has_flow(pkt) && !quic)
+		return ax_make_key(ctx, pkt, &scratch->key) ? AX_R_INTERNAL : AX_NEXT_REMEMBER;
+	return ax_send(scratch, 0, pkt->fragment ? AX_R_STEERED_FRAGMENT : AX_R_STEERED, 0);
+}
+
+/* What was counted of the packet is not counted again. */
+static __always_inline int ax_steer_anew(struct ax_scratch *scratch)
+{
+	scratch->packet.flags |= AX_PACKET_CHECKED;
+	return AX_NEXT_NEW;
 }
 
 /* The stage for packets of flows that the table does not know. */
@@ -436,13 +417,6 @@ __noinline int ax_new_stage(struct xdp_md *ctx)
 	if (ax_load(&pkt))
 		return AX_R_INTERNAL;
 	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_steer_new(ctx, &pkt)));
-}
-
-/* The flow's entry was given up; what was counted of the packet is not counted again. */
-static __always_inline int ax_steer_anew(struct ax_scratch *scratch)
-{
-	scratch->packet.flags |= AX_PACKET_CHECKED;
-	return AX_NEXT_NEW;
 }
 
 static __always_inline int ax_steer_flow(struct xdp_md *ctx, struct ax_packet *pkt)
@@ -477,10 +451,15 @@ __noinline int ax_flow_stage(struct xdp_md *ctx)
 	return ax_outcome(&pkt, ax_steer_flow(ctx, &pkt));
 }
 
+#include "fragments.h"
+
 static __always_inline int ax_steer(struct xdp_md *ctx, struct ax_packet *pkt)
 {
 	if (likely(!ax_maybe_vip(ctx, pkt)))
 		return AX_R_NOT_VIP;
+	if (unlikely(pkt->fragment) && (pkt->settings->flags & AX_SETTINGS_NOTES) &&
+	    (pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP))
+		return AX_NEXT_FRAGMENT;
 	return ax_has_flow(pkt) ? AX_NEXT_FLOW : AX_NEXT_NEW;
 }
 

@@ -186,12 +186,12 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 		return AX_UNUSUAL;
 	reason = ax_express_outer4(ctx, hop, pkt.l3_bytes + sizeof(*ip), pkt.tos);
 	if (!reason)
-		reason = ax_express_sent(ctx, pkt.ctl, hop, choice.vip_id, choice.backend_id, bytes,
+		reason = ax_express_sent(ctx, hop, choice.vip_id, choice.backend_id, bytes,
 					 segments);
 	return ax_stranger_sent(&pkt, reason);
 }
 
-__noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes, __u64 hash)
+__noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 {
 	struct ax_packet pkt = {.bytes = bytes, .family = 6, .l3_offset = ETH_HLEN};
 	struct ipv6hdr *ip = ax_plain_ip6(ctx);
@@ -213,7 +213,7 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 	if (!ax_stranger_transport(ctx, &pkt) || ax_read_key(ctx, &pkt, &key) ||
 	    ax_odd6(key.pair[0], key.pair[1], key.pair[2], key.pair[3], key.ports))
 		return AX_UNUSUAL;
-	ax_place_key(&key, hash);
+	ax_hash_key(pkt.ctl, &key);
 	hop = ax_stranger_to(ctx, &pkt, &key, &choice, &segments);
 	if (!hop)
 		return AX_UNUSUAL;
@@ -222,7 +222,7 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 		return AX_R_INTERNAL;
 	reason = ax_express_outer6(ctx, pkt.settings, hop, ax_outer6_start(ip, length, key.hash));
 	if (!reason)
-		reason = ax_express_sent(ctx, pkt.ctl, hop, choice.vip_id, choice.backend_id, bytes,
+		reason = ax_express_sent(ctx, hop, choice.vip_id, choice.backend_id, bytes,
 					 segments);
 	return ax_stranger_sent(&pkt, reason);
 }
