@@ -13,6 +13,7 @@
 #include "conclude.h"
 #include "decap.h"
 #include "express.h"
+#include "express_gue.h"
 #include "frame.h"
 #include "gtsm.h"
 #include "ip4.h"
@@ -197,7 +198,7 @@ int anycast(struct xdp_md *ctx)
 {
 	struct ax_ctl *ctl = ax_control();
 	__u32 bytes = ax_data_end(ctx) - ax_data(ctx);
-	__u64 hash = 0; /* of the flow */
+	__u64 hash = 0; /* of the flow; its lower half may become where the entry is */
 	int outcome;
 
 	/* active: 0 for a moment while one instance hands over to another that runs before it */
@@ -210,7 +211,9 @@ int anycast(struct xdp_md *ctx)
 		return ax_conclude(ctx, bytes, AX_R_NOT_IP);
 	if (likely(outcome >= 0))
 		return ax_conclude(ctx, bytes, outcome);
-	if (outcome == AX_STRANGER4)
+	if (outcome == AX_KNOWN_GUE4)
+		outcome = ax_express_gue4(ctx, bytes, hash);
+	else if (outcome == AX_STRANGER4)
 		outcome = ax_stranger4(ctx, bytes, hash);
 	else if (outcome == AX_STRANGER6)
 		outcome = ax_stranger6(ctx, bytes);

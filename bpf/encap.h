@@ -180,17 +180,20 @@ static __always_inline struct ax_hop *ax_hop_to(__u32 backend)
 	return bpf_map_lookup_elem(&ax_hop, &at);
 }
 
+/* Beside the family of a hop: its mtu has GUE's header taken off, else IPIP's. */
+#define AX_HOP_GUE 8
+
 /* The next packets to this backend need not ask. */
 static __always_inline void ax_keep_hop(const struct ax_packet *pkt,
-					const struct ax_backend *backend, __u32 id,
+					const struct ax_backend *backend, __u32 id, __u8 kind,
 					const struct ax_next_hop *next)
 {
 	struct ax_hop *hop = ax_hop_to(id);
 
 	if (!hop)
 		return;
-	hop->family = ax_is_v4(&backend->addr) ? 4 : 6;
-	if (hop->family == 4)
+	hop->family = kind | (ax_is_v4(&backend->addr) ? 4 : 6);
+	if (ax_is_v4(&backend->addr))
 		__builtin_memcpy(hop->outer, backend->outer, sizeof(hop->outer));
 	else
 		hop->to = backend->addr;
@@ -218,7 +221,7 @@ static __always_inline int ax_forward_ipip(struct xdp_md *ctx, struct ax_packet 
 	if (reason)
 		return reason;
 	hop.mtu -= reserve - overhead; /* the express ways know of their own header only */
-	ax_keep_hop(pkt, backend, to->backend, &hop);
+	ax_keep_hop(pkt, backend, to->backend, 0, &hop);
 	/* The outer header takes the place of the VLAN tags. */
 	if (bpf_xdp_adjust_head(ctx, (int)pkt->l3_offset - (int)overhead - ETH_HLEN))
 		return AX_R_ENCAP_FAILED;

@@ -15,6 +15,10 @@
 #define AX_UNUSUAL -1
 #define AX_STRANGER4 -2 /* nothing unusual in the header; the flow is not in the table */
 #define AX_STRANGER6 -3
+#define AX_KNOWN_GUE4 -4 /* express_gue.h goes on */
+
+/* express_gue.h; `place`: the upper half of the flow's hash, and where its entry is. */
+__noinline int ax_express_gue6(struct xdp_md *ctx, __u32 bytes, __u64 place);
 
 /* The network header, where at least the first words of a transport header follow, else 0. Read
  * anew wherever it is needed: cheaper than a register across map look-ups. */
@@ -97,13 +101,10 @@ static __always_inline __u64 ax_hash_ip6(const struct ax_ctl *ctl, const struct 
 	return ax_end_hash(ctl, h, ip + 1, ip->nexthdr);
 }
 
-static __always_inline void *ax_express_entry(__u32 family, __u32 bucket, __u32 way)
+static __always_inline __u32 ax_express_place(__u32 family, __u32 bucket, __u32 way)
 {
-	__u32 at = (bucket & ~(ax_buckets_of(family) - 1)) * AX_WAYS - 1;
-
-	at += ax_slot_at(family, bucket, way);
-	return family == 4 ? bpf_map_lookup_elem(&ax_flow4, &at)
-			   : bpf_map_lookup_elem(&ax_flow6, &at);
+	return (bucket & ~(ax_buckets_of(family) - 1)) * AX_WAYS - 1 +
+	       ax_slot_at(family, bucket, way);
 }
 
 static __always_inline __u32 ax_express_bucket(__u32 family, __u64 hash)
@@ -138,60 +139,66 @@ static __always_inline int ax_is_flow6(const struct ax_flow6 *entry, const struc
 		 ax_differs(&entry->flow, ip + 1, ip->nexthdr));
 }
 
+/* Of `hash` the lower half becomes where the entry is. */
 static __always_inline struct ax_flow4 *ax_express_flow4(struct xdp_md *ctx, struct ax_ctl *ctl,
-							 __u64 hash)
+							 __u64 *hash)
 {
-	__u32 at = ax_express_bucket(4, hash);
+	__u32 at = ax_express_bucket(4, *hash);
 	struct ax_bucket *bucket = ax_bucket_at(4, at);
-	__u64 matches = bucket ? ax_matches(bucket, ax_tag(hash)) : 0;
+	__u64 matches = bucket ? ax_matches(bucket, ax_tag(*hash)) : 0;
 
 #pragma unroll
 	for (int i = 0; i < AX_NAMESAKES; i++, matches &= matches - 1) {
-		__u32 way = ax_first_way(matches);
+		__u32 way = ax_first_way(matches), place;
 		struct ax_flow4 *entry;
 		struct iphdr *ip;
 
 		if (!matches)
 			return 0;
-		entry = ax_express_entry(4, at, way);
+		place = ax_express_place(4, at, way);
+		entry = bpf_map_lookup_elem(&ax_flow4, &place);
 		ip = ax_plain_ip4(ctx);
 		if (!entry || !ip || !ax_is_flow4(entry, ip))
 			continue;
 		ax_use(ctl, bucket, way, &entry->flow);
+		*hash = *hash >> 32 << 32 | place;
 		return entry;
 	}
 	return 0;
 }
 
 static __always_inline struct ax_flow6 *ax_express_flow6(struct xdp_md *ctx, struct ax_ctl *ctl,
-							 __u64 hash)
+							 __u64 *hash)
 {
-	__u32 at = ax_express_bucket(6, hash);
+	__u32 at = ax_express_bucket(6, *hash);
 	struct ax_bucket *bucket = ax_bucket_at(6, at);
-	__u64 matches = bucket ? ax_matches(bucket, ax_tag(hash)) : 0;
+	__u64 matches = bucket ? ax_matches(bucket, ax_tag(*hash)) : 0;
 
 #pragma unroll
 	for (int i = 0; i < AX_NAMESAKES; i++, matches &= matches - 1) {
-		__u32 way = ax_first_way(matches);
+		__u32 way = ax_first_way(matches), place;
 		struct ax_flow6 *entry;
 		struct ipv6hdr *ip;
 
 		if (!matches)
 			return 0;
-		entry = ax_express_entry(6, at, way);
+		place = ax_express_place(6, at, way);
+		entry = bpf_map_lookup_elem(&ax_flow6, &place);
 		ip = ax_plain_ip6(ctx);
 		if (!entry || !ip || !ax_is_flow6(entry, ip))
 			continue;
 		ax_use(ctl, bucket, way, &entry->flow);
+		*hash = *hash >> 32 << 32 | place;
 		return entry;
 	}
 	return 0;
 }
 
 /* It goes the express way, and has been held against the running configuration. */
-static __always_inline int ax_is_current(const struct ax_ctl *ctl, const struct ax_flow *flow)
+static __always_inline int ax_is_current(const struct ax_ctl *ctl, const struct ax_flow *flow,
+					 __u8 forward)
 {
-	return flow->forward == AX_FORWARD_IPIP && flow->generation == ctl->generation;
+	return flow->forward == forward && flow->generation == ctl->generation;
 }
 
 /* What ax_express_transport says of a packet that may go. */
@@ -255,7 +262,7 @@ static __always_inline int ax_express_transport(struct xdp_md *ctx, struct ax_fl
 /* The way to the backend, if it was asked for lately and its outer header is of the packet's
  * family. */
 static __always_inline struct ax_hop *ax_express_hop(const struct ax_ctl *ctl, __u32 backend,
-						     __u32 family)
+						     __u8 family)
 {
 	struct ax_hop *hop = ax_hop_to(backend);
 
@@ -292,12 +299,26 @@ static __always_inline int ax_express_known(struct xdp_md *ctx, struct ax_flow *
 	return ax_express_sent(ctx, hop, flow->vip, flow->backend, bytes, sent - AX_SENT_EMPTY);
 }
 
-/* MAC addresses, type and outer header stand ready but for TOS, length and checksum. */
+/* MAC addresses, type and outer header stand ready but for TOS, length, protocol and checksum. */
+static __always_inline void ax_write_hop4(void *data, const struct ax_hop *hop, __u32 total,
+					  __u32 tos, __u32 proto)
+{
+	const __u64 *from = (void *)hop->outer;
+	__u32 sum = bpf_htons(total) + hop->csum4 + (tos << 8) + bpf_htons(proto);
+
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	*(__u64 *)data = from[0];
+	*(__u64 *)(data + 8) = from[1] | (__u64)tos << 56;
+	*(__u64 *)(data + 16) = (from[2] ^ (__u64)(IPPROTO_IPIP ^ proto) << 56) | bpf_htons(total);
+	*(__u64 *)(data + 24) = from[3];
+	*(__u16 *)(data + 32) = *(__u16 *)&from[4];
+	*(__u16 *)(data + 24) = ~sum;
+}
+
 static __always_inline int ax_express_outer4(struct xdp_md *ctx, const struct ax_hop *hop,
 					     __u32 total, __u32 tos)
 {
-	const __u64 *from = (void *)hop->outer;
-	__u32 sum = bpf_htons(total) + hop->csum4 + (tos << 8) + bpf_htons(IPPROTO_IPIP);
 	void *data;
 
 	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(struct iphdr)))
@@ -305,14 +326,7 @@ static __always_inline int ax_express_outer4(struct xdp_md *ctx, const struct ax
 	data = ax_data(ctx);
 	if (data + sizeof(hop->outer) > ax_data_end(ctx))
 		return AX_R_INTERNAL;
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	*(__u64 *)data = from[0];
-	*(__u64 *)(data + 8) = from[1] | (__u64)tos << 56;
-	*(__u64 *)(data + 16) = from[2] | bpf_htons(total);
-	*(__u64 *)(data + 24) = from[3];
-	*(__u16 *)(data + 32) = *(__u16 *)&from[4];
-	*(__u16 *)(data + 24) = ~sum;
+	ax_write_hop4(data, hop, total, tos, IPPROTO_IPIP);
 	return AX_CONTINUE;
 }
 
@@ -329,10 +343,12 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 	if (!ip || !ax_is_plain4(settings, ip, bytes))
 		return AX_UNUSUAL;
 	*hash = ax_hash_ip4(ctl, ip);
-	entry = ax_express_flow4(ctx, ctl, *hash);
+	entry = ax_express_flow4(ctx, ctl, hash);
 	if (!entry)
 		return AX_STRANGER4;
-	if (!ax_is_current(ctl, &entry->flow))
+	if (unlikely(ax_is_current(ctl, &entry->flow, AX_FORWARD_GUE)))
+		return AX_KNOWN_GUE4;
+	if (!ax_is_current(ctl, &entry->flow, AX_FORWARD_IPIP))
 		return AX_UNUSUAL;
 	hop = ax_express_hop(ctl, entry->flow.backend, 4);
 	ip = ax_plain_ip4(ctx);
@@ -353,26 +369,21 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 }
 
 /* Version, traffic class, flow label; then length, protocol, hop limit. */
-static __always_inline __u64 ax_outer6_start(const struct ipv6hdr *ip, __u32 length, __u32 label)
+static __always_inline __u64 ax_outer6_start(const struct ipv6hdr *ip, __u32 length, __u32 proto,
+					     __u32 label)
 {
-	__u32 second = (length + sizeof(*ip)) << 16 | IPPROTO_IPV6 << 8 | AX_OUTER_TTL;
+	__u32 second = length << 16 | proto << 8 | AX_OUTER_TTL;
 	__u32 first = (*(__be32 *)ip & bpf_htonl(0xfff00000)) | bpf_htonl(label & 0xfffff);
 
 	return first | (__u64)bpf_htonl(second) << 32;
 }
 
 /* RFC 2473, as ax_write_outer6: what depends on the packet is in its first eight bytes. */
-static __always_inline int ax_express_outer6(struct xdp_md *ctx, const struct ax_settings *settings,
-					     const struct ax_hop *hop, __u64 first)
+static __always_inline void ax_write_hop6(void *data, const struct ax_settings *settings,
+					  const struct ax_hop *hop, __u64 first)
 {
 	const __u64 *mac = (void *)hop->outer;
-	void *data;
 
-	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(struct ipv6hdr)))
-		return AX_R_ENCAP_FAILED;
-	data = ax_data(ctx);
-	if (data + ETH_HLEN + sizeof(struct ipv6hdr) > ax_data_end(ctx))
-		return AX_R_INTERNAL;
 	*(__u64 *)data = mac[0];
 	*(__u32 *)(data + 8) = (__u32)mac[1];
 	*(__u16 *)(data + 12) = bpf_htons(ETH_P_IPV6);
@@ -381,6 +392,19 @@ static __always_inline int ax_express_outer6(struct xdp_md *ctx, const struct ax
 	*(__u64 *)(data + 30) = settings->source6.pair[1];
 	*(__u64 *)(data + 38) = hop->to.pair[0];
 	*(__u64 *)(data + 46) = hop->to.pair[1];
+}
+
+static __always_inline int ax_express_outer6(struct xdp_md *ctx, const struct ax_settings *settings,
+					     const struct ax_hop *hop, __u64 first)
+{
+	void *data;
+
+	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(struct ipv6hdr)))
+		return AX_R_ENCAP_FAILED;
+	data = ax_data(ctx);
+	if (data + ETH_HLEN + sizeof(struct ipv6hdr) > ax_data_end(ctx))
+		return AX_R_INTERNAL;
+	ax_write_hop6(data, settings, hop, first);
 	return AX_CONTINUE;
 }
 
@@ -403,10 +427,12 @@ __noinline int ax_express6(struct xdp_md *ctx, __u32 bytes)
 	if (!ax_is_plain6(settings, ip, bytes))
 		return AX_UNUSUAL;
 	hash = ax_hash_ip6(ctl, ip);
-	entry = ax_express_flow6(ctx, ctl, hash);
+	entry = ax_express_flow6(ctx, ctl, &hash);
 	if (!entry)
 		return AX_STRANGER6;
-	if (!ax_is_current(ctl, &entry->flow))
+	if (unlikely(ax_is_current(ctl, &entry->flow, AX_FORWARD_GUE)))
+		return ax_express_gue6(ctx, bytes, hash);
+	if (!ax_is_current(ctl, &entry->flow, AX_FORWARD_IPIP))
 		return AX_UNUSUAL;
 	hop = ax_express_hop(ctl, entry->flow.backend, 6);
 	ip = ax_plain_ip6(ctx);
@@ -419,7 +445,9 @@ __noinline int ax_express6(struct xdp_md *ctx, __u32 bytes)
 	sent = ax_express_transport(ctx, &entry->flow, ip + 1, ip->nexthdr, length, 6);
 	if (!sent)
 		return AX_UNUSUAL;
-	reason = ax_express_outer6(ctx, settings, hop, ax_outer6_start(ip, length, hash >> 32));
+	reason = ax_express_outer6(
+		ctx, settings, hop,
+		ax_outer6_start(ip, length + sizeof(*ip), IPPROTO_IPV6, hash >> 32));
 	return reason ? reason : ax_express_known(ctx, &entry->flow, hop, bytes, sent);
 }
 

@@ -22,15 +22,42 @@ static __always_inline void ax_add_candidate(const struct ax_packet *pkt, struct
 		way->other[way->count++ & (AX_GUE_OTHERS - 1)] = bpf_htonl(*tag);
 }
 
-/* Who else may have the flow of the scratch's request: the other candidates of its slot. */
+/* Who else may have the flow of the request, of which `pkt` says ports and protocol: the other
+ * candidates of its slot. */
+static __always_inline void ax_add_candidates(const struct ax_packet *pkt,
+					      const struct ax_request *request, __u32 vip_id,
+					      __u32 chosen, struct ax_gue_way *way)
+{
+	struct ax_vip *vip = ax_vip_at(pkt, vip_id);
+	struct ax_pool *pool;
+	struct ax_slot *slot;
+	__u32 at;
+
+	if (!vip || vip->pool >= ax_pools)
+		return;
+	at = pkt->half * ax_pools + vip->pool;
+	pool = bpf_map_lookup_elem(&ax_pool, &at);
+	if (!pool || !pool->size)
+		return;
+	at = ax_hash_request(pkt, pool->hash, request) % pool->size;
+	at += pool->first;
+	if (at >= ax_slots)
+		return;
+	at += pkt->half * ax_slots;
+	slot = bpf_map_lookup_elem(&ax_slot, &at);
+	if (!slot)
+		return;
+#pragma unroll
+	for (int i = 0; i < AX_CANDIDATES; i++)
+		if (i < slot->count && slot->backend[i] != chosen)
+			ax_add_candidate(pkt, way, slot->backend[i]);
+}
+
+/* The same of the saved packet and the scratch's request. */
 __noinline int ax_name_candidates(__u32 vip_id, __u32 chosen)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_packet pkt = {};
-	struct ax_pool *pool;
-	struct ax_slot *slot;
-	struct ax_vip *vip;
-	__u32 at;
 
 	if (!scratch)
 		return 0;
@@ -38,25 +65,7 @@ __noinline int ax_name_candidates(__u32 vip_id, __u32 chosen)
 	if (ax_load(&pkt) || !pkt.settings->second_chance)
 		return 0;
 	ax_ask(&pkt, &scratch->request);
-	vip = ax_vip_at(&pkt, vip_id);
-	if (!vip || vip->pool >= ax_pools)
-		return 0;
-	at = pkt.half * ax_pools + vip->pool;
-	pool = bpf_map_lookup_elem(&ax_pool, &at);
-	if (!pool || !pool->size)
-		return 0;
-	at = ax_hash_request(&pkt, pool->hash, &scratch->request) % pool->size;
-	at += pool->first;
-	if (at >= ax_slots)
-		return 0;
-	at += pkt.half * ax_slots;
-	slot = bpf_map_lookup_elem(&ax_slot, &at);
-	if (!slot)
-		return 0;
-#pragma unroll
-	for (int i = 0; i < AX_CANDIDATES; i++)
-		if (i < slot->count && slot->backend[i] != chosen)
-			ax_add_candidate(&pkt, &scratch->gue, slot->backend[i]);
+	ax_add_candidates(&pkt, &scratch->request, vip_id, chosen, &scratch->gue);
 	return 0;
 }
 
@@ -169,6 +178,10 @@ __noinline int ax_send_gue(struct xdp_md *ctx, __u32 id, __u32 hash)
 	reason = ax_resolve(ctx, &pkt, backend, reserve, &hop);
 	if (reason)
 		return reason;
+	if (vip) {
+		hop.mtu -= reserve - overhead; /* as ax_forward_ipip */
+		ax_keep_hop(&pkt, backend, id, AX_HOP_GUE, &hop);
+	}
 	/* The outer headers take the place of the VLAN tags. */
 	if (bpf_xdp_adjust_head(ctx, (int)pkt.l3_offset - (int)overhead - ETH_HLEN))
 		return AX_R_ENCAP_FAILED;

@@ -63,7 +63,7 @@ static __always_inline int ax_check_ip6_fragment(struct ax_packet *pkt,
 #define AX_OPTION_TWICE 2
 
 /* PadN is zeroes, and no more of them than alignment needs. */
-AX_FOLDED int ax_is_odd_padding(struct xdp_md *ctx, __u32 offset, __u32 length)
+static __always_inline int ax_is_odd_padding(struct xdp_md *ctx, __u32 offset, __u32 length)
 {
 	const __u8 *content = ax_at(ctx, offset);
 

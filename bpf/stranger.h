@@ -220,7 +220,9 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 	ip = ax_plain_ip6(ctx);
 	if (!ip)
 		return AX_R_INTERNAL;
-	reason = ax_express_outer6(ctx, pkt.settings, hop, ax_outer6_start(ip, length, key.hash));
+	reason = ax_express_outer6(
+		ctx, pkt.settings, hop,
+		ax_outer6_start(ip, length + sizeof(*ip), IPPROTO_IPV6, key.hash));
 	if (!reason)
 		reason = ax_express_sent(ctx, hop, choice.vip_id, choice.backend_id, bytes,
 					 segments);

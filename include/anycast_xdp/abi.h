@@ -497,7 +497,7 @@ struct ax_hop {
 	__u32 ifindex;
 	__u32 csum4; /* as struct ax_backend's */
 	__u16 mtu;   /* largest IP datagram that is known to pass */
-	__u8 family; /* of the outer header; 0 = nothing here */
+	__u8 family; /* of the outer header, and AX_HOP_GUE; 0 = nothing here */
 	__u8 tail[5];
 };
 AX_ASSERT_SIZE(struct ax_hop, 64);

@@ -130,6 +130,13 @@ auto key_of(const FlowRecord &flow)
 			  flow.destination_port, flow.protocol);
 }
 
+std::string text_of(const Outcome &outcome)
+{
+	std::ostringstream text;
+	text << outcome << " slot " << (outcome.slot ? std::to_string(*outcome.slot) : "-");
+	return text.str();
+}
+
 class Express : public ProgramTest {
 protected:
 	void SetUp() override
@@ -138,10 +145,9 @@ protected:
 		set_table_seed(11, 22);
 	}
 
-	Seen run(std::uint64_t frames, bool express)
+	Seen run(std::uint64_t frames, bool express, Config config)
 	{
 		Seen seen;
-		Config config = two_families();
 		Traffic traffic(setting("AX_FUZZ_SEED", 1));
 		Random random(7);
 		reset_flows();
@@ -163,47 +169,73 @@ protected:
 		std::ranges::sort(seen.flows, {}, key_of);
 		return seen;
 	}
+
+	void expect_the_same(const Config &config, std::uint64_t frames)
+	{
+		const Seen express = run(frames, true, config),
+			   lengthy = run(frames, false, config);
+		std::uint64_t known = 0, fresh = 0;
+		for (std::size_t i = 0; i < frames; ++i) {
+			const Outcome &one = express.outcomes[i], &other = lengthy.outcomes[i];
+			ASSERT_EQ(text_of(one), text_of(other)) << "frame " << i;
+			ASSERT_EQ(one.frame.hex(), other.frame.hex()) << "frame " << i;
+			if (one.reason == AX_R_STEERED)
+				++(one.slot ? fresh : known);
+		}
+		EXPECT_EQ(express.notes, lengthy.notes);
+		ASSERT_EQ(express.flows.size(), lengthy.flows.size());
+		for (std::size_t i = 0; i < express.flows.size(); ++i) {
+			const FlowRecord &one = express.flows[i], &other = lengthy.flows[i];
+			ASSERT_EQ(key_of(one), key_of(other));
+			EXPECT_EQ(one.packets, other.packets) << one.source_port;
+			EXPECT_EQ(one.bytes, other.bytes) << one.source_port;
+			EXPECT_EQ(one.segments, other.segments) << one.source_port;
+			EXPECT_EQ(one.flags, other.flags) << one.source_port;
+			EXPECT_EQ(one.mss, other.mss) << one.source_port;
+			EXPECT_EQ(one.rtt_us, other.rtt_us) << one.source_port;
+			EXPECT_EQ(one.syn_rtx, other.syn_rtx) << one.source_port;
+			EXPECT_EQ(one.loss.lost, other.loss.lost) << one.source_port;
+			EXPECT_EQ(one.loss.reordered, other.loss.reordered) << one.source_port;
+			EXPECT_EQ(one.loss.rtx_seen, other.loss.rtx_seen) << one.source_port;
+		}
+		std::cout << frames << " frames: " << known << " of known flows, " << fresh
+			  << " of others steered\n";
+		EXPECT_GT(known, frames / 4);
+		EXPECT_GT(fresh, frames / 50);
+	}
 };
 
-std::string text_of(const Outcome &outcome)
+Config by_gue()
 {
-	std::ostringstream text;
-	text << outcome << " slot " << (outcome.slot ? std::to_string(*outcome.slot) : "-");
-	return text.str();
+	Config config = two_families();
+
+	for (Vip &vip : config.vips)
+		vip.forward = AX_FORWARD_GUE;
+	return config;
+}
+
+std::uint64_t frames_to_compare()
+{
+	return setting("AX_FUZZ_FRAMES", in_vm() ? 4000 : 60000);
 }
 
 TEST_F(Express, BothWaysComeToTheSame)
 {
-	const std::uint64_t frames = setting("AX_FUZZ_FRAMES", in_vm() ? 4000 : 60000);
-	const Seen express = run(frames, true), lengthy = run(frames, false);
-	std::uint64_t known = 0, fresh = 0;
-	for (std::size_t i = 0; i < frames; ++i) {
-		const Outcome &one = express.outcomes[i], &other = lengthy.outcomes[i];
-		ASSERT_EQ(text_of(one), text_of(other)) << "frame " << i;
-		ASSERT_EQ(one.frame.hex(), other.frame.hex()) << "frame " << i;
-		if (one.reason == AX_R_STEERED)
-			++(one.slot ? fresh : known);
-	}
-	EXPECT_EQ(express.notes, lengthy.notes);
-	ASSERT_EQ(express.flows.size(), lengthy.flows.size());
-	for (std::size_t i = 0; i < express.flows.size(); ++i) {
-		const FlowRecord &one = express.flows[i], &other = lengthy.flows[i];
-		ASSERT_EQ(key_of(one), key_of(other));
-		EXPECT_EQ(one.packets, other.packets) << one.source_port;
-		EXPECT_EQ(one.bytes, other.bytes) << one.source_port;
-		EXPECT_EQ(one.segments, other.segments) << one.source_port;
-		EXPECT_EQ(one.flags, other.flags) << one.source_port;
-		EXPECT_EQ(one.mss, other.mss) << one.source_port;
-		EXPECT_EQ(one.rtt_us, other.rtt_us) << one.source_port;
-		EXPECT_EQ(one.syn_rtx, other.syn_rtx) << one.source_port;
-		EXPECT_EQ(one.loss.lost, other.loss.lost) << one.source_port;
-		EXPECT_EQ(one.loss.reordered, other.loss.reordered) << one.source_port;
-		EXPECT_EQ(one.loss.rtx_seen, other.loss.rtx_seen) << one.source_port;
-	}
-	std::cout << frames << " frames: " << known << " of known flows, " << fresh
-		  << " of others steered\n";
-	EXPECT_GT(known, frames / 4);
-	EXPECT_GT(fresh, frames / 50);
+	expect_the_same(two_families(), frames_to_compare());
+}
+
+TEST_F(Express, BothWaysComeToTheSameByGue)
+{
+	expect_the_same(by_gue(), frames_to_compare());
+}
+
+TEST_F(Express, BothWaysComeToTheSameWithoutCandidates)
+{
+	Config config = by_gue();
+	config.second_chance = false;
+	expect_the_same(config, frames_to_compare() / 4);
+	config.gue_variant = 1;
+	expect_the_same(config, frames_to_compare() / 4);
 }
 
 // Another next hop for every backend of the running configuration, as when a neighbour changes its
@@ -241,6 +273,20 @@ TEST_F(NextHop, IsUsedForAMomentOnly)
 	}
 }
 
+TEST_F(NextHop, IsUsedForAMomentOnlyByGueToo)
+{
+	for (const Packet &packet :
+	     {Packet(Eth{} / Ip4{.src = kOrdinary} / Udp{} / Payload(32)), Eth{} / Ip6{} / Udp{}}) {
+		apply(by_gue());
+		const std::string before = mac_after(packet);
+		neighbours_change();
+		advance_us(90'000); // of 25 ticks of 4 ms
+		EXPECT_EQ(mac_after(packet), before) << packet << " by the express way";
+		advance_us(20'000);
+		EXPECT_NE(mac_after(packet), before);
+	}
+}
+
 TEST_F(NextHop, IsThatOfTheRunningConfiguration)
 {
 	const Packet packet = Eth{} / Ip4{.src = kOrdinary} / Udp{};
@@ -260,6 +306,33 @@ TEST_F(NextHop, KnowsTheLinksMtu)
 	expect(AX_R_STEERED, Eth{} / Ip4{.src = kOrdinary} / Udp{});
 	expect(AX_R_STEERED, Eth{} / Ip4{.src = kOrdinary} / Udp{} / Payload(1400 - 20 - 28));
 	expect(AX_R_TOO_BIG_NO_DF, Eth{} / Ip4{.src = kOrdinary} / Udp{} / Payload(1400 - 20 - 27));
+}
+
+TEST_F(NextHop, KnowsTheLinksMtuByGue)
+{
+	apply(by_gue(), {}, 1400);
+	expect(AX_R_STEERED, Eth{} / Ip4{.src = kOrdinary} / Udp{});
+	expect(AX_R_STEERED, Eth{} / Ip4{.src = kOrdinary} / Udp{} / Payload(1400 - 44 - 28));
+	expect(AX_R_TOO_BIG_NO_DF, Eth{} / Ip4{.src = kOrdinary} / Udp{} / Payload(1400 - 44 - 27));
+}
+
+// Two services of one pool, of which one goes by IPIP: what fits there need not fit here.
+TEST_F(NextHop, OfIpipIsNoneOfGue)
+{
+	const Packet to_dns = Eth{} / Ip4{.src = kOrdinary} / Udp{.dport = 53};
+	const Packet to_web = Eth{} / Ip4{.src = kOrdinary} / Tcp{.dport = 80, .flags = kAck};
+	Config config = two_families();
+	for (Vip &vip : config.vips)
+		if (vip.protocol == kTcp)
+			vip.forward = AX_FORWARD_GUE;
+	for (std::size_t i = 1; i < config.pools[0].backends.size();)
+		config.pools[0].backends.pop_back();
+	apply(config, {}, 1400);
+	expect(AX_R_STEERED, to_web);
+	expect(AX_R_STEERED, to_dns);
+	expect(AX_R_STEERED, to_dns);
+	expect(AX_R_TOO_BIG_NO_DF, Packet(to_web) / Packet(Payload(1400 - 44 - 39)));
+	expect(AX_R_STEERED, Packet(to_dns) / Packet(Payload(1400 - 20 - 28)));
 }
 
 } // namespace
