@@ -72,8 +72,22 @@ static __always_inline __u32 ax_owner_at(const struct ax_packet *pkt, __u32 slot
 	return owners ? owners->backend[slot & 3] : AX_NOBODY;
 }
 
+/* Where the flow will most likely go. A store, and nobody waits for it, has the entry's line on its
+ * way from memory while the backend is chosen. What it says will be so: used last now. */
+static __always_inline void ax_expect_entry(const struct ax_packet *pkt,
+					    const struct ax_place *place)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct ax_cpu *own = bpf_map_lookup_elem(&ax_cpu, &cpu);
+
+	if (place->entry && own &&
+	    (!pkt->ctl->insert_limit || own->inserts < pkt->ctl->insert_limit))
+		AX_UNSEEN(place->flow->stamp) = ax_jiffies(pkt->ctl) >> 8;
+}
+
 /* Who gets it, if the way there is short. */
 static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct ax_packet *pkt,
+					      const struct ax_place *place,
 					      struct ax_choice *choice)
 {
 	struct ax_addr source, vip;
@@ -89,6 +103,7 @@ static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct a
 	    shortcut->proto != pkt->proto || shortcut->addr.pair[0] != vip.pair[0] ||
 	    shortcut->addr.pair[1] != vip.pair[1])
 		return 0;
+	ax_expect_entry(pkt, place);
 	at = ax_hash_packet(pkt, &source, &vip) % shortcut->size;
 	choice->slot = at;
 	at += shortcut->first;
@@ -127,7 +142,7 @@ static __always_inline struct ax_hop *ax_stranger_to(struct xdp_md *ctx, struct 
 		return 0;
 	if (!ax_is_opening(pkt))
 		ax_pick_way(key, ax_victim_of(bucket, key->hash), &place);
-	if (!ax_stranger_choice(ctx, pkt, choice))
+	if (!ax_stranger_choice(ctx, pkt, &place, choice))
 		return 0;
 	hop = ax_express_hop(pkt->ctl, choice->backend_id, pkt->family);
 	if (!hop)
