@@ -27,7 +27,7 @@ struct Options {
 	std::string only, json, against, docs;
 	std::vector<std::string> objects;
 	std::uint32_t program = 0;
-	bool quick = false, list = false, no_costs = false;
+	bool quick = false, list = false, no_costs = false, no_live = false;
 };
 
 Result<nlohmann::json> earlier_run(const std::string &path)
@@ -76,6 +76,20 @@ Status run(const Options &options)
 	AX_TRY(stay_on_one_cpu());
 	report.machine = this_machine();
 
+	if (!options.no_live) {
+		auto live = live_runs(options.quick, report.no_live);
+		if (!live)
+			return tl::unexpected(live.error());
+		report.live = std::move(*live);
+	} else {
+		report.no_live = "--no-live";
+	}
+	if (!options.no_costs) {
+		auto costs = user_space_costs(options.quick);
+		if (!costs)
+			return tl::unexpected(costs.error());
+		report.costs = std::move(*costs);
+	}
 	const std::regex only(options.only);
 	for (Case &c : all_cases()) {
 		if (!std::regex_search(c.name, only))
@@ -89,12 +103,6 @@ Status run(const Options &options)
 			return tl::unexpected(outcome.error());
 		report.rows.push_back(row_of(*outcome));
 		std::cout << text_of(report.rows.back()) << std::flush;
-	}
-	if (!options.no_costs) {
-		auto costs = user_space_costs(options.quick);
-		if (!costs)
-			return tl::unexpected(costs.error());
-		report.costs = std::move(*costs);
 	}
 	std::cout << summary_of(report);
 	if (earlier)
@@ -129,6 +137,7 @@ int main(int argc, char **argv)
 		->type_name("FILE...");
 	app.add_flag("--quick", options.quick, "Fewer rounds: to see that it works");
 	app.add_flag("--no-costs", options.no_costs, "Leave out the user-space costs");
+	app.add_flag("--no-live", options.no_live, "Leave out the frames that are really sent");
 	app.add_flag("--list", options.list, "Name the cases");
 	CLI11_PARSE(app, argc, argv);
 	if (options.list) {

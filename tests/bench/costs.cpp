@@ -12,6 +12,7 @@
 #include "kernel/flow_reader.h"
 
 #include "bench/cases.h"
+#include "bench/lab_costs.h"
 #include "bench/node.h"
 #include "bench/wrapped.h"
 
@@ -33,7 +34,7 @@ Result<Cost> timed(const std::string &name, const std::string &about, std::size_
 				     std::chrono::steady_clock::now() - start)
 				     .count());
 	}
-	return Cost{name, about, summarise(ms)};
+	return Cost{name, about, summarise(ms), "ms"};
 }
 
 // 4096 VIPs on 64 pools of 64 backends.
@@ -202,6 +203,7 @@ Result<std::vector<Cost>> user_space_costs(bool quick)
 		costs.push_back(std::move(*cost));
 	}
 	AX_TRY(scanning(times, costs));
+	AX_TRY(lab_costs(quick, costs));
 	return costs;
 }
 

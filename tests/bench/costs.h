@@ -13,7 +13,8 @@ namespace anycast::bench {
 
 struct Cost {
 	std::string name, about;
-	Summary ms;
+	Summary value;
+	std::string unit = "ms";
 };
 
 Result<std::vector<Cost>> user_space_costs(bool quick);

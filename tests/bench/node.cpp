@@ -16,7 +16,6 @@ namespace anycast::bench {
 
 namespace {
 
-constexpr std::uint32_t kLoopback = 1; // a test run's ingress interface, in every namespace
 constexpr std::uint8_t kSourceMac[6] = {2, 0, 0, 0, 0, 1}, kNextHopMac[6] = {2, 0, 0, 0, 0, 2};
 
 Pool pool_of(const std::string &name, const std::string &prefix, std::uint32_t backends)
@@ -81,7 +80,7 @@ Config node_config(const NodeOptions &options)
 	return config;
 }
 
-Result<Image> node_image(const Config &config)
+Result<Image> node_image(const Config &config, std::uint32_t ifindex)
 {
 	auto image = compile(config, NodeFacts{}, Ids{});
 
@@ -91,7 +90,7 @@ Result<Image> node_image(const Config &config)
 		if (backend.state == AX_BACKEND_ABSENT)
 			continue;
 		backend.flags |= AX_BACKEND_RESOLVED;
-		backend.ifindex = kLoopback;
+		backend.ifindex = ifindex;
 		backend.mtu = 65535;
 		std::memcpy(backend.smac, kSourceMac, sizeof(backend.smac));
 		std::memcpy(backend.dmac, kNextHopMac, sizeof(backend.dmac));
@@ -102,7 +101,7 @@ Result<Image> node_image(const Config &config)
 Result<Program> load_node(const NodeOptions &options)
 {
 	const Config config = node_config(options);
-	const auto image = node_image(config);
+	const auto image = node_image(config, options.ifindex);
 	LoadOptions load;
 	ax_ctl control{};
 

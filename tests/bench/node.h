@@ -18,7 +18,8 @@ struct NodeOptions {
 	std::uint32_t backends = 3;		    // of the IPv4 pool
 	std::uint32_t vips = 1; // IPv4 TCP, above BENCH_FIRST_VIP, besides the four below
 	ax_forward forward = AX_FORWARD_IPIP;
-	std::string object; // another build of the program
+	std::uint32_t ifindex = 1; // next hops are there: a test run's ingress is loopback
+	std::string object;	   // another build of the program
 };
 
 // What packets of the cases are addressed to.
@@ -33,8 +34,8 @@ inline constexpr const char *kTunnel = "10.1.0.1";
 
 Config node_config(const NodeOptions &options);
 
-// Next hops resolved by the test run's own ingress: the verdict of steered packets is XDP_TX.
-Result<Image> node_image(const Config &config);
+// Next hops resolved, all by one interface: where that is the packets' own, the verdict is XDP_TX.
+Result<Image> node_image(const Config &config, std::uint32_t ifindex);
 
 Result<Program> load_node(const NodeOptions &options);
 

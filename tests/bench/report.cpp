@@ -47,6 +47,28 @@ std::optional<double> calibration(const Row &row)
 	return (proxy->median - floor->median) / (row.required->katran_median - kKatransFloor);
 }
 
+std::optional<double> against_katran(const Row &row)
+{
+	const Summary *ours = row.find(kOurs), *floor = row.find(kFloor);
+
+	if (!ours || !floor || !row.level)
+		return {};
+	return row.required->katran_median / (ours->median - floor->median + kKatransFloor);
+}
+
+std::vector<std::string> too_noisy(const Report &report)
+{
+	std::vector<std::string> names;
+
+	for (const Row &row : report.rows) {
+		const Summary *ours = row.find(kOurs);
+		if ((ours && ours->spread() > kTooWide) || row.verdict == Verdict::kNoisy ||
+		    row.level_verdict == Verdict::kNoisy)
+			names.push_back(row.name);
+	}
+	return names;
+}
+
 const Summary *Row::find(const std::string &who) const
 {
 	for (const auto &[label, summary] : series)
@@ -108,13 +130,13 @@ std::string text_of(const Row &row)
 
 std::string summary_of(const Report &report)
 {
-	std::string text =
-		fmt::format("\n{} ({} CPUs), kernel {}, returns: {}, load {:.1f}\n\n{:<15} {:>11} "
-			    "{:>13} {:>13} "
-			    "{:>13} {:>6} {:>6} {:>5} {:>6}\n",
-			    report.machine.cpu, report.machine.cpus, report.machine.kernel,
-			    report.machine.returns, report.machine.load, "best/median ns", "floor",
-			    "proxy", "(Katran's)", "ours", "ratio", "needed", "bare", "at 24");
+	std::string text = fmt::format(
+		"\n{} ({} CPUs), kernel {}, returns: {}, load {:.1f}\n\n{:<15} {:>11} "
+		"{:>13} {:>13} "
+		"{:>13} {:>6} {:>6} {:>5} {:>6} {:>6}\n",
+		report.machine.cpu, report.machine.cpus, report.machine.kernel,
+		report.machine.returns, report.machine.load, "best/median ns", "floor", "proxy",
+		"(Katran's)", "ours", "ratio", "needed", "bare", "at 24", "issue");
 
 	for (const Row &row : report.rows) {
 		const Summary *floor = row.find(kFloor), *proxy = row.find(kProxy),
@@ -124,8 +146,9 @@ std::string summary_of(const Report &report)
 				 : std::string("-");
 		};
 		const auto &needed = row.required;
+		const auto issue = against_katran(row);
 		text += fmt::format(
-			"{:<15} {:>10} {:>13} {:>13} {:>13} {:>6} {:>6} {:>5} {:>6} {}{}\n",
+			"{:<15} {:>10} {:>13} {:>13} {:>13} {:>6} {:>6} {:>5} {:>6} {:>6} {}{}\n",
 			row.name, pair(floor), pair(proxy),
 			needed ? fmt::format("({:.0f}/{:.0f})", needed->katran_best,
 					     needed->katran_median)
@@ -134,15 +157,32 @@ std::string summary_of(const Report &report)
 			needed ? fmt::format("{:.1f}", needed->ratio) : "-",
 			row.bare ? fmt::format("{:.2f}", row.bare->median) : "-",
 			row.level ? fmt::format("{:.2f}", row.level->median) : "-",
-			name_of(row.verdict),
+			issue ? fmt::format("{:.2f}", *issue) : "-", name_of(row.verdict),
 			row.level ? fmt::format(" / {}", name_of(row.level_verdict)) : "");
 	}
+	if (!report.live.empty())
+		text += fmt::format("\n{:<12} {:<60} {:>8} {:>14}\n", "live, veth", "",
+				    "Mpackets/s", "CPU ns a packet");
+	for (const Live &live : report.live)
+		text += fmt::format("{:<12} {:<60} {:>8.2f} {:>8.0f}{}\n", live.name, live.about,
+				    live.mega_packets.median, live.ns.median,
+				    live.ns.spread() > kTooWide ? "  (too noisy to conclude)" : "");
+	if (!report.no_live.empty())
+		text += "\nno live run: " + report.no_live + "\n";
 	if (!report.costs.empty())
-		text += fmt::format("\n{:<22} {:<38} {:>9} {:>9}\n", "user space", "", "best ms",
-				    "median ms");
+		text += fmt::format("\n{:<22} {:<38} {:>9} {:>9}\n", "user space", "", "best",
+				    "median");
 	for (const Cost &cost : report.costs)
-		text += fmt::format("{:<22} {:<38} {:>9.1f} {:>9.1f}\n", cost.name, cost.about,
-				    cost.ms.best, cost.ms.median);
+		text += fmt::format("{:<22} {:<38} {:>9.1f} {:>9.1f} {}\n", cost.name, cost.about,
+				    cost.value.best, cost.value.median, cost.unit);
+	if (const auto names = too_noisy(report); !names.empty()) {
+		text += fmt::format("\nToo noisy to conclude (load {:.1f} on {} CPUs; needed: "
+				    "below 1), run again on a quiet machine:",
+				    report.machine.load, report.machine.cpus);
+		for (const std::string &name : names)
+			text += " " + name;
+		text += "\n";
+	}
 	return text;
 }
 
@@ -207,6 +247,8 @@ nlohmann::json json_of(const Report &report)
 			out["katran"] = {{"best", row.required->katran_best},
 					 {"median", row.required->katran_median}};
 			out["verdict"] = name_of(row.verdict);
+			if (const auto issue = against_katran(row))
+				out["katran_by_ours"] = *issue;
 			if (row.level) {
 				out["ratio_with_katrans_floor"] = numbers(*row.level);
 				out["verdict_with_katrans_floor"] = name_of(row.level_verdict);
@@ -214,11 +256,17 @@ nlohmann::json json_of(const Report &report)
 		}
 		json["cases"].push_back(std::move(out));
 	}
+	for (const Live &live : report.live)
+		json["live"].push_back({{"name", live.name},
+					{"about", live.about},
+					{"mega_packets_per_second", numbers(live.mega_packets)},
+					{"cpu_ns_per_packet", numbers(live.ns)}});
+	json["too_noisy"] = too_noisy(report);
 	for (const Cost &cost : report.costs) {
-		nlohmann::json out = numbers(cost.ms);
+		nlohmann::json out = numbers(cost.value);
 		out["name"] = cost.name;
 		out["about"] = cost.about;
-		out["unit"] = "ms";
+		out["unit"] = cost.unit;
 		json["costs"].push_back(std::move(out));
 	}
 	return json;

@@ -10,6 +10,7 @@
 
 #include "bench/cases.h"
 #include "bench/costs.h"
+#include "bench/live.h"
 #include "bench/machine.h"
 #include "bench/statistics.h"
 
@@ -38,7 +39,16 @@ struct Report {
 	Machine machine;
 	std::vector<Row> rows;
 	std::vector<Cost> costs;
+	std::vector<Live> live;
+	std::string no_live; // why there is none
 };
+
+// Katran's own median by ours, both with Katran's floor: across two machines, so caches and memory
+// are not the same. Nothing where nothing is sent.
+std::optional<double> against_katran(const Row &row);
+
+// Cases of which nothing can be said, for the figures spread too far.
+std::vector<std::string> too_noisy(const Report &report);
 
 std::string text_of(const Row &row); // as it comes; with what it was measured against
 std::string summary_of(const Report &report);

@@ -24,14 +24,15 @@ std::string cases_table(const Report &report)
 {
 	std::string text = "| case | floor | proxy | Katran (issue) | proxy ÷ Katran | ours | "
 			   "quartiles | proxy ÷ ours "
-			   "| needed | | without floor | at Katran's floor | |\n"
-			   "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+			   "| needed | | without floor | at Katran's floor | | Katran (issue) ÷ "
+			   "ours |\n"
+			   "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
 
 	for (const Row &row : report.rows) {
 		const Summary *ours = row.find(kOurs);
-		const auto off = calibration(row);
+		const auto off = calibration(row), issue = against_katran(row);
 		text += fmt::format(
-			"| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
+			"| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
 			row.about, pair(row.find(kFloor)), pair(row.find(kProxy)),
 			row.required ? fmt::format("{:.0f} / {:.0f}", row.required->katran_best,
 						   row.required->katran_median)
@@ -43,7 +44,7 @@ std::string cases_table(const Report &report)
 			name_of(row.verdict),
 			row.bare ? fmt::format("{:.2f}", row.bare->median) : "",
 			row.level ? fmt::format("{:.2f}", row.level->median) : "",
-			name_of(row.level_verdict));
+			name_of(row.level_verdict), issue ? fmt::format("{:.2f}", *issue) : "");
 	}
 	return text;
 }
@@ -61,13 +62,38 @@ std::string variants_table(const Report &report)
 	return text;
 }
 
+std::string live_table(const Report &report)
+{
+	std::string text = "| what happens to the packets | Mpackets a second | CPU ns a packet, "
+			   "median | quartiles |\n|---|---|---|---|\n";
+
+	if (report.live.empty())
+		return "Not run: " + report.no_live + "\n";
+	for (const Live &live : report.live)
+		text += fmt::format("| {} | {:.2f} | {:.0f} | {:.0f}–{:.0f} |\n", live.about,
+				    live.mega_packets.median, live.ns.median, live.ns.lower,
+				    live.ns.upper);
+	return text;
+}
+
+std::string noise_of(const Report &report)
+{
+	const auto names = too_noisy(report);
+	std::string text;
+
+	for (const std::string &name : names)
+		text += (text.empty() ? "" : ", ") + name;
+	return names.empty() ? "No case was too noisy to conclude.\n"
+			     : fmt::format("**Too noisy to conclude**: {}.\n", text);
+}
+
 std::string costs_table(const Report &report)
 {
-	std::string text = "| what | with | best ms | median ms |\n|---|---|---|---|\n";
+	std::string text = "| what | with | best | median | |\n|---|---|---|---|---|\n";
 
 	for (const Cost &cost : report.costs)
-		text += fmt::format("| {} | {} | {:.1f} | {:.1f} |\n", cost.name, cost.about,
-				    cost.ms.best, cost.ms.median);
+		text += fmt::format("| {} | {} | {:.1f} | {:.1f} | {} |\n", cost.name, cost.about,
+				    cost.value.best, cost.value.median, cost.unit);
 	return text;
 }
 
@@ -120,14 +146,16 @@ std::string markdown_of(const Report &report)
 {
 	return fmt::format(
 		"Taken on: {}, {} CPUs, kernel {}, hardening of returns: {}; load average {:.1f} "
-		"before the run.\n\n"
+		"before the run. {}\n"
 		"### Nanoseconds a packet, best / median, harness included\n\n{}\n"
 		"### What parts cost\n\n{}\n"
+		"### Live: frames over a veth pair, threaded NAPI\n\n{}\n"
 		"### User space\n\n{}\n"
 		"### On paper: one core, program only\n\n{}\n",
 		report.machine.cpu, report.machine.cpus, report.machine.kernel,
-		report.machine.returns, report.machine.load, cases_table(report),
-		variants_table(report), costs_table(report), scaling_table(report));
+		report.machine.returns, report.machine.load, noise_of(report), cases_table(report),
+		variants_table(report), live_table(report), costs_table(report),
+		scaling_table(report));
 }
 
 Status write_docs(const Report &report, const std::string &path)
