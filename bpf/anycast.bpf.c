@@ -13,6 +13,7 @@
 #include "conclude.h"
 #include "decap.h"
 #include "express.h"
+#include "express6.h"
 #include "express_gue.h"
 #include "frame.h"
 #include "gtsm.h"

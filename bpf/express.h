@@ -17,9 +17,6 @@
 #define AX_STRANGER6 -3
 #define AX_KNOWN_GUE4 -4 /* express_gue.h goes on */
 
-/* express_gue.h; `place`: the upper half of the flow's hash, and where its entry is. */
-__noinline int ax_express_gue6(struct xdp_md *ctx, __u32 bytes, __u64 place);
-
 /* The network header, where at least the first words of a transport header follow, else 0. Read
  * anew wherever it is needed: cheaper than a register across map look-ups. */
 static __always_inline struct iphdr *ax_plain_ip4(struct xdp_md *ctx)
@@ -365,89 +362,6 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 	if (ax_loss && ip->protocol == IPPROTO_TCP)
 		ax_learn_ip_id(&entry->flow, bpf_ntohs(ip->id));
 	reason = ax_express_outer4(ctx, hop, total, tos);
-	return reason ? reason : ax_express_known(ctx, &entry->flow, hop, bytes, sent);
-}
-
-/* Version, traffic class, flow label; then length, protocol, hop limit. */
-static __always_inline __u64 ax_outer6_start(const struct ipv6hdr *ip, __u32 length, __u32 proto,
-					     __u32 label)
-{
-	__u32 second = length << 16 | proto << 8 | AX_OUTER_TTL;
-	__u32 first = (*(__be32 *)ip & bpf_htonl(0xfff00000)) | bpf_htonl(label & 0xfffff);
-
-	return first | (__u64)bpf_htonl(second) << 32;
-}
-
-/* RFC 2473, as ax_write_outer6: what depends on the packet is in its first eight bytes. */
-static __always_inline void ax_write_hop6(void *data, const struct ax_settings *settings,
-					  const struct ax_hop *hop, __u64 first)
-{
-	const __u64 *mac = (void *)hop->outer;
-
-	*(__u64 *)data = mac[0];
-	*(__u32 *)(data + 8) = (__u32)mac[1];
-	*(__u16 *)(data + 12) = bpf_htons(ETH_P_IPV6);
-	*(__u64 *)(data + 14) = first;
-	*(__u64 *)(data + 22) = settings->source6.pair[0];
-	*(__u64 *)(data + 30) = settings->source6.pair[1];
-	*(__u64 *)(data + 38) = hop->to.pair[0];
-	*(__u64 *)(data + 46) = hop->to.pair[1];
-}
-
-static __always_inline int ax_express_outer6(struct xdp_md *ctx, const struct ax_settings *settings,
-					     const struct ax_hop *hop, __u64 first)
-{
-	void *data;
-
-	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(struct ipv6hdr)))
-		return AX_R_ENCAP_FAILED;
-	data = ax_data(ctx);
-	if (data + ETH_HLEN + sizeof(struct ipv6hdr) > ax_data_end(ctx))
-		return AX_R_INTERNAL;
-	ax_write_hop6(data, settings, hop, first);
-	return AX_CONTINUE;
-}
-
-/* A function of its own, which costs a call (2 ns): with both families inlined the registers that
- * the program spills take 32 bytes more of the stack of whatever goes the long way. */
-__noinline int ax_express6(struct xdp_md *ctx, __u32 bytes)
-{
-	struct ipv6hdr *ip = ax_plain_ip6(ctx);
-	struct ax_ctl *ctl = ax_control();
-	const struct ax_settings *settings;
-	struct ax_flow6 *entry;
-	struct ax_hop *hop;
-	int reason, sent;
-	__u32 length;
-	__u64 hash;
-
-	if (!ip || !ctl)
-		return AX_UNUSUAL;
-	settings = &ctl->half[ctl->generation & 1];
-	if (!ax_is_plain6(settings, ip, bytes))
-		return AX_UNUSUAL;
-	hash = ax_hash_ip6(ctl, ip);
-	entry = ax_express_flow6(ctx, ctl, &hash);
-	if (!entry)
-		return AX_STRANGER6;
-	if (unlikely(ax_is_current(ctl, &entry->flow, AX_FORWARD_GUE)))
-		return ax_express_gue6(ctx, bytes, hash);
-	if (!ax_is_current(ctl, &entry->flow, AX_FORWARD_IPIP))
-		return AX_UNUSUAL;
-	hop = ax_express_hop(ctl, entry->flow.backend, 6);
-	ip = ax_plain_ip6(ctx);
-	if (!ip || !hop)
-		return AX_UNUSUAL;
-	length = bpf_ntohs(ip->payload_len);
-	if (length + 2 * sizeof(*ip) > hop->mtu ||
-	    (ax_loss && unlikely((ip->flow_lbl[0] & AX_ECN_CE << 4) == AX_ECN_CE << 4)))
-		return AX_UNUSUAL;
-	sent = ax_express_transport(ctx, &entry->flow, ip + 1, ip->nexthdr, length, 6);
-	if (!sent)
-		return AX_UNUSUAL;
-	reason = ax_express_outer6(
-		ctx, settings, hop,
-		ax_outer6_start(ip, length + sizeof(*ip), IPPROTO_IPV6, hash >> 32));
 	return reason ? reason : ax_express_known(ctx, &entry->flow, hop, bytes, sent);
 }
 

@@ -5,7 +5,7 @@
 #ifndef AX_BPF_EXPRESS_GUE_H
 #define AX_BPF_EXPRESS_GUE_H
 
-#include "express.h"
+#include "express6.h"
 
 static __always_inline int ax_express_gue_start(struct ax_packet *pkt)
 {

@@ -9,7 +9,7 @@
 #ifndef AX_BPF_STRANGER_H
 #define AX_BPF_STRANGER_H
 
-#include "express.h"
+#include "express6.h"
 
 /* Options as nearly all stacks send them: none, NOP NOP TS, MSS, or a SYN's of Linux and Windows.
  */
