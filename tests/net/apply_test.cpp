@@ -30,6 +30,31 @@ TEST(Apply, ChangesOnlyWhatDiffers)
 	});
 }
 
+// The agent takes a backend out while somebody applies another file: the file's change stays.
+TEST(Apply, AChangeOfWhatRunsNoMoreIsNotMade)
+{
+	in_lab([] {
+		make_veth();
+		attached("dev0");
+		const Config read = opened().applied.config;
+		Config file = kSmall;
+		file.pools[0].backends[0].weight = 7;
+		ASSERT_TRUE(apply(kPaths, "dev0", file));
+		Config downed = read;
+		downed.pools[0].backends[0].state = AX_BACKEND_DOWN;
+		const auto late = apply(kPaths, "dev0", downed, &read);
+		ASSERT_TRUE(late) << late.error().message();
+		EXPECT_TRUE(late->outdated);
+		EXPECT_FALSE(late->changed);
+		EXPECT_EQ(opened().applied.config, file);
+		downed = file;
+		downed.pools[0].backends[0].state = AX_BACKEND_DOWN;
+		const auto again = apply(kPaths, "dev0", downed, &file);
+		ASSERT_TRUE(again) << again.error().message();
+		EXPECT_TRUE(again->changed);
+	});
+}
+
 TEST(Apply, FailureLeavesEverythingAsItWas)
 {
 	in_lab([] {

@@ -85,7 +85,7 @@ public:
 		reflector.ip("link set lo up\naddr add 10.9.2.1/24 dev lan");
 	}
 
-	void start_routers()
+	void start_routers(const std::string &of_upstream = "")
 	{
 		upstream_bird.emplace(upstream, kRouterHead + std::string(R"(
 protocol bfd { interface "lan" { min rx interval 300 ms; min tx interval 300 ms; }; }
@@ -96,7 +96,7 @@ protocol bgp node6 { local 2001:db8:9:1::1 as 64500; neighbor 2001:db8:9:1::2 as
 	ttl security on; bfd on;
 	connect retry time 1; connect delay time 1; error wait time 1, 2;
 	ipv6 { import all; export none; }; }
-)"));
+)") + of_upstream);
 		reflector_bird.emplace(reflector, kRouterHead + std::string(R"(
 protocol bgp node { local 10.9.2.1 as 64512; neighbor 10.9.2.2 as 64512; rr client;
 	connect retry time 1; connect delay time 1; error wait time 1, 2;

@@ -355,5 +355,78 @@ TEST(BirdNet, SeesWhoElseAnnouncesAndWhatExportsBesideUs)
 	});
 }
 
+// A full table of the upstream's beside our VIPs: a walk through it, which BIRD needs for most of
+// its `show route`s, must not stand before a withdrawal or its confirmation.
+TEST(BirdNet, ALargeTableDelaysNothing)
+{
+	in_lab([] {
+		BirdLab lab;
+		constexpr int kRoutes = 200000;
+		std::string table = "protocol static others { ipv4;\n";
+		for (int i = 0; i < kRoutes; i++)
+			table += fmt::format("route {}.{}.{}.0/24 blackhole;\n", 11 + (i >> 16),
+					     (i >> 8) & 255, i & 255);
+		lab.start_routers(table + "}\n");
+		std::string base = *bird::base_config(lab.config);
+		const auto replace = [&](const std::string &from, const std::string &to) {
+			ASSERT_NE(base.find(from), std::string::npos) << from;
+			base.replace(base.find(from), from.size(), to);
+		};
+		replace("import where net ~ anycast_xdp_vips4", "import all");
+		replace("export where source = RTS_BGP", "export none"); // not to the kernel
+		ASSERT_TRUE(bird::replace_file(lab.config.bird.include,
+					       bird::include_text(wanted_for(lab.config, {}))));
+		lab.node_bird.emplace(lab.node, base);
+		ASSERT_TRUE(wait_until(milliseconds(60000) * slowness(), [&] {
+			return lab.node_bird->ask("show route count").find("200001 of") !=
+			       std::string::npos;
+		})) << lab.node_bird->ask("show route count");
+
+		Speaker speaker(lab.config.bird);
+		bird::Client client(lab.config.bird.socket);
+		using Clock = std::chrono::steady_clock;
+		const auto timed = [](const auto &work) {
+			const auto began = Clock::now();
+			work();
+			return std::chrono::duration<double, std::milli>(Clock::now() - began)
+				.count();
+		};
+		double walk = 1e9, round = 1e9;
+		std::vector<double> withdrawals;
+		for (int i = 0; i < 5; i++) {
+			const Wanted all = lab.wanted({{kWwwVip, Reach::kAnnounced}}),
+				     none = lab.wanted({});
+			const BirdStatus there = speaker.reconcile(all, 5 * kBudget);
+			ASSERT_TRUE(there.in_force) << text_of(there);
+			walk = std::min(walk, timed([&] {
+						(void)client.ask(
+							"show route all protocol anycast_xdp4",
+							Clock::now() + 5 * kBudget);
+					}));
+			round = std::min(round,
+					 timed([&] { speaker.reconcile(all, 5 * kBudget); }));
+			withdrawals.push_back(timed([&] {
+				const BirdStatus gone = speaker.reconcile(none, 5 * kBudget);
+				EXPECT_TRUE(gone.in_force) << text_of(gone);
+			}));
+		}
+		std::ranges::sort(withdrawals);
+		fmt::print("{} routes: a walk {:.1f} ms, a round {:.1f} ms, a withdrawal that is "
+			   "confirmed {:.1f} ms (longest {:.1f})\n",
+			   kRoutes, walk, round, withdrawals[2], withdrawals[4]);
+		EXPECT_LT(round, walk / 2) << "the round has walked through the table";
+		EXPECT_LT(withdrawals[2], 1000 * slowness());
+		// What a VIP leaves that the file names no more is found all the same.
+		ASSERT_TRUE(
+			speaker.reconcile(lab.wanted({{kWwwVip, Reach::kAnnounced}}), 5 * kBudget)
+				.in_force);
+		Wanted others = lab.wanted({});
+		std::erase(others.vips, *Address::parse(kWwwVip));
+		EXPECT_FALSE(speaker.inspect(others, 5 * kBudget).in_force);
+		EXPECT_TRUE(speaker.reconcile(others, 5 * kBudget).in_force);
+		EXPECT_TRUE(BirdLab::lost(*lab.upstream_bird, kWwwVip));
+	});
+}
+
 } // namespace
 } // namespace anycast::test

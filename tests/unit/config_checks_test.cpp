@@ -48,6 +48,7 @@ constexpr const char *kRich = R"(
 [[pools.checks]]
 type = "tcp"
 port = 8080
+direct = true
 timeout = "200ms"
 [[vips]]
 name = "www"
@@ -205,8 +206,16 @@ TEST(ConfigChecks, PoolChecksGoThroughTheTunnelToTheirVips)
 	EXPECT_TRUE(parse_config(good, "t.toml"));
 	EXPECT_THAT(errors_of(with("type = \"tcp\"\nport = 80\ntarget = \"198.51.100.99\"\n")),
 		    HasSubstr("198.51.100.99 is no VIP of pool web"));
-	EXPECT_THAT(errors_of(with("type = \"http\"\nport = 80\ntarget = \"198.51.100.80\"\n")),
-		    HasSubstr("checks.target: not for a check of type http"));
+	EXPECT_TRUE(parse_config(with("type = \"http\"\nport = 80\ntarget = \"198.51.100.80\"\n"),
+				 "t.toml"));
+	EXPECT_THAT(errors_of(with("type = \"exec\"\ncommand = [\"/bin/true\"]\n"
+				   "target = \"198.51.100.80\"\n")),
+		    HasSubstr("checks.target: not for a check of type exec"));
+	EXPECT_THAT(errors_of(with("type = \"tcp\"\nport = 80\ndirect = true\n"
+				   "target = \"198.51.100.80\"\n")),
+		    HasSubstr("checks.direct: a target is asked through the tunnel"));
+	EXPECT_THAT(errors_of(with_check("type = \"tcp\"\ntimeout = \"1s\"\ndirect = true\n")),
+		    HasSubstr("checks.direct: for the checks of pools"));
 }
 
 TEST(ConfigAgent, RefusesWhatWouldBeUnsafe)

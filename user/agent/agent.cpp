@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include "agent/http.h"
+#include "agent/targets.h"
 #include "agent/notify.h"
 #include "bird/include_file.h"
 #include "net/host.h"
@@ -89,46 +90,6 @@ void continue_from_include(const BirdConfig &config, Announcer::Memory &memory, 
 		return;
 	for (const auto &[vip, state] : *reach)
 		memory.decisions[vip] = {state, "found announced", 0, now};
-}
-
-// Of the pool's checks that go the clients' way: to the VIP, in the tunnel, unless the backend is
-// this node, whose own kernel serves it.
-void send_through_tunnel(health::Target &target, const Config &config,
-			 const std::set<Address> &own_addresses)
-{
-	if (!target.spec.target)
-		return;
-	const Address backend = target.address;
-	target.address = *target.spec.target;
-	if (own_addresses.contains(backend))
-		return;
-	target.tunnel = {backend, config.source_v4, config.source_v6};
-	const auto vip = std::ranges::find(config.vips, target.address, &Vip::address);
-	if (vip != config.vips.end() && vip->forward == AX_FORWARD_GUE)
-		target.tunnel->gue_port = config.gue_port;
-	if (!backend.is_v4())
-		std::swap(target.tunnel->source, target.tunnel->other_source);
-}
-
-std::vector<health::Target> targets_of(const Config &config, const std::set<Address> &own_addresses)
-{
-	std::vector<health::Target> targets;
-	for (const Vip &vip : config.vips)
-		for (std::size_t i = 0; i < vip.checks.size(); i++) {
-			const CheckSpec &spec = vip.checks[i];
-			targets.push_back({fmt::format("vip/{}/{}", vip.name, i), spec,
-					   spec.target.value_or(vip.address),
-					   spec.port != 0 ? spec.port : vip.port});
-		}
-	for (const Pool &pool : config.pools)
-		for (const Backend &backend : pool.backends)
-			for (std::size_t i = 0; i < pool.checks.size(); i++) {
-				targets.push_back(
-					{fmt::format("pool/{}/{}/{}", pool.name, backend.name, i),
-					 pool.checks[i], backend.address, pool.checks[i].port});
-				send_through_tunnel(targets.back(), config, own_addresses);
-			}
-	return targets;
 }
 
 bool has_exec(const Config &config)
@@ -216,8 +177,11 @@ Status Agent::start()
 		});
 	set_checks();
 	AX_TRY(start_bird());
+	const auto group = agent_group(config_.agent.group);
+	if (!group)
+		return tl::unexpected(group.error());
 	auto control =
-		serve_control(loop_, around_.paths.socket, config_.agent.group,
+		serve_control(loop_, around_.paths.socket, *group,
 			      [this](const ControlRequest &request, const Peer &peer,
 				     const Answer &answer) { handle(request, peer, answer); });
 	if (!control)

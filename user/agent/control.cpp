@@ -17,6 +17,8 @@ namespace anycast::agent {
 
 namespace {
 
+constexpr const char *kPackageGroup = "anycast-xdp"; // tools/packaging/anycast-xdp.sysusers
+
 std::vector<gid_t> groups_of(int fd)
 {
 	std::vector<gid_t> groups(65536 / sizeof(gid_t));
@@ -74,19 +76,20 @@ Result<Fd> listen_at(const std::string &path, const std::optional<gid_t> &group)
 
 } // namespace
 
-std::optional<gid_t> group_id(const std::string &name)
+Result<std::optional<gid_t>> agent_group(const std::string &configured)
 {
-	const group *entry = getgrnam(name.c_str());
-	return entry ? std::optional(entry->gr_gid) : std::nullopt;
+	const group *entry = getgrnam(configured.empty() ? kPackageGroup : configured.c_str());
+	if (entry)
+		return std::optional(entry->gr_gid);
+	if (configured.empty())
+		return std::nullopt;
+	return fail(Exit::kUsage, fmt::format("there is no group {}", configured),
+		    "add it (groupadd -r), or change [agent] group");
 }
 
 Result<std::unique_ptr<LineServer>> serve_control(Loop &loop, const std::string &path,
-						  const std::string &group_name, Handle handle)
+						  std::optional<gid_t> group, Handle handle)
 {
-	std::optional<gid_t> group;
-	if (!group_name.empty() && !(group = group_id(group_name)))
-		return fail(Exit::kUsage, fmt::format("there is no group {}", group_name),
-			    "add it (groupadd -r), or change [agent] group");
 	auto listener = listen_at(path, group);
 	if (!listener)
 		return tl::unexpected(std::move(listener.error()));

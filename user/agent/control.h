@@ -22,12 +22,13 @@ struct Peer {
 using Answer = std::function<void(const ControlReply &)>; // once, at once or later
 using Handle = std::function<void(const ControlRequest &, const Peer &, Answer)>;
 
-// Nothing: no such group.
-std::optional<gid_t> group_id(const std::string &name);
+// Of [agent] group; where that says nothing, the package's own group, if there is one. An error:
+// the file names a group that is not there.
+Result<std::optional<gid_t>> agent_group(const std::string &configured);
 
 // Takes the place of a socket that a killed agent has left; the caller holds the agent's lock, so
 // nobody listens there any more. `group`: may use it, beside root and our own user.
 Result<std::unique_ptr<LineServer>> serve_control(Loop &loop, const std::string &path,
-						  const std::string &group, Handle handle);
+						  std::optional<gid_t> group, Handle handle);
 
 } // namespace anycast::agent

@@ -30,11 +30,12 @@ void Speaker::resend(Round &round)
 		if (++rounds < 3 || Clock::now() < next_try_)
 			continue;
 		next_try_ = Clock::now() + pause_;
-		const auto reply =
-			client_.ask(fmt::format("show route where net ~ {} || net ~ {} export '{}'",
-						kVips4, kVips6, session.name),
-				    round.deadline);
-		const auto passing = reply ? parse_routes(*reply) : tl::unexpected(reply.error());
+		const auto of = [&](bool v4) {
+			return std::ranges::find(session.missing, v4, &Address::is_v4) !=
+			       session.missing.end();
+		};
+		const auto passing = routes_of_vips(round, fmt::format("export '{}'", session.name),
+						    {of(true), of(false)});
 		if (!passing)
 			continue;
 		const bool passes = std::ranges::any_of(*passing, [&](const Route &route) {
@@ -61,14 +62,13 @@ void Speaker::compare_exports(Round &round, SessionStatus &session, bool ipv4, b
 	session.expected = static_cast<std::uint32_t>(expected.size());
 	if (!session.established() || !round.included)
 		return;
-	const auto reply = ask(round, fmt::format("show route where net ~ {} || net ~ {} "
-						  "exported '{}'",
-						  kVips4, kVips6, session.name));
-	if (!reply)
+	const auto routes =
+		routes_of_vips(round, fmt::format("exported '{}'", session.name), {ipv4, ipv6});
+	if (!routes) {
+		if (round.status.state == BirdState::kRunning)
+			round.problem(routes.error().message());
 		return;
-	const auto routes = parse_routes(*reply);
-	if (!routes)
-		return round.problem(routes.error().message());
+	}
 	std::vector<Address> exported;
 	for (const Route &route : *routes) {
 		if (!is_host_route(route))
@@ -160,11 +160,7 @@ void Speaker::compare_sessions(Round &round)
 
 	if (!round.included || round.status.state == BirdState::kHung)
 		return;
-	const auto reply = client_.ask(fmt::format("show route where (net ~ {} || net ~ {}) && "
-						   "source = RTS_BGP",
-						   kVips4, kVips6),
-				       round.deadline);
-	const auto routes = reply ? parse_routes(*reply) : tl::unexpected(reply.error());
+	const auto routes = routes_of_vips(round, "", {});
 	if (!routes)
 		return;
 	for (const Route &route : *routes)

@@ -16,20 +16,6 @@ namespace {
 constexpr int kReconfigured = 3, kInProgress = 4, kQueued = 5, kCheckOk = 20;
 constexpr std::chrono::seconds kLongestPause{30};
 
-RouteMap wanted_routes(const Wanted &wanted)
-{
-	RouteMap routes;
-	for (const Announcement &announcement : wanted.announcements) {
-		BgpAttributes attributes = announcement.attributes;
-		if (announcement.draining) {
-			attributes.communities.push_back(kGracefulShutdown);
-			std::ranges::sort(attributes.communities);
-		}
-		routes.emplace(announcement.address, std::move(attributes));
-	}
-	return routes;
-}
-
 // The reason is in the lines before the last one, too: "0002-Reading configuration from ..."
 std::string refusal(const Reply &reply)
 {
@@ -141,29 +127,6 @@ bool Speaker::read_protocols(Round &round)
 		       round.protocols.end();
 	};
 	round.included = has(kStatic4) && has(kStatic6);
-	return true;
-}
-
-// What our static protocols announce now, compared with what they should.
-bool Speaker::read_own_routes(Round &round)
-{
-	round.own.clear();
-	round.status.in_force = false;
-	if (!round.included)
-		return true;
-	for (const std::string_view name : {kStatic4, kStatic6}) {
-		const auto reply = ask(round, fmt::format("show route all protocol {}", name));
-		if (!reply)
-			return false;
-		const auto routes = parse_routes(*reply);
-		if (!routes) {
-			round.problem(routes.error().message());
-			return true;
-		}
-		for (const Route &route : *routes)
-			round.own.emplace(route.address, route.attributes);
-	}
-	round.status.in_force = round.own == wanted_routes(round.wanted);
 	return true;
 }
 

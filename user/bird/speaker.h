@@ -34,7 +34,14 @@ private:
 	void keep_include(Round &round);
 	bool ask_daemon(Round &round);
 	bool read_protocols(Round &round);
+	struct Families {
+		bool ipv4 = true, ipv6 = true;
+	};
+	// `which`: the end of a `show route`: "all", "exported 'up'".
+	Result<std::vector<Route>> routes_of_vips(Round &round, const std::string &which,
+						  Families families);
 	bool read_own_routes(Round &round);
+	bool read_all_own_routes(Round &round);
 	void mend(Round &round);
 	bool check(Round &round);
 	void restore(Round &round, const std::string &complaint);

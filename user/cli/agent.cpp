@@ -42,15 +42,17 @@ ordered_json traffic_of(const Paths &paths)
 	return render::stats_json(list, false);
 }
 
+// Since attach, of all VIPs. Not of the flows in the table: new ones replace them, and such a sum
+// would go back while traffic is lost.
 std::optional<std::pair<double, double>> loss_of(const Paths &paths)
 {
-	LossSum sum;
+	LossTotals sum;
 	if (const auto instances = attached(paths))
 		for (const Instance &instance : *instances)
-			if (const auto flows = read_flows(instance.dataplane))
-				for (const FlowRecord &flow : *flows)
-					sum.add(loss_report(flow));
-	const LossFigure &lost = sum.report.c2s_up_lost;
+			if (const auto stats = stats_of(instance))
+				for (const render::VipCount &vip : stats->vips)
+					sum.add(vip.loss);
+	const LossFigure lost = sum.report().c2s_up_lost;
 	if (!lost.value || lost.of == 0)
 		return std::nullopt;
 	return std::pair(static_cast<double>(*lost.value), static_cast<double>(lost.of));

@@ -64,10 +64,9 @@ Status run_attach(const Context &context, const AttachArguments &arguments)
 			    "name one (anycast-xdp attach eth0), or set [node] interfaces");
 
 	const Paths paths = context.paths_with(*config);
-	const auto group = agent::group_id(config->agent.group);
-	if (!config->agent.group.empty() && !group)
-		return fail(Exit::kUsage, fmt::format("there is no group {}", config->agent.group),
-			    "add it (groupadd -r), or change [agent] group");
+	const auto group = agent::agent_group(config->agent.group);
+	if (!group)
+		return tl::unexpected(group.error());
 	AttachOptions options{.mode = arguments.mode.empty() ? config->mode : arguments.mode,
 			      .roles = arguments.role.empty() ? config->roles
 							      : *roles_from(arguments.role),
@@ -97,8 +96,8 @@ Status run_attach(const Context &context, const AttachArguments &arguments)
 			const auto instance = open_instance(paths, device);
 			if (!instance)
 				return half_done(instance.error(), results);
-			if (group)
-				if (const auto shared = share_with_group(paths, device, *group);
+			if (*group)
+				if (const auto shared = share_with_group(paths, device, **group);
 				    !shared)
 					return half_done(shared.error(), results);
 			results.push_back(

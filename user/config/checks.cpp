@@ -167,13 +167,18 @@ void Reader::rest(bool of_vip)
 		spec_.port = static_cast<std::uint16_t>(port->value);
 	else if (!of_vip && needs_port(spec_.type))
 		table_.missing("port"); // VIPs on different ports may share a pool
-	// Of a pool's check: through the tunnel. libcurl, programs and echo requests cannot go
-	// there.
-	const bool can_tunnel = spec_.type == CheckType::kTcp || spec_.type == CheckType::kUdp ||
-				spec_.type == CheckType::kDns;
-	only("target", of_vip || can_tunnel);
+	// Of a pool's check: through the tunnel; a program finds its own way.
+	only("target", of_vip || spec_.type != CheckType::kExec);
 	if (const auto target = table_.address("target"))
 		spec_.target = target->value;
+	if (of_vip && table_.has("direct"))
+		error("direct", "for the checks of pools; those of VIPs ask the node itself");
+	else
+		only("direct", spec_.type != CheckType::kExec);
+	if (const auto direct = table_.boolean("direct"))
+		spec_.direct = direct->value;
+	if (spec_.direct && spec_.target)
+		error("direct", "a target is asked through the tunnel");
 	udp();
 	http();
 	dns();

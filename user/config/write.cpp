@@ -175,6 +175,8 @@ void write_check(Writer &out, std::string_view header, const CheckSpec &check)
 		out.number("port", check.port);
 	if (check.target)
 		out.address("target", *check.target);
+	if (check.direct)
+		out.boolean("direct", true);
 	out.optional("payload", check.payload);
 	out.optional("expect", check.expect);
 	if (check.hex)

@@ -33,6 +33,7 @@ struct CheckSpec {
 	std::uint32_t fall = 3;	       // so many bad ones: down
 	std::uint16_t port = 0;	       // of a VIP's check: 0 = the VIP's
 	std::optional<Address> target; // of a VIP's check; default: the VIP itself
+	bool direct = false;	       // of a pool's check: the backend's own address
 	std::string payload;	       // udp: what is sent
 	std::string expect;	       // udp: found in the answer; dns: an address in it; "": any
 	bool hex = false;	       // udp: both are hex digits

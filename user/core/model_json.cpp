@@ -133,6 +133,7 @@ template <typename Visit> void members(Visit &visit, CheckSpec &v)
 	visit("fall", v.fall);
 	visit("port", v.port);
 	visit("target", v.target);
+	visit("direct", v.direct);
 	visit("payload", v.payload);
 	visit("expect", v.expect);
 	visit("hex", v.hex);

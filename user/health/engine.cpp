@@ -12,8 +12,8 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 Engine::Engine(Loop &loop, ExecUser user, OnChange on_change)
-	: loop_(loop), on_change_(std::move(on_change)), pinger_(loop), tunnel_(loop), http_(loop),
-	  exec_(loop, std::move(user)), random_(std::random_device{}())
+	: loop_(loop), on_change_(std::move(on_change)), pinger_(loop), tunnel_(loop),
+	  http_(loop, tunnel_), exec_(loop, std::move(user)), random_(std::random_device{}())
 {
 }
 
@@ -91,7 +91,8 @@ Started Engine::start(Check &check)
 	case CheckType::kUdp:
 		return start_udp(loop_, tunnel_, target, std::move(done));
 	case CheckType::kIcmp:
-		return pinger_.start(target, std::move(done));
+		return target.tunnel ? tunnel_.start_icmp(target, std::move(done))
+				     : pinger_.start(target, std::move(done));
 	case CheckType::kHttp:
 	case CheckType::kHttps:
 		return http_.start(target, std::move(done));

@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "health/tunnel.h"
+
 namespace anycast::health {
 
 namespace {
@@ -131,6 +133,11 @@ public:
 		set(CURLOPT_PRIVATE, this);
 		set(CURLOPT_ERRORBUFFER, error_);
 	}
+	void go_through(std::unique_ptr<TunnelProber::Stream> stream)
+	{
+		stream_ = std::move(stream);
+		set(CURLOPT_ABSTRACT_UNIX_SOCKET, stream_->socket().c_str());
+	}
 	~Request() override { curl_multi_remove_handle(multi_.handle, easy_.get()); }
 
 	Status start()
@@ -142,6 +149,8 @@ public:
 	}
 	[[nodiscard]] std::string waiting_for() const override
 	{
+		if (stream_ && !stream_->connected())
+			return "the connection, through the tunnel";
 		curl_off_t connected = 0;
 		curl_easy_getinfo(easy_.get(), CURLINFO_CONNECT_TIME_T, &connected);
 		return connected == 0 ? "the connection" : body_.empty() ? "an answer" : "the end";
@@ -150,6 +159,8 @@ public:
 	{
 		long status = 0;
 		curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+		if (code != CURLE_OK && stream_ && !stream_->trouble().empty())
+			return done_({false, stream_->trouble()});
 		done_(code == CURLE_OK
 			      ? judge_http(spec_, status, body_)
 			      : Outcome{false,
@@ -175,6 +186,7 @@ private:
 	std::string body_;
 	char error_[CURL_ERROR_SIZE] = "";
 	std::unique_ptr<curl_slist, FreeList> connect_to_, headers_;
+	std::unique_ptr<TunnelProber::Stream> stream_;
 	std::unique_ptr<CURL, FreeEasy> easy_; // last: it uses the others
 };
 
@@ -192,7 +204,7 @@ void HttpClient::Multi::act(int fd, int events)
 	}
 }
 
-HttpClient::HttpClient(Loop &loop)
+HttpClient::HttpClient(Loop &loop, TunnelProber &tunnel) : tunnel_(tunnel)
 {
 	static const CURLcode once = curl_global_init(CURL_GLOBAL_DEFAULT);
 	(void)once; // without it curl_multi_init() below gives no handle, and start() says so
@@ -206,6 +218,12 @@ Started HttpClient::start(const Target &target, Done done)
 	if (!multi_->handle)
 		return fail(Exit::kFailed, "libcurl does not start");
 	auto request = std::make_unique<Request>(*multi_, target, std::move(done));
+	if (target.tunnel) {
+		auto stream = tunnel_.connect(target);
+		if (!stream)
+			return tl::unexpected(std::move(stream.error()));
+		request->go_through(std::move(*stream));
+	}
 	AX_TRY(request->start());
 	return request;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// http and https, by libcurl's multi interface in our loop.
+// http and https, by libcurl's multi interface in our loop; through a tunnel by a connection of
+// TunnelProber's.
 #pragma once
 
 #include <memory>
@@ -10,7 +11,7 @@ namespace anycast::health {
 
 class HttpClient {
 public:
-	explicit HttpClient(Loop &loop);
+	HttpClient(Loop &loop, TunnelProber &tunnel);
 	~HttpClient();
 	HttpClient(const HttpClient &) = delete;
 	HttpClient &operator=(const HttpClient &) = delete;
@@ -21,6 +22,7 @@ private:
 	class Request;
 	struct Multi; // libcurl's handle and its callbacks
 
+	TunnelProber &tunnel_;
 	std::unique_ptr<Multi> multi_;
 };
 

@@ -37,7 +37,7 @@ struct Target {
 	CheckSpec spec;
 	Address address;
 	std::uint16_t port = 0;
-	std::optional<Tunnel> tunnel{}; // tcp, udp and dns only
+	std::optional<Tunnel> tunnel{}; // not for exec
 	bool operator==(const Target &) const = default;
 };
 

@@ -5,7 +5,9 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 #include <sys/epoll.h>
 
 #include <array>
@@ -20,28 +22,39 @@ namespace {
 // Above what Linux gives to others by default (ip_local_port_range); the filter knows them.
 constexpr std::uint16_t kFirstPort = 64512, kPorts = 1024;
 
-// TCP and UDP to those ports, no fragments; what else arrives costs these few instructions.
+// TCP and UDP to those ports, and echo replies with such an identifier, no fragments; what else
+// arrives costs these few instructions.
 Status listen_for_answers(const Fd &fd, bool v4)
 {
 	constexpr std::uint32_t kWhole = 0x40000, kLast = kFirstPort + kPorts - 1;
-	std::array<sock_filter, 11> v4_code{{
-		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 9),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 1, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 7),
+	std::array<sock_filter, 16> v4_code{{
 		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 6),
-		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x3fff, 5, 0),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x3fff, 13, 0),
 		BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 9),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMP, 2, 8),
 		BPF_STMT(BPF_LD | BPF_H | BPF_IND, 2),
+		BPF_JUMP(BPF_JMP | BPF_JA, 3, 0, 0),
+		BPF_STMT(BPF_LD | BPF_B | BPF_IND, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ICMP_ECHOREPLY, 0, 4),
+		BPF_STMT(BPF_LD | BPF_H | BPF_IND, 4),
 		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kFirstPort, 0, 2),
 		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, kLast, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, kWhole),
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	}};
-	std::array<sock_filter, 8> v6_code{{
+	std::array<sock_filter, 13> v6_code{{
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 1, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 4),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMPV6, 2, 8),
 		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 42),
+		BPF_JUMP(BPF_JMP | BPF_JA, 3, 0, 0),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 40),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ICMP6_ECHO_REPLY, 0, 4),
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 44),
 		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kFirstPort, 0, 2),
 		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, kLast, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, kWhole),
@@ -184,19 +197,50 @@ Started TunnelProber::start_tcp(const Target &target, Done done)
 	if (!flow)
 		return tl::unexpected(flow.error());
 	next_sequence_ += 0x10001;
-	AX_TRY(send(*target.tunnel, tcp_packet(*flow, next_sequence_, kTcpSyn)));
-	return wait({*flow, *target.tunnel, next_sequence_, {}, std::move(done)});
+	AX_TRY(send(*target.tunnel,
+		    tcp_packet(*flow, {.sequence = next_sequence_, .flags = kTcpSyn})));
+	const auto look = [this, flow = *flow, tunnel = *target.tunnel, after = next_sequence_ + 1](
+				  const TunnelAnswer &answer) -> std::optional<Outcome> {
+		if (!(answer.flags & kTcpAck) || answer.acknowledged != after)
+			return std::nullopt;
+		if (!(answer.flags & kTcpSyn) || answer.flags & kTcpReset)
+			return Outcome{false, "refused, through the tunnel"};
+		// Do not leave the server with half a connection.
+		(void)send(tunnel, tcp_packet(flow, {.sequence = after, .flags = kTcpReset}));
+		return Outcome{true, "answers through the tunnel"};
+	};
+	return wait({*flow, IPPROTO_TCP, look, std::move(done)});
+}
+
+Started TunnelProber::start_icmp(const Target &target, Done done)
+{
+	const bool v4 = target.address.is_v4();
+	AX_TRY(open(v4));
+	const auto flow = flow_to(target);
+	if (!flow)
+		return tl::unexpected(flow.error());
+	const auto number = static_cast<std::uint16_t>(++next_sequence_);
+	AX_TRY(send(*target.tunnel, echo_packet(*flow, number)));
+	const auto look = [number](const TunnelAnswer &answer) -> std::optional<Outcome> {
+		if (answer.sequence != number)
+			return std::nullopt;
+		return Outcome{true, "echo reply, through the tunnel"};
+	};
+	return wait({*flow, v4 ? std::uint8_t{IPPROTO_ICMP} : std::uint8_t{IPPROTO_ICMPV6}, look,
+		     std::move(done)});
 }
 
 Started TunnelProber::exchange(const Target &target, std::span<const std::uint8_t> request,
-			       Judge judge, Done done)
+			       const Judge &judge, Done done)
 {
 	AX_TRY(open(target.address.is_v4()));
 	const auto flow = flow_to(target);
 	if (!flow)
 		return tl::unexpected(flow.error());
 	AX_TRY(send(*target.tunnel, udp_packet(*flow, request)));
-	return wait({*flow, *target.tunnel, 0, std::move(judge), std::move(done)});
+	return wait({*flow, IPPROTO_UDP,
+		     [judge](const TunnelAnswer &answer) { return judge(answer.payload); },
+		     std::move(done)});
 }
 
 void TunnelProber::receive(bool v4)
@@ -217,23 +261,12 @@ void TunnelProber::judge(const TunnelAnswer &answer)
 {
 	const auto found = waiting_.find(answer.flow.source_port);
 	if (found == waiting_.end() || found->second.flow != answer.flow ||
-	    answer.tcp == static_cast<bool>(found->second.judge))
+	    answer.protocol != found->second.protocol)
 		return;
-	Waiting &waiting = found->second;
-	std::optional<Outcome> outcome;
-	if (!answer.tcp) {
-		outcome = waiting.judge(answer.payload);
-	} else if (answer.flags & kTcpAck && answer.acknowledged == waiting.sequence + 1) {
-		const bool open = answer.flags & kTcpSyn && !(answer.flags & kTcpReset);
-		outcome = open ? Outcome{true, "answers through the tunnel"}
-			       : Outcome{false, "refused, through the tunnel"};
-		if (open) // do not leave the server with half a connection
-			(void)send(waiting.tunnel,
-				   tcp_packet(waiting.flow, waiting.sequence + 1, kTcpReset));
-	}
+	auto outcome = found->second.look(answer);
 	if (!outcome)
 		return;
-	const Done done = std::move(waiting.done);
+	const Done done = std::move(found->second.done);
 	waiting_.erase(found);
 	done(std::move(*outcome));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// tcp, udp and dns checks of a backend by the clients' way: to the VIP, in the tunnel to that
-// backend. The answer comes from the VIP, which is an address of this node too: its kernel would
-// drop that as forged, so raw sockets send and packet sockets listen. Needs CAP_NET_RAW.
+// Checks of a backend by the clients' way: to the VIP, in the tunnel to that backend. The answer
+// comes from the VIP, which is an address of this node too: its kernel would drop that as forged,
+// so raw sockets send and packet sockets listen. Needs CAP_NET_RAW.
 #pragma once
 
 #include <cstdint>
@@ -21,16 +21,30 @@ public:
 
 	// A SYN; good is a SYN-ACK to it, which is answered by a reset.
 	Started start_tcp(const Target &target, Done done);
-	Started exchange(const Target &target, std::span<const std::uint8_t> request, Judge judge,
-			 Done done);
+	Started start_icmp(const Target &target, Done done);
+	Started exchange(const Target &target, std::span<const std::uint8_t> request,
+			 const Judge &judge, Done done);
+
+	// A connection for somebody who wants a socket (libcurl): who connects to that one.
+	class Stream {
+	public:
+		virtual ~Stream() = default;
+		[[nodiscard]] virtual const std::string &socket() const = 0; // abstract
+		// Why it came to nothing; empty: it has not.
+		[[nodiscard]] virtual std::string trouble() const = 0;
+		[[nodiscard]] virtual bool connected() const = 0;
+	};
+	Result<std::unique_ptr<Stream>> connect(const Target &target);
 
 private:
 	class Run;
+	class Connection;
+	// Nothing: not the answer, or there is more to come. Must not end the run itself.
+	using Look = std::function<std::optional<Outcome>(const TunnelAnswer &)>;
 	struct Waiting {
 		InnerFlow flow;
-		Tunnel tunnel;
-		std::uint32_t sequence = 0;
-		Judge judge; // none: TCP
+		std::uint8_t protocol = 0;
+		Look look;
 		Done done;
 	};
 

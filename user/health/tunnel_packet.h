@@ -21,10 +21,17 @@ struct InnerFlow {
 	bool operator==(const InnerFlow &) const = default;
 };
 
-inline constexpr std::uint8_t kTcpSyn = 2, kTcpReset = 4, kTcpAck = 16;
-// A segment without options or data, in an IP packet.
-Bytes tcp_packet(const InnerFlow &flow, std::uint32_t sequence, std::uint8_t flags);
+inline constexpr std::uint8_t kTcpFin = 1, kTcpSyn = 2, kTcpReset = 4, kTcpPush = 8, kTcpAck = 16;
+struct Segment {
+	std::uint32_t sequence = 0, acknowledged = 0;
+	std::uint8_t flags = 0;
+	std::uint16_t mss = 0; // the option; 0: without
+	std::span<const std::uint8_t> payload{};
+};
+Bytes tcp_packet(const InnerFlow &flow, const Segment &segment);
 Bytes udp_packet(const InnerFlow &flow, std::span<const std::uint8_t> payload);
+// An echo request; its identifier is the flow's source port.
+Bytes echo_packet(const InnerFlow &flow, std::uint16_t number);
 // All four family combinations. An unspecified IPv4 source is the kernel's choice.
 // `gue_port`: to that UDP port, as GUE variant 1 (the packet right behind the UDP header), which
 // every backend of ours takes; 0: IP in IP.
@@ -33,12 +40,13 @@ Bytes in_tunnel(const Address &source, const Address &backend, const Bytes &inne
 
 struct TunnelAnswer {
 	InnerFlow flow; // as it was sent: `vip` is where the answer comes from
-	bool tcp = false;
-	std::uint8_t flags = 0;
-	std::uint32_t acknowledged = 0;
-	std::span<const std::uint8_t> payload; // UDP
+	std::uint8_t protocol = 0;
+	std::uint8_t flags = 0;			      // TCP
+	std::uint16_t mss = 0;			      // TCP; 0: it did not say
+	std::uint32_t sequence = 0, acknowledged = 0; // TCP; `sequence` of an echo: its number
+	std::span<const std::uint8_t> payload;	      // TCP, UDP
 };
-// Nothing: no TCP or UDP, a fragment, or cut.
+// Nothing: no TCP, UDP or echo reply, a fragment, or cut.
 std::optional<TunnelAnswer> parse_answer(std::span<const std::uint8_t> packet);
 
 } // namespace anycast::health
