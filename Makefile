@@ -187,7 +187,8 @@ test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNEL
 		$(BUILD)/vm_loads $(MATRIX_OBJECTS) $(OTHER_BUILDS)
 	$(Q)status=0; tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(OTHER_BUILDS:%=--with %) $(VM_CORPUS:%=--with %) $(VM_OPTIONS) -- \
 		$(or $(SUITES),$(BUILD)/prog_test $(BUILD)/net_test --gtest_filter=$(VM_NET)) \
-		$(if $(SUITES),,tests/vm/legacy --suite=$(BUILD)/prog_test) $(BUILD)/vm_loads $(MATRIX_OBJECTS:%=--object=%) || status=1; \
+		$(if $(SUITES),,tests/vm/legacy --suite=$(BUILD)/prog_test tests/vm/upgrades --suite=$(BUILD)/net_test) \
+		$(BUILD)/vm_loads $(MATRIX_OBJECTS:%=--object=%) || status=1; \
 	tests/vm/verified || status=1; exit $$status
 
 # The program by every compiler that builds it, for the kernel matrix.
