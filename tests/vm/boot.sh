@@ -13,7 +13,8 @@ seconds() {
 # guest DIR VMLINUZ INITRAMFS ACCEL LIMIT: runs one guest to its end. Leaves console.log, suites.log,
 # boot (seconds to the first suite), total (seconds) and verdict (ok, or what went wrong) in DIR.
 guest() {
-	local dir=$1 kernel=$2 initramfs=$3 accel=$4 limit=$5 began elapsed pid code why='' cpu=max,la57=off
+	local dir=$1 kernel=$2 initramfs=$3 accel=$4 limit=$5 began elapsed pid code why='' cpu=max,la57=off,erms=off,fsrm=off
+	# TCG takes `rep stosb` and `rep movsb` byte by byte: without ERMS and FSRM kernel and libc go other ways.
 	# One thread for both CPUs: with one each, a CPU can go on executing an instruction that the other
 	# has replaced (text_poke of the XDP dispatcher's jump), until the watchdog finds it stuck there.
 	[[ $accel == tcg ]] && accel=tcg,thread=single
