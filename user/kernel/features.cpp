@@ -237,6 +237,8 @@ std::vector<Entry> &table()
 		      "the legacy build of the program", helper_probe<BPF_FUNC_jiffies64>),
 		entry("ring_buffer", false, "samples of dropped packets", "perf buffer",
 		      probe_ring_buffer),
+		entry("tcx", false, "server-to-client half of the loss report", "clsact qdisc",
+		      probe_tcx),
 		entry("xdp_frags", false, "frames in several buffers (jumbo)",
 		      "the driver limits the MTU", probe_xdp_frags),
 		entry("skc_lookup_tcp", true, "second chance at a backend", "",
@@ -248,7 +250,6 @@ std::vector<Entry> &table()
 		told("xdp_load_bytes", "reading behind the first buffer (5.18)",
 		     helper_probe<BPF_FUNC_xdp_load_bytes>),
 		told("live_frames", "test runs that send (5.18)", probe_live_frames),
-		told("tcx", "tc programs by link (6.6)", probe_tcx),
 	};
 	return entries;
 }
