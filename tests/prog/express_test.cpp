@@ -174,7 +174,7 @@ std::string text_of(const Outcome &outcome)
 
 TEST_F(Express, BothWaysComeToTheSame)
 {
-	const std::uint64_t frames = setting("AX_FUZZ_FRAMES", in_vm() ? 2000 : 60000);
+	const std::uint64_t frames = setting("AX_FUZZ_FRAMES", in_vm() ? 4000 : 60000);
 	const Seen express = run(frames, true), lengthy = run(frames, false);
 	std::uint64_t known = 0, fresh = 0;
 	for (std::size_t i = 0; i < frames; ++i) {
