@@ -185,9 +185,14 @@ test-steering: all $(BUILD)/net_test ## the fleet's long proof: 400 sessions, ev
 test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/prog_test $(BUILD)/net_test \
 		$(BUILD)/vm_loads $(MATRIX_OBJECTS) $(OTHER_BUILDS)
-	$(Q)status=0; tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(OTHER_BUILDS:%=--with %) $(VM_CORPUS:%=--with %) $(VM_OPTIONS) -- \
+	$(Q)status=0 harness=; \
+	$(if $(SUITES),,tests/vm/selftest/check --quick >$(BUILD)/vm-selftest.log 2>&1 & harness=$$!;) \
+	tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(OTHER_BUILDS:%=--with %) $(VM_CORPUS:%=--with %) $(VM_OPTIONS) -- \
 		$(or $(SUITES),$(BUILD)/prog_test $(BUILD)/net_test --gtest_filter=$(VM_NET)) \
-		$(if $(SUITES),,tests/vm/legacy --suite=$(BUILD)/prog_test) $(BUILD)/vm_loads $(MATRIX_OBJECTS:%=--object=%) || status=1; \
+		$(if $(SUITES),,tests/vm/legacy --suite=$(BUILD)/prog_test tests/vm/upgrades --suite=$(BUILD)/net_test) \
+		$(BUILD)/vm_loads $(MATRIX_OBJECTS:%=--object=%) || status=1; \
+	[ -z "$$harness" ] || wait $$harness || { cat $(BUILD)/vm-selftest.log; status=1; }; \
+	[ -z "$$harness" ] || echo "the harness itself: $$(tail -n 1 $(BUILD)/vm-selftest.log)"; \
 	tests/vm/verified || status=1; exit $$status
 
 # The program by every compiler that builds it, for the kernel matrix.

@@ -208,6 +208,24 @@ TEST(Attach, WorksByNetlinkWhereThereAreNoLinks)
 	});
 }
 
+TEST(Attach, WorksAtAnMtuBeyondAPage)
+{
+	in_lab([] {
+		make_veth();
+		sh("ip link set dev0 mtu 9000 && ip link set dev1 mtu 9000");
+		if (has_feature("xdp_frags")) {
+			EXPECT_EQ(attached("dev0").attached.mode, XdpMode::kNative);
+			ASSERT_TRUE(detach(kPaths, "dev0"));
+		}
+		force_absent("xdp_frags");
+		const AttachReport report = attached("dev0");
+		EXPECT_EQ(report.attached.mode, XdpMode::kGeneric);
+		EXPECT_THAT(report.warnings, testing::Contains(HasSubstr("generic")));
+		ASSERT_TRUE(detach(kPaths, "dev0"));
+		EXPECT_THAT(traces(), testing::IsEmpty());
+	});
+}
+
 // What attaching makes use of, then everything; each with those before it.
 TEST(Attach, WorksWithoutEveryOptionalFeature)
 {

@@ -3,6 +3,7 @@
 // netem. A kernel without one of these skips that test; the guests of tests/vm have all of them.
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <map>
 
 #include <gmock/gmock.h>
@@ -207,7 +208,8 @@ TEST(KernelFeatures, ArePrintedAndCanBeSwitchedOff)
 			const std::string name = feature.at("feature");
 			const bool required = feature.at("required");
 			EXPECT_THAT(table, HasSubstr(name));
-			EXPECT_NE(required, !feature.at("fallback").get<std::string>().empty())
+			EXPECT_EQ(!required && feature.at("used"),
+				  !feature.at("fallback").get<std::string>().empty())
 				<< name;
 			setenv("AX_WITHOUT", name.c_str(), 1);
 			const Output without = cli.run(here, {"--json", "features"});
@@ -220,6 +222,27 @@ TEST(KernelFeatures, ArePrintedAndCanBeSwitchedOff)
 						  feature_here(document, other))
 					<< name << ", " << other;
 		}
+	});
+}
+
+// Each other feature that is used has its own test: attach_test, dataplane_test, drops_test,
+// dispatcher_test, interfaces_test, and tests/vm/legacy.
+TEST(KernelFeatures, ReplayAndExplainRefuseWithoutTestRuns)
+{
+	in_lab([] {
+		const Netns here("here");
+		const Cli cli;
+		const std::string config = "/run/lab/here.toml";
+		std::ofstream(config) << "[node]\nname = \"here\"\nroles = [\"edge\"]\n";
+		const Argv explain{"explain", "--config", config, "--packet",
+				   (Eth{} / Ip4{} / Udp{}).hex()};
+		EXPECT_EQ(cli.run(here, explain).status, 0) << cli.run(here, explain).err;
+		setenv("AX_WITHOUT", "test_run", 1);
+		const Output without = cli.run(here, explain);
+		unsetenv("AX_WITHOUT");
+		EXPECT_EQ(without.status, 4);
+		EXPECT_THAT(without.err,
+			    testing::AllOf(HasSubstr("test_run"), HasSubstr("features")));
 	});
 }
 

@@ -24,6 +24,11 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
+std::uint64_t rounds()
+{
+	return slowness() > 1 ? 1 : 3;
+}
+
 // dev0 here, and somebody who sends to it from dev1.
 struct Wire {
 	Netns here{"here"};
@@ -57,7 +62,7 @@ struct Wire {
 		std::uint64_t sent = 0;
 		std::exception_ptr broken;
 		std::thread sending([&] {
-			while (!enough) {
+			for (; !enough; leave_room()) {
 				try {
 					sender->send(packet.bytes());
 					sent++;
@@ -80,7 +85,7 @@ struct Wire {
 	[[nodiscard]] std::uint64_t flood_while_builds_replace_each_other() const
 	{
 		return flood([&] {
-			for (int i = 0; i < 3; i++) {
+			for (std::uint64_t i = 0; i < rounds(); i++) {
 				replace_by(previous_release());
 				replace_by(cli);
 			}
@@ -98,7 +103,7 @@ TEST(Releases, ReplaceEachOtherAndEveryPacketIsCountedOnce)
 		wire.cli.expect(wire.here, {"attach", "--config", wire.config});
 		const std::uint64_t before = wire.counted();
 		const std::uint64_t sent = wire.flood_while_builds_replace_each_other();
-		EXPECT_GT(sent, 1000U);
+		EXPECT_GT(sent, 100U);
 		EXPECT_TRUE(wait_until(milliseconds(5000),
 				       [&] { return wire.counted() - before >= sent; }));
 		EXPECT_EQ(wire.counted() - before, sent);
@@ -117,13 +122,13 @@ TEST(Releases, ReplaceEachOtherBetweenForeignPrograms)
 		const std::uint64_t before = wire.counted();
 		const std::uint64_t at_first = first.packets(), at_last = last.packets();
 		const std::uint64_t sent = wire.flood_while_builds_replace_each_other();
-		EXPECT_GT(sent, 1000U);
+		EXPECT_GT(sent, 100U);
 		EXPECT_TRUE(wait_until(milliseconds(5000),
 				       [&] { return first.packets() - at_first == sent; }));
 		EXPECT_EQ(last.packets() - at_last, sent);
 		EXPECT_GE(wire.counted() - before, sent) << "packets that nobody of ours saw";
 		// Both see a packet that is on its way from one to the other.
-		EXPECT_LE(wire.counted() - before, sent + 6 * 4);
+		EXPECT_LE(wire.counted() - before, sent + rounds() * 2 * 4);
 	});
 }
 

@@ -94,7 +94,7 @@ protected:
 TEST_P(LossOnPath, ReportIsNearTheTruth)
 {
 	const Path &path = GetParam();
-	const unsigned segments = in_vm() ? 2000 : 20000;
+	const unsigned segments = in_vm() ? 1000 : 20000;
 	const Truth truth = transfer(segments);
 	const FlowRecord flow = only_flow();
 	const LossReport report = loss_report(flow);

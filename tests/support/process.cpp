@@ -85,6 +85,12 @@ int slowness()
 	return factor;
 }
 
+void leave_room()
+{
+	if (slowness() > 1)
+		std::this_thread::sleep_for(milliseconds(1));
+}
+
 Process Process::call(const Netns &netns, const std::function<int()> &body, const std::string &log)
 {
 	const Fd null(open("/dev/null", O_RDONLY | O_CLOEXEC));

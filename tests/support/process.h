@@ -19,6 +19,10 @@ namespace anycast::test {
 // (AX_VM=1). Every limit below is for such a machine, and is multiplied by this.
 int slowness();
 
+// Between two packets of a flood: the CPUs of a guest share one thread, which a busy loop would
+// keep.
+void leave_room();
+
 using Argv = std::vector<std::string>;
 using std::chrono::milliseconds;
 

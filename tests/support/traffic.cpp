@@ -7,6 +7,9 @@ Requests::Requests(const Netns &client, const Endpoint &to)
 	: thread_([this, &client, to](const std::stop_token &stopped) {
 		  while (!stopped.stop_requested()) {
 			  const Reply reply = http_get(client, to, "/");
+			  // Without a pause they would take all that an emulated guest has, and
+			  // leave thousands of flows to whoever asks for one.
+			  std::this_thread::sleep_for(milliseconds(slowness() > 1 ? 50 : 10));
 			  if (reply.ok) {
 				  good_++;
 				  count_.by_server[reply.body.substr(0, reply.body.find('\n'))]++;

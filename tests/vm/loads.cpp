@@ -73,6 +73,19 @@ bool set_switch(bpf_object *object, const char *name, std::uint32_t value)
 	return false;
 }
 
+// By the kernel's own account (5.16), which some logs of 7.x keep by function; else by the log.
+unsigned long verified(const bpf_program *program, const char *log)
+{
+	bpf_prog_info info{};
+	std::uint32_t size = sizeof(info);
+	const char *processed = std::strstr(log, "processed ");
+
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0 &&
+	    info.verified_insns != 0)
+		return info.verified_insns;
+	return processed ? std::strtoul(processed + std::strlen("processed "), nullptr, 10) : 0;
+}
+
 std::string compiler_of(const std::string &path)
 {
 	const std::string file = path.substr(path.rfind('/') + 1);
@@ -106,9 +119,7 @@ bool load(const std::string &path, const Role &role)
 	const int error = bpf_object__load(object.get());
 	const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
 		std::chrono::steady_clock::now() - began);
-	const char *processed = std::strstr(log.data(), "processed ");
-	const unsigned long instructions =
-		processed ? std::strtoul(processed + std::strlen("processed "), nullptr, 10) : 0;
+	const unsigned long instructions = verified(program, log.data());
 	std::printf("@load %s %s%s %lu %lld%s\n", compiler.c_str(),
 		    is_legacy(path) ? "legacy-" : "", role.name, instructions,
 		    static_cast<long long>(took.count()), error ? " refused" : "");
@@ -129,6 +140,7 @@ bool load(const std::string &path, const Role &role)
 int main(int argc, char **argv)
 {
 	int passed = 0, failed = 0;
+	bool other_legacy = false;
 
 	libbpf_set_print(nullptr);
 	for (int i = 1; i < argc; i++) {
@@ -137,8 +149,14 @@ int main(int argc, char **argv)
 		// Newer kernels are never given it.
 		if (is_legacy(path) && limited())
 			continue;
-		for (const Role &role : kRoles)
+		for (const Role &role : kRoles) {
+			// It takes an emulated guest half a minute: once by every compiler, in the
+			// role that has all stages, and in every role by the first.
+			if (is_legacy(path) && other_legacy && &role != &kRoles.back())
+				continue;
 			++(load(path, role) ? passed : failed);
+		}
+		other_legacy |= is_legacy(path);
 		std::fflush(stdout);
 	}
 	std::printf("%d passed, %d failed, 0 skipped\n", passed, failed);

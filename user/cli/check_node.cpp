@@ -72,7 +72,7 @@ void check_features(Findings &findings)
 {
 	std::vector<std::string> lost, without;
 	for (const Feature &feature : features()) {
-		if (feature.available)
+		if (feature.available || !feature.used)
 			continue;
 		if (feature.required)
 			lost.push_back(fmt::format("{} ({})", feature.name, feature.detail));

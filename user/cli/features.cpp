@@ -28,6 +28,7 @@ Status run_features(const Context &context)
 		list.push_back({{"feature", feature.name},
 				{"available", feature.available},
 				{"required", feature.required},
+				{"used", feature.used},
 				{"used_for", feature.used_for},
 				{"fallback", feature.fallback},
 				{"detail", feature.detail}});
@@ -36,7 +37,9 @@ Status run_features(const Context &context)
 						 ? "no"
 						 : fmt::format("no ({})", feature.detail);
 		table.row({std::string(feature.name), here, std::string(feature.used_for),
-			   feature.required ? "nothing works" : std::string(feature.fallback)});
+			   feature.required ? "nothing works"
+			   : feature.used   ? std::string(feature.fallback)
+					    : "the same: not used"});
 		if (feature.required && !feature.available)
 			missing += (missing.empty() ? "" : ", ") + std::string(feature.name);
 	}

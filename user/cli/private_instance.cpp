@@ -9,6 +9,8 @@
 
 #include <linux/bpf.h>
 
+#include "kernel/features.h"
+
 namespace anycast::cli {
 
 namespace {
@@ -58,6 +60,10 @@ Result<Image> portable_image(Config config)
 
 Result<Program> load_private(const Config &config, const Image &image)
 {
+	if (!has_feature("test_run"))
+		return fail(Exit::kUnsupported,
+			    "this kernel, or this user, runs no program on a frame (test_run)",
+			    "`anycast-xdp features` tells what is missing; run it as root");
 	LoadOptions options;
 	options.roles = config.roles;
 	options.replay = true;

@@ -152,7 +152,7 @@ Status may_take(const AttachJob &job)
 // Before anything is touched, and by name: the verifier's own words help nobody here.
 Status require_features()
 {
-	for (const std::string_view name : {"xdp", "fib_lookup"}) {
+	for (const std::string_view name : {"xdp", "fib_lookup", "skc_lookup_tcp"}) {
 		if (!has_feature(name))
 			return fail(Exit::kUnsupported,
 				    fmt::format("this kernel, or this user, has no {}", name),

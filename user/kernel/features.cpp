@@ -203,19 +203,23 @@ struct Entry {
 Entry entry(std::string_view name, bool required, std::string_view used_for,
 	    std::string_view fallback, Probe probe)
 {
-	return {{name, false, required, used_for, fallback, {}}, probe};
+	return {{name, false, required, true, used_for, fallback, {}}, probe};
+}
+
+// For a report to us: it says what else the kernel has, and changes nothing here.
+Entry told(std::string_view name, std::string_view what, Probe probe)
+{
+	return {{name, false, false, false, what, "", {}}, probe};
 }
 
 std::vector<Entry> &table()
 {
 	static std::vector<Entry> entries = {
 		entry("xdp", true, "the program itself", "", probe_xdp),
-		entry("test_run", false, "replay, explain", "none: these commands refuse",
+		entry("test_run", false, "replay, explain", "these commands refuse",
 		      probe_test_run),
 		entry("fib_lookup", true, "next hop of a backend", "",
 		      helper_probe<BPF_FUNC_fib_lookup>),
-		entry("btf", false, "map contents by field name in bpftool",
-		      "maps are made without type information", probe_btf),
 		entry("mmap_array", false, "reading flows and tables without system calls",
 		      "batched or single look-ups", probe_mmap_array),
 		entry("batch_ops", false, "reading and filling maps in few system calls",
@@ -233,21 +237,19 @@ std::vector<Entry> &table()
 		      "the legacy build of the program", helper_probe<BPF_FUNC_jiffies64>),
 		entry("ring_buffer", false, "samples of dropped packets", "perf buffer",
 		      probe_ring_buffer),
-		entry("map_in_map", false, "tables of changing size", "arrays with two halves",
-		      probe_map_in_map),
-		entry("bpf_loop", false, "bounded loops that verify fast", "unrolled loops",
-		      helper_probe<BPF_FUNC_loop>),
-		entry("xdp_load_bytes", false, "reading behind the first buffer",
-		      "what lies behind it is not looked at",
-		      helper_probe<BPF_FUNC_xdp_load_bytes>),
-		entry("xdp_frags", false, "frames in several buffers (jumbo)",
-		      "the driver limits the MTU", probe_xdp_frags),
-		entry("skc_lookup_tcp", false, "second chance at a backend", "no second chance",
-		      helper_probe<BPF_FUNC_skc_lookup_tcp>),
 		entry("tcx", false, "server-to-client half of the loss report", "clsact qdisc",
 		      probe_tcx),
-		entry("live_frames", false, "benchmarks with frames that are really sent",
-		      "packet sockets", probe_live_frames),
+		entry("xdp_frags", false, "frames in several buffers (jumbo)",
+		      "the driver limits the MTU", probe_xdp_frags),
+		entry("skc_lookup_tcp", true, "second chance at a backend", "",
+		      helper_probe<BPF_FUNC_skc_lookup_tcp>),
+		told("btf", "map contents by field name in bpftool, by libbpf (4.18)", probe_btf),
+		told("map_in_map", "maps in maps (4.12)", probe_map_in_map),
+		told("bpf_loop", "loops that are verified once (5.17)",
+		     helper_probe<BPF_FUNC_loop>),
+		told("xdp_load_bytes", "reading behind the first buffer (5.18)",
+		     helper_probe<BPF_FUNC_xdp_load_bytes>),
+		told("live_frames", "test runs that send (5.18)", probe_live_frames),
 	};
 	return entries;
 }

@@ -13,8 +13,9 @@ struct Feature {
 	std::string_view name; // "ring_buffer"
 	bool available = false;
 	bool required = false;	   // without it nothing works
+	bool used = true;	   // false: told about the kernel, and nothing here makes use of it
 	std::string_view used_for; // one line
-	std::string_view fallback; // what is done without it; "" if required
+	std::string_view fallback; // what is done without it; "" if required, or not used
 	std::string detail;	   // errno text of the probe where it failed
 };
 
