@@ -53,6 +53,7 @@
 	X(TOO_BIG_NO_DF,      57, DROP, COUNT, "too_big_no_df",       "RFC 792, 1191", "would not fit after encapsulation, and its sender lets routers fragment it, which this program does not") \
 	X(TOO_BIG_LIMITED,    58, DROP, COUNT, "too_big_limited",     "RFC 1812 section 4.3.2.8", "would not fit after encapsulation; more of these than [icmp] answers_per_second") \
 	X(ECHO_LIMITED,       59, DROP, COUNT, "echo_limited",        "", "echo request to a VIP; more of these than [icmp] answers_per_second") \
+	X(NO_TRANSMIT,        61, DROP, COUNT, "no_transmit",         "", "the route to the backend leaves through a device that takes no frames from XDP (a bridge, a dummy, a tagged device upon such)") \
 	\
 	X(GTSM_TTL,           64, RULE, DROP,  "gtsm_ttl",            "RFC 5082 section 3", "protected session, TTL / hop limit lower than its peer's can be") \
 	X(GTSM_UNKNOWN_PEER,  65, RULE, COUNT, "gtsm_unknown_peer",   "RFC 5082", "BGP to a session address from a peer that is not configured") \
