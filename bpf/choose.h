@@ -198,6 +198,30 @@ __noinline int ax_find_service(void)
 	return ax_has_prefixes(&pkt) ? ax_find_in_prefix(0) : -1;
 }
 
+/* Is the saved packet for a VIP, whatever its service? */
+__noinline int ax_is_for_vip(struct xdp_md *ctx)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_vip_key key = {};
+	struct ax_packet pkt = {};
+
+	if (!scratch || ax_load(&pkt) ||
+	    ax_addresses(ctx, &pkt, &scratch->request.source, &scratch->request.destination))
+		return 0;
+	key.addr = scratch->request.destination;
+	return ax_find_vip(&pkt, &key, 0, AX_VIP_ADDRESS) ||
+	       (ax_has_prefixes(&pkt) && !ax_find_in_prefix(1));
+}
+
+/* Anybody can write an edge's address into the outer header. What a tunnel brings gets no further
+ * than to VIPs, which everybody may reach anyway. */
+static __always_inline int ax_check_inner(struct xdp_md *ctx, const struct ax_packet *pkt)
+{
+	return (ax_role & AX_ROLE_BACKEND) && (pkt->flags & AX_PACKET_INNER) && !ax_is_for_vip(ctx)
+		       ? AX_R_TUNNEL_NOT_VIP
+		       : AX_CONTINUE;
+}
+
 /* For pools whose slots do not follow from addresses and ports: whose clients, or clients' sockets,
  * stay together. */
 static __always_inline __u32 ax_hash_source(const struct ax_packet *pkt,

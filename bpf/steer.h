@@ -13,21 +13,6 @@
 
 /* ---- going out ----------------------------------------------------------------------------- */
 
-/* The kernel's own checks are bypassed from here on. */
-static __always_inline int ax_check_steered(const struct ax_packet *pkt)
-{
-	if (pkt->flags & AX_PACKET_CHECKED)
-		return AX_CONTINUE;
-	AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM);
-	if (unlikely(!pkt->ttl)) {
-		if (pkt->family == 4)
-			AX_RULE(1, IP4_TTL_ZERO);
-		else
-			AX_RULE(1, IP6_HOP_ZERO);
-	}
-	return AX_CONTINUE;
-}
-
 static __always_inline int ax_send(struct ax_scratch *scratch, __u32 label, int reason,
 				   __u32 segments)
 {

@@ -283,6 +283,7 @@ public:
 		for (const char *family : {"-4", "-6"})
 			run(edge.netns, {"ip", family, "route", "flush", "cache"});
 	}
+	Sniffer &wire(const std::string &router_nic) { return wires_.at(router_nic); }
 	[[nodiscard]] std::uint64_t dropped(const std::string &rule) const
 	{
 		return cli.drops(edge.netns).of(rule);

@@ -110,6 +110,40 @@ TEST(GtsmSessions, WithItNoneIsAndNoSessionNotices)
 	});
 }
 
+// docs/gtsm.md, "Drops from an honest peer": its kernel answers for sockets that are gone with its
+// default TTL.
+TEST(GtsmSessions, APeersKernelSpeaksFromAfarUnlessToldOtherwise)
+{
+	in_lab([] {
+		BgpSessions lab;
+		lab.await_up();
+		lab.attach();
+		const auto refusals = [&] { return lab.dropped("gtsm_ttl"); };
+		const auto resets = [&](std::uint8_t ttl) {
+			const auto frames = lab.wire("lan0").frames();
+			return std::ranges::count_if(frames, [&](const Bytes &frame) {
+				const auto seen = segment_in(frame);
+				return seen && (seen->flags & kRst) != 0 &&
+				       *seen->head.source_port == 179 && *seen->head.ttl == ttl;
+			});
+		};
+		EXPECT_EQ(refusals(), 0U);
+		for (const char *peer : {"near4", "near6"}) // nobody listens; the edge asks on
+			(void)lab.router_bird->ask(std::string("disable ") + peer);
+		EXPECT_TRUE(wait_until(milliseconds(10000), [&] { return refusals() >= 2; }));
+		EXPECT_GT(resets(64), 0);
+		lab.router.sysctl("net.ipv4.ip_default_ttl", "255");
+		lab.router.sysctl("net.ipv6.conf.lan0.hop_limit", "255");
+		std::this_thread::sleep_for(milliseconds(500)); // what was under way
+		(void)resets(0);
+		const std::uint64_t before = refusals();
+		std::ptrdiff_t near = 0;
+		EXPECT_TRUE(wait_until(milliseconds(10000),
+				       [&] { return (near += resets(255)) >= 2; }));
+		EXPECT_EQ(refusals(), before);
+	});
+}
+
 namespace {
 
 // Errors about a peer's path MTU that the kernel believes, each quoting something else than a

@@ -34,6 +34,7 @@ public:
 	void check_backends_against_vips();
 	void check_overlaps();
 	void warn_of_unused_pools();
+	void warn_of_tunnels_for_nobody(Where at);
 	void share_attributes();
 
 private:
@@ -533,6 +534,15 @@ void Services::warn_of_unused_pools()
 								    config_.pools[i].name));
 }
 
+// What edges send to this node in tunnels must be for one of its VIPs (tunnel_not_vip).
+void Services::warn_of_tunnels_for_nobody(Where at)
+{
+	if (config_.roles & AX_ROLE_BACKEND && config_.vips.empty())
+		diagnostics_.warn(at, "role backend, but no [[vips]]: all that edges send here in "
+				      "tunnels is dropped as tunnel_not_vip; name the same "
+				      "services as in the edges' files");
+}
+
 void Services::share_attributes()
 {
 	for (Vip &vip : config_.vips)
@@ -552,6 +562,7 @@ void read_services(TableReader &root, Config &config)
 	services.check_backends_against_vips();
 	services.check_overlaps();
 	services.warn_of_unused_pools();
+	services.warn_of_tunnels_for_nobody(root.at("node"));
 }
 
 } // namespace anycast
