@@ -51,8 +51,10 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 	if (result)
 		return result;
 	result = ax_inspect(ctx, pkt);
+	/* Edges steer nothing that they cannot read. */
 	if (result)
-		return result;
+		return result == AX_OPAQUE && (pkt->flags & AX_PACKET_INNER) ? AX_R_TUNNEL_MALFORMED
+									     : result;
 	if (AX_RENEW(pkt))
 		return AX_R_INTERNAL;
 	if (unlikely(ax_is_tunnel(pkt))) {
@@ -115,8 +117,10 @@ static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 		if (reason)
 			return reason;
 	}
-	if (pkt->flags & AX_PACKET_INNER)
-		return AX_R_DECAPSULATED;
+	if (pkt->flags & AX_PACKET_INNER) {
+		reason = ax_check_inner(ctx, pkt);
+		return reason ? reason : AX_R_DECAPSULATED;
+	}
 	if (!(ax_role & AX_ROLE_EDGE))
 		return AX_R_NOT_VIP;
 	if (pkt->fragment)

@@ -108,6 +108,11 @@ __noinline int ax_chance(struct xdp_md *ctx)
 		ax_note_reason(AX_R_CANDIDATES_SPENT, pkt.bytes);
 		return AX_CONTINUE;
 	}
+	if (pkt.flags & AX_PACKET_INNER) { /* no edge of ours has, if its address was forged */
+		outcome = ax_check_steered(&pkt);
+		if (outcome)
+			return outcome;
+	}
 	scratch->gue.relayed = 1;
 	outcome = ax_send_gue(ctx, id, 0);
 	return outcome & 0xffff ? outcome & 0xffff : (outcome & 0xff0000) | AX_R_SECOND_CHANCE;
@@ -117,12 +122,15 @@ __noinline int ax_chance(struct xdp_md *ctx)
 __noinline int ax_chance_stage(struct xdp_md *ctx)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
-	int outcome = scratch && scratch->gue.count ? ax_chance(ctx) : AX_CONTINUE;
 	struct ax_packet pkt = {};
+	int outcome;
 
-	if (outcome)
-		return outcome;
-	return ax_load(&pkt) ? AX_R_INTERNAL : ax_check_passed(&pkt, AX_R_DECAPSULATED);
+	if (!scratch || ax_load(&pkt))
+		return AX_R_INTERNAL;
+	outcome = ax_check_inner(ctx, &pkt);
+	if (!outcome && scratch->gue.count)
+		outcome = ax_chance(ctx);
+	return outcome ? outcome : ax_check_passed(&pkt, AX_R_DECAPSULATED);
 }
 
 #endif

@@ -148,6 +148,37 @@ static __always_inline void ax_ask(struct ax_packet *pkt, const struct ax_reques
 	pkt->fragment = request->fragment;
 }
 
+/* The same by the prefix that has the requested address, where some VIP is a prefix and the address
+ * has no such service of its own. `any`: is there such a prefix at all? */
+__noinline int ax_find_in_prefix(__u32 any)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_prefix_key of = {};
+	struct ax_vip_key key = {};
+	struct ax_prefix *prefix;
+	struct ax_packet pkt = {};
+	__u32 *id;
+
+	if (!scratch || ax_load(&pkt))
+		return -1;
+	of.length = AX_PREFIX_BITS + 128;
+	of.half = pkt.half;
+	of.addr = scratch->request.destination;
+	prefix = bpf_map_lookup_elem(&ax_prefix, &of);
+	if (!prefix || any)
+		return prefix ? 0 : -1;
+	ax_ask(&pkt, &scratch->request);
+	key.addr = prefix->addr;
+	key.bits = prefix->bits;
+	id = ax_service(&pkt, &key);
+	return id ? (int)*id : -1;
+}
+
+static __always_inline int ax_has_prefixes(const struct ax_packet *pkt)
+{
+	return unlikely(pkt->settings->flags & AX_SETTINGS_PREFIX);
+}
+
 /* The id of the requested service, -1 if there is none. This function and the next are of their own
  * so that verifiers see them once, with all that is known of the packet forgotten. */
 __noinline int ax_find_service(void)
@@ -162,7 +193,33 @@ __noinline int ax_find_service(void)
 	ax_ask(&pkt, &scratch->request);
 	key.addr = scratch->request.destination;
 	id = ax_service(&pkt, &key);
-	return id ? (int)*id : -1;
+	if (id)
+		return *id;
+	return ax_has_prefixes(&pkt) ? ax_find_in_prefix(0) : -1;
+}
+
+/* Is the saved packet for a VIP, whatever its service? */
+__noinline int ax_is_for_vip(struct xdp_md *ctx)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_vip_key key = {};
+	struct ax_packet pkt = {};
+
+	if (!scratch || ax_load(&pkt) ||
+	    ax_addresses(ctx, &pkt, &scratch->request.source, &scratch->request.destination))
+		return 0;
+	key.addr = scratch->request.destination;
+	return ax_find_vip(&pkt, &key, 0, AX_VIP_ADDRESS) ||
+	       (ax_has_prefixes(&pkt) && !ax_find_in_prefix(1));
+}
+
+/* Anybody can write an edge's address into the outer header. What a tunnel brings gets no further
+ * than to VIPs, which everybody may reach anyway. */
+static __always_inline int ax_check_inner(struct xdp_md *ctx, const struct ax_packet *pkt)
+{
+	return (ax_role & AX_ROLE_BACKEND) && (pkt->flags & AX_PACKET_INNER) && !ax_is_for_vip(ctx)
+		       ? AX_R_TUNNEL_NOT_VIP
+		       : AX_CONTINUE;
 }
 
 /* For pools whose slots do not follow from addresses and ports: whose clients, or clients' sockets,

@@ -19,6 +19,7 @@ struct ax_next_hop {
 	__u32 mtu;
 	__u8 smac[ETH_ALEN];
 	__u8 dmac[ETH_ALEN];
+	__be16 tpid, tci; /* of the tag that frames there need; 0 = none */
 };
 
 static __always_inline int ax_is_v4(const struct ax_addr *a)
@@ -76,6 +77,24 @@ static __always_inline int ax_fib(struct xdp_md *ctx, const struct ax_backend *b
 	return AX_CONTINUE;
 }
 
+/* By the device of the next hop, or by the one beneath it with a tag. */
+static __always_inline int ax_choose_device(const struct xdp_md *ctx, struct ax_next_hop *hop)
+{
+	struct ax_device *device;
+
+	if (likely(hop->ifindex == ctx->ingress_ifindex))
+		return AX_CONTINUE;
+	device = bpf_map_lookup_elem(&ax_device, &hop->ifindex);
+	if (!device)
+		return AX_CONTINUE;
+	if (!device->ifindex)
+		return AX_R_NO_TRANSMIT;
+	hop->ifindex = device->ifindex;
+	hop->tpid = device->tpid;
+	hop->tci = device->tci;
+	return AX_CONTINUE;
+}
+
 /* The way to the backend for the packet and `reserve` bytes more. */
 static __always_inline int ax_resolve(struct xdp_md *ctx, const struct ax_packet *pkt,
 				      const struct ax_backend *backend, __u32 reserve,
@@ -99,9 +118,13 @@ static __always_inline int ax_resolve(struct xdp_md *ctx, const struct ax_packet
 		hop->mtu = backend->mtu;
 		__builtin_memcpy(hop->smac, backend->smac, ETH_ALEN);
 		__builtin_memcpy(hop->dmac, backend->dmac, ETH_ALEN);
-		return AX_CONTINUE;
+	} else {
+		int reason = ax_fib(ctx, backend, pkt->settings, bytes, hop);
+
+		if (reason)
+			return reason;
 	}
-	return ax_fib(ctx, backend, pkt->settings, bytes, hop);
+	return ax_choose_device(ctx, hop);
 }
 
 static __always_inline void ax_write_ethernet(struct ethhdr *eth, const struct ax_next_hop *hop,
@@ -112,11 +135,37 @@ static __always_inline void ax_write_ethernet(struct ethhdr *eth, const struct a
 	eth->h_proto = type;
 }
 
-static __always_inline __u32 ax_verdict(const struct xdp_md *ctx, const struct ax_next_hop *hop)
+/* A tag (host order: type, then tag) behind the MAC addresses of the frame. */
+static __always_inline int ax_push_tag(struct xdp_md *ctx, __u32 tag)
 {
-	if (hop->ifindex == ctx->ingress_ifindex)
-		return XDP_TX;
-	return bpf_redirect(hop->ifindex, 0);
+	__u8 mac[2 * ETH_ALEN];
+	void *data;
+
+	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(tag)))
+		return AX_R_ENCAP_FAILED;
+	data = ax_data(ctx);
+	if (data + sizeof(tag) + ETH_HLEN > ax_data_end(ctx))
+		return AX_R_INTERNAL;
+	__builtin_memcpy(mac, data + sizeof(tag), sizeof(mac));
+	__builtin_memcpy(data, mac, sizeof(mac));
+	*(__be32 *)(data + sizeof(mac)) = bpf_htonl(tag);
+	return AX_CONTINUE;
+}
+
+/* The frame is whole; where does it go? */
+static __always_inline int ax_leave(struct xdp_md *ctx, struct ax_packet *pkt,
+				    const struct ax_next_hop *hop)
+{
+	if (unlikely(hop->tpid)) {
+		int reason =
+			ax_push_tag(ctx, (__u32)bpf_ntohs(hop->tpid) << 16 | bpf_ntohs(hop->tci));
+
+		if (reason)
+			return reason;
+	}
+	pkt->verdict =
+		hop->ifindex == ctx->ingress_ifindex ? XDP_TX : bpf_redirect(hop->ifindex, 0);
+	return AX_CONTINUE;
 }
 
 /* Direct server return in one segment: the packet as it is, to the backend's MAC address. What a
@@ -136,8 +185,7 @@ static __always_inline int ax_forward_l2dsr(struct xdp_md *ctx, struct ax_packet
 	if ((void *)(eth + 1) > ax_data_end(ctx))
 		return AX_R_INTERNAL;
 	ax_write_ethernet(eth, &hop, bpf_htons(pkt->family == 4 ? ETH_P_IP : ETH_P_IPV6));
-	pkt->verdict = ax_verdict(ctx, &hop);
-	return AX_CONTINUE;
+	return ax_leave(ctx, pkt, &hop);
 }
 
 /* RFC 2003: DF set, no identification (RFC 6864), TOS copied (RFC 6040 normal mode). */
@@ -190,7 +238,7 @@ static __always_inline void ax_keep_hop(const struct ax_packet *pkt,
 {
 	struct ax_hop *hop = ax_hop_to(id);
 
-	if (!hop)
+	if (!hop || unlikely(next->tpid)) /* the express ways know of no tag */
 		return;
 	hop->family = kind | (ax_is_v4(&backend->addr) ? 4 : 6);
 	if (ax_is_v4(&backend->addr))
@@ -241,8 +289,7 @@ static __always_inline int ax_forward_ipip(struct xdp_md *ctx, struct ax_packet 
 		ax_write_outer6(outer, pkt, backend, to->label);
 		ax_write_ethernet(eth, &hop, bpf_htons(ETH_P_IPV6));
 	}
-	pkt->verdict = ax_verdict(ctx, &hop);
-	return AX_CONTINUE;
+	return ax_leave(ctx, pkt, &hop);
 }
 
 static __always_inline int ax_forward(struct xdp_md *ctx, struct ax_packet *pkt,

@@ -7,6 +7,7 @@
 #define AX_BPF_GTSM_H
 
 #include "address.h"
+#include "choose.h"
 #include "icmp.h"
 
 static __always_inline int ax_is_bgp(__be16 sport, __be16 dport)
@@ -146,20 +147,31 @@ static __always_inline int ax_gtsm_later(struct ax_packet *pkt, const struct ax_
 	return pkt->flags & AX_PACKET_INNER ? AX_R_DECAPSULATED : AX_R_NOT_VIP;
 }
 
+static __always_inline int ax_gtsm_bfd(const struct ax_packet *pkt)
+{
+	AX_RULE(ax_nearness(pkt) != 255, GTSM_BFD);
+	return AX_R_GTSM_ACCEPTED;
+}
+
 /* The stage for what goes to a session address. */
 __noinline int ax_gtsm_stage(struct xdp_md *ctx)
 {
 	struct ax_packet *pkt = ax_saved();
 	struct ax_addr source, destination;
+	int reason, inner;
 
 	if (!pkt || ax_addresses(ctx, pkt, &source, &destination))
 		return AX_R_INTERNAL;
 	if (pkt->fragment == AX_FRAGMENT_LATER)
-		return ax_check_passed(pkt, ax_gtsm_later(pkt, &source));
-	if (pkt->proto == IPPROTO_TCP)
-		return ax_check_passed(pkt, ax_gtsm_session(pkt, &source));
-	AX_RULE(ax_nearness(pkt) != 255, GTSM_BFD);
-	return ax_check_passed(pkt, AX_R_GTSM_ACCEPTED);
+		reason = ax_gtsm_later(pkt, &source);
+	else if (pkt->proto == IPPROTO_TCP)
+		reason = ax_gtsm_session(pkt, &source);
+	else
+		reason = ax_gtsm_bfd(pkt);
+	if (reason >= AX_FIRST_STEER)
+		return reason;
+	inner = ax_check_inner(ctx, pkt);
+	return inner ? inner : ax_check_passed(pkt, reason);
 }
 
 /* A fragment that may be of TCP, if the switch is on. */

@@ -191,8 +191,8 @@ __noinline int ax_send_gue(struct xdp_md *ctx, __u32 id, __u32 hash)
 		     : ax_write_gue6(ctx, &pkt, backend, &scratch->gue, extra, hash, &hop);
 	if (reason)
 		return reason;
-	pkt.verdict = ax_verdict(ctx, &hop);
-	return ax_outcome(&pkt, AX_CONTINUE);
+	reason = ax_leave(ctx, &pkt, &hop);
+	return reason ? reason : ax_outcome(&pkt, AX_CONTINUE);
 }
 
 /* The request that the packet itself is. */

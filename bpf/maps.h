@@ -59,12 +59,20 @@ const volatile __u32 ax_backends = 1;
 AX_ARRAY(ax_ctl, struct ax_ctl, 1, BPF_F_MMAPABLE);
 
 AX_HASH(ax_vip, struct ax_vip_key, __u32, 2);
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 2);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ax_prefix_key);
+	__type(value, struct ax_prefix);
+} ax_prefix SEC(".maps");
 AX_ARRAY(ax_vip_info, struct ax_vip, 2, 0);
 AX_ARRAY(ax_pool, struct ax_pool, 2, 0);
 AX_ARRAY(ax_slot, struct ax_slot, 2, BPF_F_MMAPABLE);
 AX_ARRAY(ax_owner, struct ax_owners, 2, BPF_F_MMAPABLE);
 AX_ARRAY(ax_backend, struct ax_backend, 2, 0);
 
+AX_HASH(ax_device, __u32, struct ax_device, AX_DEVICES);
 AX_HASH(ax_quic, struct ax_quic_key, __u32, 2);
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

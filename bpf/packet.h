@@ -402,6 +402,21 @@ static __always_inline int ax_check_passed(const struct ax_packet *pkt, int resu
 	return ax_judge_passed(pkt->half, pkt->bytes, pkt->family << 8 | pkt->flags, result);
 }
 
+/* The kernel's own checks are bypassed from here on. */
+static __always_inline int ax_check_steered(const struct ax_packet *pkt)
+{
+	if (pkt->flags & AX_PACKET_CHECKED)
+		return AX_CONTINUE;
+	AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM);
+	if (unlikely(!pkt->ttl)) {
+		if (pkt->family == 4)
+			AX_RULE(1, IP4_TTL_ZERO);
+		else
+			AX_RULE(1, IP6_HOP_ZERO);
+	}
+	return AX_CONTINUE;
+}
+
 static __always_inline int ax_hand_on(const struct ax_packet *pkt, int result)
 {
 	if (unlikely(result > AX_OPAQUE) && ax_save(pkt))

@@ -13,21 +13,6 @@
 
 /* ---- going out ----------------------------------------------------------------------------- */
 
-/* The kernel's own checks are bypassed from here on. */
-static __always_inline int ax_check_steered(const struct ax_packet *pkt)
-{
-	if (pkt->flags & AX_PACKET_CHECKED)
-		return AX_CONTINUE;
-	AX_RULE(pkt->flags & AX_PACKET_BAD_CSUM, IP4_CHECKSUM);
-	if (unlikely(!pkt->ttl)) {
-		if (pkt->family == 4)
-			AX_RULE(1, IP4_TTL_ZERO);
-		else
-			AX_RULE(1, IP6_HOP_ZERO);
-	}
-	return AX_CONTINUE;
-}
-
 static __always_inline int ax_send(struct ax_scratch *scratch, __u32 label, int reason,
 				   __u32 segments)
 {
@@ -283,7 +268,8 @@ __noinline int ax_unserved(struct xdp_md *ctx)
 	if (!scratch || ax_load(&pkt))
 		return AX_R_INTERNAL;
 	key.addr = scratch->request.destination;
-	if (!ax_find_vip(&pkt, &key, 0, AX_VIP_ADDRESS))
+	if (!ax_find_vip(&pkt, &key, 0, AX_VIP_ADDRESS) &&
+	    (!ax_has_prefixes(&pkt) || ax_find_in_prefix(1)))
 		return AX_R_NOT_VIP;
 	if (!ax_is_icmp(&pkt))
 		return AX_R_VIP_NO_SERVICE;
@@ -373,8 +359,8 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_request *request;
 	struct ax_vip_key key = {};
-	int reason, quic;
-	__u32 *id;
+	int reason, quic, id;
+	__u32 *found;
 
 	if (!scratch)
 		return AX_R_INTERNAL;
@@ -382,12 +368,13 @@ static __always_inline int ax_steer_new(struct xdp_md *ctx, struct ax_packet *pk
 	if (ax_request_of(ctx, pkt, request))
 		return AX_R_INTERNAL;
 	key.addr = request->destination;
-	id = ax_service(pkt, &key);
-	if (!id)
+	found = ax_service(pkt, &key);
+	id = found ? (int)*found : ax_has_prefixes(pkt) ? ax_find_in_prefix(0) : -1;
+	if (id < 0)
 		return ax_unserved(ctx);
 	reason = ax_check_steered(pkt);
 	if (!reason)
-		reason = ax_choose(*id);
+		reason = ax_choose(id);
 	if (reason)
 		return reason;
 	quic = scratch->choice.hash == AX_HASH_QUIC && pkt->proto == IPPROTO_UDP && !pkt->fragment;

@@ -68,6 +68,7 @@ enum ax_settings_flags {
 	AX_SETTINGS_GTSM = 8,	   /* ax_gtsm_local is not empty */
 	AX_SETTINGS_ECHO = 16,	   /* echo requests to VIPs are answered here */
 	AX_SETTINGS_NOTES = 32,	   /* some pool wants notes of its first fragments */
+	AX_SETTINGS_PREFIX = 64,   /* some VIP is a prefix: ax_prefix is not empty */
 };
 
 /* What the last packet came to: written by replay instances only (read-only switch `ax_replay`). */
@@ -107,9 +108,28 @@ struct ax_vip_key {
 	__be16 port;
 	__u8 proto;
 	__u8 half;
-	__u8 pad[4];
+	__u8 bits; /* of a prefix, of these 128; 0 = this address alone */
+	__u8 pad[3];
 };
 AX_ASSERT_SIZE(struct ax_vip_key, 24);
+
+/* ax_prefix: LPM_TRIE struct ax_prefix_key -> struct ax_prefix: which prefix has an address that
+ * has no service of its own; ax_vip has its services. Prefixes do not overlap. */
+struct ax_prefix_key {
+	__u32 length; /* how many bits of what follows count */
+	__u8 half;
+	__u8 pad[3];
+	struct ax_addr addr;
+};
+AX_ASSERT_SIZE(struct ax_prefix_key, 24);
+#define AX_PREFIX_BITS 32 /* of them in front of the address */
+
+struct ax_prefix {
+	struct ax_addr addr; /* as in ax_vip_key */
+	__u8 bits;
+	__u8 pad[7];
+};
+AX_ASSERT_SIZE(struct ax_prefix, 24);
 
 enum ax_forward {
 	AX_FORWARD_NONE = 0,
@@ -204,6 +224,15 @@ struct ax_backend {
 	__u8 flags;
 };
 AX_ASSERT_SIZE(struct ax_backend, 64);
+
+/* ax_device: HASH ifindex of a next hop -> struct ax_device, of devices that frames cannot simply
+ * be sent to. Not of a half: it says what the node is like. */
+struct ax_device {
+	__u32 ifindex; /* where they leave instead; 0 = nowhere */
+	__be16 tpid;   /* with this tag */
+	__be16 tci;
+};
+AX_ASSERT_SIZE(struct ax_device, 8);
 
 /* ax_quic: HASH struct ax_quic_key -> backend id (__u32). */
 struct ax_quic_key {

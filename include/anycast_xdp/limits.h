@@ -26,6 +26,7 @@
 #define AX_PREFIXES 2048	 /* per CPU; client prefixes with sums of their own */
 #define AX_PREFIX_WAYS 8	 /* rows that one prefix may have */
 #define AX_CANDIDATES 3		 /* backends a Maglev slot names: owner, then second chances */
+#define AX_DEVICES 1024		 /* that frames cannot simply be sent to */
 #define AX_VIP_FILTER_BITS 65536 /* one bit per hash of a VIP's address */
 
 #define AX_SAMPLE_BYTES 96	 /* of a dropped frame, kept from its start */

@@ -47,12 +47,14 @@
 	X(TOO_BIG,            51, DROP, COUNT, "too_big",             "RFC 1191, 8201", "would not fit after encapsulation, and must not be answered: an ICMP error, a later fragment, or an IPv6 packet of 1280 bytes or less") \
 	X(ENCAP_FAILED,       52, DROP, COUNT, "encap_failed",        "", "no headroom for the outer header (driver)") \
 	X(TUNNEL_UNTRUSTED,   53, DROP, COUNT, "tunnel_untrusted",    "", "tunnel packet to one of our tunnel addresses or backends from somebody who is no configured edge") \
-	X(TUNNEL_MALFORMED,   54, DROP, COUNT, "tunnel_malformed",    "RFC 2003, 2473", "tunnel packet whose inner packet cannot be reached, is a fragment, or is a tunnel again") \
+	X(TUNNEL_MALFORMED,   54, DROP, COUNT, "tunnel_malformed",    "RFC 2003, 2473", "tunnel packet whose inner packet cannot be reached or read, is a fragment, or is a tunnel again") \
 	X(ECN_ILLEGAL,        55, DROP, COUNT, "ecn_illegal",         "RFC 6040 section 4.2", "outer header CE, inner not ECN-capable: must be dropped at decapsulation") \
 	X(INTERNAL,           56, DROP, COUNT, "internal",            "", "a map entry that must exist is missing: a bug or a corrupt map, never traffic") \
 	X(TOO_BIG_NO_DF,      57, DROP, COUNT, "too_big_no_df",       "RFC 792, 1191", "would not fit after encapsulation, and its sender lets routers fragment it, which this program does not") \
 	X(TOO_BIG_LIMITED,    58, DROP, COUNT, "too_big_limited",     "RFC 1812 section 4.3.2.8", "would not fit after encapsulation; more of these than [icmp] answers_per_second") \
 	X(ECHO_LIMITED,       59, DROP, COUNT, "echo_limited",        "", "echo request to a VIP; more of these than [icmp] answers_per_second") \
+	X(TUNNEL_NOT_VIP,     60, DROP, COUNT, "tunnel_not_vip",      "RFC 6169", "tunnel packet from an edge's address, but what is inside is for no VIP of this node's file: forged, or of an edge with another file") \
+	X(NO_TRANSMIT,        61, DROP, COUNT, "no_transmit",         "", "the route to the backend leaves through a device that takes no frames from XDP (a bridge, a dummy, a tagged device upon such)") \
 	\
 	X(GTSM_TTL,           64, RULE, DROP,  "gtsm_ttl",            "RFC 5082 section 3", "protected session, TTL / hop limit lower than its peer's can be") \
 	X(GTSM_UNKNOWN_PEER,  65, RULE, COUNT, "gtsm_unknown_peer",   "RFC 5082", "BGP to a session address from a peer that is not configured") \

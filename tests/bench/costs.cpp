@@ -117,7 +117,7 @@ Status applying(const Config &config, const std::string &size, std::size_t times
 	});
 }
 
-Result<Cost> table(std::uint32_t size, std::size_t times)
+Result<Cost> table(std::uint32_t size, std::size_t generations, std::size_t times)
 {
 	constexpr std::size_t kBackends = 1000;
 	std::vector<std::string> names;
@@ -127,9 +127,16 @@ Result<Cost> table(std::uint32_t size, std::size_t times)
 		names.push_back(fmt::format("backend-{}", i));
 	for (const std::string &name : names)
 		backends.push_back({name, 100, true});
-	return timed("build a table", fmt::format("{} slots, {} backends", size, kBackends), times,
-		     [&]() -> Status {
-			     auto slots = build_table(backends, size, {1, 2});
+	std::vector<MaglevGeneration> earlier(generations);
+	for (std::uint32_t g = 0; g < generations; ++g)
+		for (std::size_t i = 0; i < kBackends; ++i)
+			earlier[g].emplace_back(names[i],
+						static_cast<std::uint32_t>(100 + (i + g) % 7));
+	return timed("build a table",
+		     fmt::format("{} slots, {} backends, {} generations before", size, kBackends,
+				 generations),
+		     times, [&]() -> Status {
+			     auto slots = build_table(backends, size, {1, 2}, earlier);
 			     if (!slots)
 				     return tl::unexpected(slots.error());
 			     return {};
@@ -197,10 +204,12 @@ Result<std::vector<Cost>> user_space_costs(bool quick)
 	AX_TRY(applying(large_config(), "4096 VIPs, 4096 backends, 64 pools", quick ? 1 : 3,
 			costs));
 	for (const std::uint32_t size : {65537U, 655373U}) {
-		auto cost = table(size, quick ? 1 : 3);
-		if (!cost)
-			return tl::unexpected(cost.error());
-		costs.push_back(std::move(*cost));
+		for (const std::size_t generations : {0U, 2U}) {
+			auto cost = table(size, generations, quick ? 1 : 3);
+			if (!cost)
+				return tl::unexpected(cost.error());
+			costs.push_back(std::move(*cost));
+		}
 	}
 	AX_TRY(scanning(times, costs));
 	AX_TRY(lab_costs(quick, costs));

@@ -8,7 +8,7 @@
 #include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
-#include "support/cli.h"
+#include "support/attached_lab.h"
 #include "support/in_lab.h"
 #include "support/packet.h"
 #include "support/protocols.h"
@@ -101,12 +101,8 @@ Fd client_socket(const Lab &lab, bool six)
 TEST(Datagrams, FragmentsSplitOverTwoEdgesAndReorderedMeetAtOneBackend)
 {
 	in_lab([] {
-		Lab lab;
-		const Cli cli;
+		AttachedLab lab({.six = true, .udp = true});
 		start_echoes(lab);
-		cli.attach_all(lab, {.six = true, .udp = true});
-		lab.resolve_neighbours();
-		lab.route_to(*lab.edges[0]);
 		const RawSender sender(lab.router_lan());
 		for (const bool six : {false, true}) {
 			const Fd socket = client_socket(lab, six);
@@ -134,8 +130,8 @@ TEST(Datagrams, FragmentsSplitOverTwoEdgesAndReorderedMeetAtOneBackend)
 			EXPECT_EQ(servers.size(), 1U);
 		}
 		for (const auto &edge : lab.edges) {
-			EXPECT_EQ(cli.stats(edge->netns).of("steered_fragment"), 48U);
-			EXPECT_TRUE(cli.drops(edge->netns).reasons.empty());
+			EXPECT_EQ(lab.cli.stats(edge->netns).of("steered_fragment"), 48U);
+			EXPECT_TRUE(lab.cli.drops(edge->netns).reasons.empty());
 		}
 	});
 }
@@ -143,13 +139,9 @@ TEST(Datagrams, FragmentsSplitOverTwoEdgesAndReorderedMeetAtOneBackend)
 TEST(Datagrams, WithNotesAClientsLargeRequestsGoWhereItsSmallOnesGo)
 {
 	in_lab([] {
-		Lab lab;
-		const Cli cli;
+		AttachedLab lab(
+			{.six = true, .udp = true, .pool_options = "fragments = \"notes\"\n"});
 		start_echoes(lab);
-		cli.attach_all(
-			lab, {.six = true, .udp = true, .pool_options = "fragments = \"notes\"\n"});
-		lab.resolve_neighbours();
-		lab.route_to(*lab.edges[0]);
 		std::set<std::string> servers;
 		// The first answer waits until router and client have found each other.
 		for (const Endpoint &echo : {kEcho, kEcho6})
@@ -164,7 +156,7 @@ TEST(Datagrams, WithNotesAClientsLargeRequestsGoWhereItsSmallOnesGo)
 				servers.insert(small);
 			}
 		EXPECT_GT(servers.size(), 1U);
-		EXPECT_GT(cli.stats(lab.edges[0]->netns).of("steered_fragment"), 24U);
+		EXPECT_GT(lab.cli.stats(lab.edge()).of("steered_fragment"), 24U);
 	});
 }
 

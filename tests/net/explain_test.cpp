@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
-#include "support/cli.h"
+#include "support/attached_lab.h"
 #include "support/in_lab.h"
 
 namespace anycast::test {
@@ -15,20 +15,20 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-json explained(const Cli &cli, const Netns &netns, Argv arguments)
+json explained(const AttachedLab &lab, Argv arguments)
 {
 	arguments.insert(arguments.begin(), "explain");
-	return cli.ask(netns, arguments).at("interfaces").at(0);
+	return lab.cli.ask(lab.edge(), arguments).at("interfaces").at(0);
 }
 
-json explained_flow(const Cli &cli, const Netns &netns, const Endpoint &to, std::uint16_t port)
+json explained_flow(const AttachedLab &lab, const Endpoint &to, std::uint16_t port)
 {
 	const bool six = to.address.find(':') != to.address.npos;
 	const std::string from = six ? fmt::format("[2001:db8:203::10]:{}", port)
 				     : fmt::format("{}:{}", kClientAddress, port);
 	const std::string destination = six ? fmt::format("[{}]:{}", to.address, to.port)
 					    : fmt::format("{}:{}", to.address, to.port);
-	return explained(cli, netns, {from, ">", destination, "tcp"});
+	return explained(lab, {from, ">", destination, "tcp"});
 }
 
 // The edge's configuration with a word of it replaced.
@@ -48,16 +48,11 @@ std::string changed_file(const Lab &lab, const std::string &from, const std::str
 TEST(Explain, SaysWhoAnswers)
 {
 	in_lab([] {
-		Lab lab;
-		const Cli cli;
-		const Netns &edge = lab.edges[0]->netns;
-		lab.start_servers();
-		cli.attach_all(lab, {.six = true});
-		lab.route_to(*lab.edges[0]);
+		const AttachedLab lab({.six = true});
 		lab.resolve_neighbours();
 		for (const Endpoint &www : {kWww, kWww6})
 			for (std::uint16_t port = 42000; port < 42010; port++) {
-				const json before = explained_flow(cli, edge, www, port);
+				const json before = explained_flow(lab, www, port);
 				EXPECT_TRUE(before.at("known").is_null());
 				EXPECT_EQ(before.at("reason"), "steered");
 				EXPECT_EQ(before.at("pool"), www.address == kVip ? "web" : "web6");
@@ -76,23 +71,23 @@ TEST(Explain, SaysWhoAnswers)
 				ASSERT_TRUE(reply.ok) << reply.error;
 				EXPECT_THAT(reply.body,
 					    HasSubstr(before.at("backend").at("backend")));
-				const json after = explained_flow(cli, edge, www, port);
+				const json after = explained_flow(lab, www, port);
 				EXPECT_EQ(after.at("known").at("backend"),
 					  before.at("backend").at("backend"));
 			}
-		EXPECT_EQ(cli.stats(edge).of("no_neighbour"), 0U);
+		EXPECT_EQ(lab.cli.stats(lab.edge()).of("no_neighbour"), 0U);
 
 		const Output text =
-			cli.run(edge, {"explain", "203.0.113.10:1", "198.51.100.80:80"});
+			lab.cli.run(lab.edge(), {"explain", "203.0.113.10:1", "198.51.100.80:80"});
 		EXPECT_EQ(text.status, 0) << text.err;
 		for (const char *step : {"vip", "flow table", "pool", "hash", "slot", "backend",
 					 "next hop", "mtu", "verdict", "arrives", "leaves"})
 			EXPECT_THAT(text.out, HasSubstr(step));
-		EXPECT_EQ(cli.run(edge, {"explain", "nonsense"}).status, 2);
-		EXPECT_EQ(cli.run(edge, {"explain"}).status, 2);
-		EXPECT_EQ(cli.run(edge, {"explain", "--packet", "00"}).status, 2);
+		EXPECT_EQ(lab.cli.run(lab.edge(), {"explain", "nonsense"}).status, 2);
+		EXPECT_EQ(lab.cli.run(lab.edge(), {"explain"}).status, 2);
+		EXPECT_EQ(lab.cli.run(lab.edge(), {"explain", "--packet", "00"}).status, 2);
 		const json arp =
-			explained(cli, edge, {"--packet", "ffffffffffff 020000000001 0806 0001"});
+			explained(lab, {"--packet", "ffffffffffff 020000000001 0806 0001"});
 		EXPECT_EQ(arp.at("reason"), "not_ip");
 		EXPECT_EQ(arp.at("verdict"), "pass");
 		EXPECT_TRUE(arp.at("vip").is_null());
@@ -102,18 +97,13 @@ TEST(Explain, SaysWhoAnswers)
 TEST(Explain, AKnownFlowGoesWhereItsEntrySays)
 {
 	in_lab([] {
-		Lab lab;
-		const Cli cli;
-		const Netns &edge = lab.edges[0]->netns;
-		lab.start_servers();
-		cli.attach_all(lab);
-		lab.route_to(*lab.edges[0]);
+		const AttachedLab lab;
 		const Reply reply = http_get(lab.client, kWww, "/", {.source_port = 42000});
 		ASSERT_TRUE(reply.ok) << reply.error;
 		const std::string owner =
-			explained_flow(cli, edge, kWww, 42000).at("backend").at("backend");
-		cli.expect(edge, {"backend", "drain", owner});
-		const json known = explained_flow(cli, edge, kWww, 42000);
+			explained_flow(lab, kWww, 42000).at("backend").at("backend");
+		lab.cli.expect(lab.edge(), {"backend", "drain", owner});
+		const json known = explained_flow(lab, kWww, 42000);
 		EXPECT_EQ(known.at("backend").at("backend"), owner);
 		EXPECT_EQ(known.at("backend").at("state"), "draining");
 		EXPECT_NE(known.at("candidates").at(0), owner) << "the slot has another owner now";
@@ -123,17 +113,12 @@ TEST(Explain, AKnownFlowGoesWhereItsEntrySays)
 TEST(Plan, SaysWhatApplyThenDoes)
 {
 	in_lab([] {
-		Lab lab;
-		const Cli cli;
-		const Netns &edge = lab.edges[0]->netns;
-		lab.start_servers();
-		cli.attach_all(lab);
-		lab.route_to(*lab.edges[0]);
+		const AttachedLab lab;
 		for (int i = 0; i < 40; i++)
 			ASSERT_TRUE(http_get(lab.client, kWww, "/").ok);
 
 		const auto plan = [&](const std::string &file) {
-			return cli.ask(edge, {"plan", file}).at("interfaces").at(0);
+			return lab.cli.ask(lab.edge(), {"plan", file}).at("interfaces").at(0);
 		};
 		const json same = plan(changed_file(lab, "weight = 200", "weight = 200"));
 		EXPECT_TRUE(same.at("changes").empty());
@@ -152,16 +137,16 @@ TEST(Plan, SaysWhatApplyThenDoes)
 		EXPECT_EQ(planned.at("flows").at("broken"), first.at("flows_before"));
 		EXPECT_GT(planned.at("sessions_at_risk"), 0);
 
-		EXPECT_EQ(cli.ask(edge, {"apply", down, "--dry-run"}).at("changed"), true)
+		EXPECT_EQ(lab.cli.ask(lab.edge(), {"apply", down, "--dry-run"}).at("changed"), true)
 			<< "plan has changed nothing";
-		cli.expect(edge, {"apply", down});
-		for (const BackendStats &backend : cli.stats(edge).backends)
+		lab.cli.expect(lab.edge(), {"apply", down});
+		for (const BackendStats &backend : lab.cli.stats(lab.edge()).backends)
 			for (const json &row : pool.at("backends"))
 				if (row.at("backend") == backend.name) {
 					EXPECT_NEAR(row.at("share_after").get<double>(),
 						    backend.share, 1e-9);
 				}
-		const Output text = cli.run(edge, {"plan", down});
+		const Output text = lab.cli.run(lab.edge(), {"plan", down});
 		EXPECT_EQ(text.status, 0) << text.err;
 		EXPECT_THAT(text.out, HasSubstr("no difference"));
 		EXPECT_THAT(text.out, HasSubstr("sessions at risk"));

@@ -68,6 +68,9 @@ inline std::string bird_config(const std::string &id, const std::string &interfa
 
 inline constexpr const char *kNear = "ttl security on; bfd on;";
 inline constexpr const char *kFar = "multihop 2; ttl security on;";
+// Only the edge connects. Of two connections that meet BIRD closes one, and if the edge's kernel
+// still has something to say on it, the peer's answers with RSTs of TTL 64: to GTSM as forged.
+inline constexpr const char *kWaits = " passive on;";
 
 // A segment on the wire, of either family.
 struct SeenSegment {
@@ -143,9 +146,6 @@ public:
 				       edge.bird->ask("show protocols") +
 				       edge.bird->ask("show bfd sessions"));
 	}
-
-	// With the times since when each is what it is.
-	[[nodiscard]] std::string states() const { return edge.bird->ask("show protocols"); }
 
 	void attach() const
 	{
@@ -283,6 +283,7 @@ public:
 		for (const char *family : {"-4", "-6"})
 			run(edge.netns, {"ip", family, "route", "flush", "cache"});
 	}
+	Sniffer &wire(const std::string &router_nic) { return wires_.at(router_nic); }
 	[[nodiscard]] std::uint64_t dropped(const std::string &rule) const
 	{
 		return cli.drops(edge.netns).of(rule);
@@ -340,13 +341,13 @@ private:
 					 is_far ? 64502 : 64500, is_far ? kFar : kNear);
 			if (!is_far)
 				there += protocol(peer.name, peer.address, peer.local, 64500, 64512,
-						  kNear);
+						  std::string(kNear) + kWaits);
 		}
 		edge.bird.emplace(edge.netns, here);
 		router_bird.emplace(router, there);
-		far_bird.emplace(
-			far, bird_config("10.9.2.2", "\"none\"") +
-				     protocol("far", "10.9.2.2", "10.9.0.2", 64502, 64512, kFar));
+		far_bird.emplace(far, bird_config("10.9.2.2", "\"none\"") +
+					      protocol("far", "10.9.2.2", "10.9.0.2", 64502, 64512,
+						       std::string(kFar) + kWaits));
 	}
 
 	std::map<std::string, Sniffer> wires_;

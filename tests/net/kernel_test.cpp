@@ -53,7 +53,7 @@ std::string tunnel(const std::string &kind, const std::string &from, const std::
 
 // Backends without our program: what edge1 sends arrives in the kernel's tunnel device.
 void serves_through_tunnels(const std::string &kind, const EdgeSetup &setup, bool outer6,
-			    const Endpoint &www, const Endpoint &sink)
+			    const Endpoint &www, const Endpoint &sink, const std::string &by = "")
 {
 	Lab lab(1 << 20);
 	const Cli cli;
@@ -63,7 +63,13 @@ void serves_through_tunnels(const std::string &kind, const EdgeSetup &setup, boo
 	for (const auto &backend : lab.backends) {
 		backend->netns.ip(tunnel(kind, outer6 ? edge.address6 : edge.address,
 					 outer6 ? backend->address6 : backend->address) +
-				  "\nlink set k0 up");
+				  by + "\nlink set k0 up");
+		if (!by.empty()) {
+			EXPECT_EQ(run(backend->netns, {"ip", outer6 ? "-6" : "-4", "fou", "add",
+						       "port", "6080", "gue"})
+					  .status,
+				  0);
+		}
 		for (const char *name : {"all", "k0"})
 			backend->netns.sysctl(fmt::format("net.ipv4.conf.{}.rp_filter", name), "0");
 	}
@@ -113,6 +119,54 @@ TEST(KernelTunnels, TakeIp6OutOfIp6)
 	REQUIRE_OF_KERNEL("ip link add k0 type ip6tnl mode any remote fd00::1 local fd00::2");
 	in_lab([] {
 		serves_through_tunnels("ip6tnl mode any", {.six = true}, true, kWww6, kSink6);
+	});
+}
+
+// A kernel's GUE: its port is a listener of its own (fou), which hands what is inside to a tunnel
+// device of the packet's kind; that one's own encapsulation says what answers would get, if any
+// went that way.
+constexpr const char *kByGue = " encap gue encap-sport auto encap-dport 6080";
+
+EdgeSetup by_gue(bool six, bool other_family, int variant)
+{
+	return {.forward = "gue",
+		.six = six,
+		.other_family = other_family,
+		.tunnel = fmt::format("second_chance = false\ngue_variant = {}\n", variant)};
+}
+
+TEST(KernelTunnels, TakeGueOverIp4)
+{
+	REQUIRE_OF_KERNEL("ip fou add port 6080 gue && ip link add k0 type ipip remote 10.0.0.1 "
+			  "local 10.0.0.2 encap gue encap-sport auto encap-dport 6080");
+	for (const int variant : {0, 1})
+		in_lab([=] {
+			serves_through_tunnels("ipip", by_gue(false, false, variant), false, kWww,
+					       kSink, kByGue);
+		});
+}
+
+TEST(KernelTunnels, TakeIp6InGueOverIp4)
+{
+	REQUIRE_OF_KERNEL("ip fou add port 6080 gue && ip link add k0 type sit remote 10.0.0.1 "
+			  "local 10.0.0.2 encap gue encap-sport auto encap-dport 6080");
+	in_lab([] {
+		serves_through_tunnels("sit", by_gue(true, true, 1), false, kWww6, kSink6, kByGue);
+	});
+}
+
+TEST(KernelTunnels, TakeGueOverIp6)
+{
+	REQUIRE_OF_KERNEL("ip -6 fou add port 6080 gue && ip link add k0 type ip6tnl mode any "
+			  "remote fd00::1 local fd00::2 encap gue encap-sport auto encap-dport "
+			  "6080");
+	in_lab([] {
+		serves_through_tunnels("ip6tnl mode any", by_gue(true, false, 0), true, kWww6,
+				       kSink6, kByGue);
+	});
+	in_lab([] {
+		serves_through_tunnels("ip6tnl mode any", by_gue(false, true, 1), true, kWww, kSink,
+				       kByGue);
 	});
 }
 

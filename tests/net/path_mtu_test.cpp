@@ -3,7 +3,7 @@
 // and behind it, with TCP and UDP.
 #include <gmock/gmock.h>
 
-#include "support/cli.h"
+#include "support/attached_lab.h"
 #include "support/in_lab.h"
 #include "support/process.h"
 #include "support/udp.h"
@@ -35,19 +35,15 @@ void small_way_to_backends(const Node &edge, unsigned mtu)
 TEST(PathMtu, BehindTheNodeTheSenderIsToldByTheVip)
 {
 	in_lab([] {
-		Lab lab(kBig);
-		const Cli cli;
-		lab.start_servers();
+		AttachedLab lab({.six = true, .udp = true}, kBig);
 		start_echoes(lab);
-		cli.attach_all(lab, {.six = true, .udp = true});
-		lab.route_to(*lab.edges[0]);
 		small_way_to_backends(*lab.edges[0], 1400);
 
 		for (const Endpoint &sink : {kSink, kSink6}) {
 			const Upload sent = upload(lab.client, sink, kBig);
 			EXPECT_TRUE(sent.ok) << sent.error;
 		}
-		EXPECT_GE(cli.stats(lab.edges[0]->netns).of("ptb_sent"), 2U);
+		EXPECT_GE(lab.cli.stats(lab.edge()).of("ptb_sent"), 2U);
 		// What TCP has learned is the path's; UDP has to learn it for itself.
 		run(lab.client, {"ip", "route", "flush", "cache"});
 		run(lab.client, {"ip", "-6", "route", "flush", "cache"});
@@ -56,7 +52,7 @@ TEST(PathMtu, BehindTheNodeTheSenderIsToldByTheVip)
 		EXPECT_EQ(four.sent(), 1380U - 28U);
 		EXPECT_NE(six.ask(1452, 10), "");
 		EXPECT_EQ(six.sent(), 1360U - 48U);
-		const Stats stats = cli.stats(lab.edges[0]->netns);
+		const Stats stats = lab.cli.stats(lab.edge());
 		EXPECT_GE(stats.of("ptb_sent"), 4U);
 		EXPECT_EQ(stats.of("too_big"), 0U);
 		EXPECT_EQ(stats.of("too_big_no_df"), 0U);
@@ -66,11 +62,7 @@ TEST(PathMtu, BehindTheNodeTheSenderIsToldByTheVip)
 TEST(PathMtu, BeforeTheClientTheBackendIsTold)
 {
 	in_lab([] {
-		Lab lab(kBig);
-		const Cli cli;
-		lab.start_servers();
-		cli.attach_all(lab, {.six = true});
-		lab.route_to(*lab.edges[0]);
+		const AttachedLab lab({.six = true}, kBig);
 		// The client says 1500 in its SYN; the way there takes 1300.
 		const std::string end = " dev wan0 mtu lock 1300";
 		lab.router.ip("route replace 203.0.113.0/24" + end +
@@ -83,21 +75,18 @@ TEST(PathMtu, BeforeTheClientTheBackendIsTold)
 				EXPECT_TRUE(got.ok) << got.error;
 				EXPECT_EQ(sha256(lab.client, "/run/lab/copy"), lab.big_sha256);
 			}
-		EXPECT_GE(cli.stats(lab.edges[0]->netns).of("steered_icmp"), 2U);
+		EXPECT_GE(lab.cli.stats(lab.edge()).of("steered_icmp"), 2U);
 	});
 }
 
 TEST(Echo, IsAnsweredByTheProgramIfConfigured)
 {
 	in_lab([] {
-		Lab lab;
-		const Cli cli;
-		cli.attach_all(lab, {.six = true, .sections = "[icmp]\necho = true\n"});
-		lab.route_to(*lab.edges[0]);
+		const AttachedLab lab({.six = true, .sections = "[icmp]\necho = true\n"});
 		for (const char *vip : {kVip, kVip6})
 			EXPECT_EQ(run(lab.client, {"busybox", "ping", "-c3", "-W2", vip}).status, 0)
 				<< vip;
-		const Stats stats = cli.stats(lab.edges[0]->netns);
+		const Stats stats = lab.cli.stats(lab.edge());
 		EXPECT_EQ(stats.of("echo_answered"), 6U);
 		EXPECT_EQ(stats.of("vip_icmp"), 0U);
 	});

@@ -4,7 +4,7 @@
 
 #include <gmock/gmock.h>
 
-#include "support/cli.h"
+#include "support/attached_lab.h"
 #include "support/in_lab.h"
 #include "support/isolation.h"
 #include "support/traffic.h"
@@ -63,44 +63,36 @@ std::map<std::uint16_t, std::string> servers_of_ports(const Lab &lab, const Endp
 TEST(Steering, TunnelsIp4InIp4AndIp6InIp6)
 {
 	in_lab([] {
-		Lab lab(kBig);
-		const Cli cli;
-		lab.start_servers();
-		cli.attach_all(lab, {.six = true});
-		lab.route_to(*lab.edges[0]);
+		const AttachedLab lab({.six = true}, kBig);
 
 		EXPECT_EQ(ask_many(lab, kWww).size(), 3U) << "all backends have a share";
 		transfer(lab, kWww, kSink);
-		const std::uint64_t four = cli.stats(lab.edges[0]->netns).of("steered");
+		const std::uint64_t four = lab.cli.stats(lab.edge()).of("steered");
 		EXPECT_GT(four, 0U);
 		EXPECT_EQ(ask_many(lab, kWww6).size(), 3U);
 		transfer(lab, kWww6, kSink6);
-		const std::uint64_t all = cli.stats(lab.edges[0]->netns).of("steered");
+		const std::uint64_t all = lab.cli.stats(lab.edge()).of("steered");
 		EXPECT_GT(all, four);
 
 		EXPECT_TRUE(wait_until(milliseconds(1000),
-				       [&] { return decapsulated(cli, lab) == all; }))
-			<< all << " steered, " << decapsulated(cli, lab) << " decapsulated";
+				       [&] { return decapsulated(lab.cli, lab) == all; }))
+			<< all << " steered, " << decapsulated(lab.cli, lab) << " decapsulated";
 		for (const auto &backend : lab.backends)
-			EXPECT_TRUE(cli.drops(backend->netns).reasons.empty());
+			EXPECT_TRUE(lab.cli.drops(backend->netns).reasons.empty());
 	});
 }
 
 TEST(Steering, RewritesAddressesOnly)
 {
 	in_lab([] {
-		Lab lab(kBig);
-		const Cli cli;
-		lab.start_servers();
-		cli.attach_all(lab, {.forward = "l2dsr", .six = true});
-		lab.route_to(*lab.edges[0]);
+		const AttachedLab lab({.forward = "l2dsr", .six = true}, kBig);
 
 		EXPECT_EQ(ask_many(lab, kWww).size(), 3U);
 		EXPECT_EQ(ask_many(lab, kWww6).size(), 3U);
 		transfer(lab, kWww, kSink);
 		transfer(lab, kWww6, kSink6);
-		EXPECT_GT(cli.stats(lab.edges[0]->netns).of("steered"), 0U);
-		EXPECT_EQ(decapsulated(cli, lab), 0U);
+		EXPECT_GT(lab.cli.stats(lab.edge()).of("steered"), 0U);
+		EXPECT_EQ(decapsulated(lab.cli, lab), 0U);
 	});
 }
 
@@ -136,28 +128,21 @@ TEST(Steering, EdgeIsItsOwnBackend)
 TEST(Steering, BothEdgesChooseTheSameBackend)
 {
 	in_lab([] {
-		Lab lab(kBig);
-		const Cli cli;
-		lab.start_servers();
-		cli.attach_all(lab, {.six = true});
+		const AttachedLab lab({.six = true}, kBig);
 		for (const Endpoint &vip : {kWww, kWww6}) {
 			lab.route_to(*lab.edges[0]);
 			const auto by_port = servers_of_ports(lab, vip);
 			lab.route_to(*lab.edges[1]);
 			EXPECT_EQ(servers_of_ports(lab, vip), by_port);
 		}
-		EXPECT_EQ(cli.stats(lab.edges[0]->netns).backends.size(), 6U);
+		EXPECT_EQ(lab.cli.stats(lab.edge()).backends.size(), 6U);
 	});
 }
 
 TEST(Steering, SessionsSurviveRoutingShifts)
 {
 	in_lab([] {
-		Lab lab(kBig);
-		const Cli cli;
-		lab.start_servers();
-		cli.attach_all(lab);
-		lab.route_to(*lab.edges[0]);
+		const AttachedLab lab({}, kBig);
 
 		SlowDownload download(lab.client, kWww, 2 << 20, 42001);
 		auto sending = std::async(std::launch::async, [&] {
@@ -176,7 +161,7 @@ TEST(Steering, SessionsSurviveRoutingShifts)
 		EXPECT_TRUE(sent.ok) << sent.error;
 		EXPECT_GT(shifts, 5);
 		for (const auto &edge : lab.edges)
-			EXPECT_GT(cli.stats(edge->netns).of("steered"), 100U);
+			EXPECT_GT(lab.cli.stats(edge->netns).of("steered"), 100U);
 	});
 }
 

@@ -139,6 +139,20 @@ TEST_F(Chance, WhoHasNotPassesItOn)
 		kHere, kLast, 2);
 }
 
+// No kernel looks at it on the way: a bad header checksum, or no hop left, ends here.
+TEST_F(Chance, WhatIsPassedOnIsCheckedLikeWhatIsSteered)
+{
+	for (const auto &[reason, segment] :
+	     {std::pair{AX_R_IP4_CHECKSUM,
+			Packet(Eth{} / Ip4{.checksum = 1} / Tcp{} / Payload(10))},
+	      std::pair{AX_R_IP4_TTL_ZERO, Packet(Eth{} / Ip4{.ttl = 0} / Tcp{} / Payload(10))},
+	      std::pair{AX_R_IP6_HOP_ZERO,
+			Packet(Eth{} / Ip6{.hop_limit = 0} / Tcp{} / Payload(10))}})
+		expect(reason, tunnelled(segment, {tag(kNext)}));
+	expect(AX_R_TUNNEL_NOT_VIP,
+	       tunnelled(Eth{} / Ip4{.dst = "198.51.100.81"} / Tcp{}, {tag(kNext)}));
+}
+
 TEST_F(Chance, AListenerAloneIsNoConnection)
 {
 	const Fd listener = bound({"198.51.100.80", 80});

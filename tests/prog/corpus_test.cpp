@@ -2,12 +2,12 @@
 // Public captures through the program: what real traffic does must pass, what another checker found
 // malformed must be hit, and the oracle agrees on every frame. AX_CORPUS names the folder.
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "net/pcap.h"
 #include "prog/guard_comparison.h"
+#include "support/corpus.h"
 
 namespace anycast::test {
 namespace {
@@ -15,21 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kLongest = 3400; // of a test run on old kernels
-
-fs::path corpus()
-{
-	const char *given = std::getenv("AX_CORPUS"); // NOLINT(concurrency-mt-unsafe)
-	return given != nullptr ? given : "../shared/corpus";
-}
-
-std::vector<fs::path> files_in(const fs::path &folder)
-{
-	std::vector<fs::path> files;
-	for (const auto &entry : fs::directory_iterator(folder))
-		files.push_back(entry.path());
-	std::ranges::sort(files);
-	return files;
-}
 
 GuardRules without_addresses(GuardRules rules)
 {

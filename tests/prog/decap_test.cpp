@@ -130,6 +130,60 @@ TEST_F(Decap, OnlyConfiguredEdgesMayTunnelToUs)
 	expect(AX_R_TUNNEL_UNTRUSTED, tunnelled(outer4(), web4()));
 }
 
+// Who writes an edge's address into the outer header reaches what anybody reaches: VIPs.
+TEST_F(Decap, NothingButVipsIsReachedThroughATunnel)
+{
+	for (const char *to : {kHere4, "10.1.0.12", "192.0.2.1"}) {
+		const Ip4 ip{.dst = to};
+		const Packet ours = Eth{} / Ip4{.src = to} / Tcp{};
+		for (const Packet &inner :
+		     {Packet(Eth{} / ip / Tcp{.dport = 22}), Packet(Eth{} / ip / Udp{.dport = 53}),
+		      Packet(Eth{} / ip / Icmp4{}),
+		      Packet(Eth{} / Ip4{.dst = to, .mf = true} / Tcp{} / Payload(12)),
+		      Packet(Eth{} / ip / Icmp4{.type = 3, .code = 4, .seq = 600} /
+			     ours.slice(14, 28))})
+			for (const Packet &packet :
+			     {tunnelled(outer4(), inner), tunnelled(outer6(), inner, kIpIp)})
+				expect(AX_R_TUNNEL_NOT_VIP, packet);
+	}
+	const Ip6 ip6{.dst = kHere6};
+	for (const Packet &inner :
+	     {Packet(Eth{} / ip6 / Tcp{.dport = 22}), Packet(Eth{} / ip6 / Icmp6{.type = 128}),
+	      Packet(Eth{} / ip6 / Icmp6{.type = 2, .mtu = 1300} / web6().slice(14))})
+		expect(AX_R_TUNNEL_NOT_VIP, tunnelled(outer4(), inner, kIp6InIp));
+	// A VIP is reached with whatever it is: its stack says what it does not serve.
+	for (const Packet &inner :
+	     {Packet(Eth{} / Ip4{} / Tcp{.dport = 22}), Packet(Eth{} / Ip4{} / Icmp4{}),
+	      Packet(Eth{} / Ip4{} / Icmp4{.type = 3, .code = 4, .seq = 600} /
+		     (Eth{} / Ip4{.src = "198.51.100.80"} / Tcp{}).slice(14, 28))})
+		inner_of(tunnelled(outer4(), inner));
+	Config prefix = as_backend();
+	prefix.vips.front().address = *Address::parse("198.51.100.0");
+	prefix.vips.front().prefix = 24;
+	prefix.vips.erase(prefix.vips.begin() + 1);
+	apply(prefix);
+	for (const char *to : {"198.51.100.1", "198.51.100.254"})
+		inner_of(tunnelled(outer4(), Eth{} / Ip4{.dst = to} / Tcp{.dport = 22}));
+	expect(AX_R_TUNNEL_NOT_VIP,
+	       tunnelled(outer4(), Eth{} / Ip4{.dst = "198.51.101.1"} / Tcp{}));
+	Config nothing = as_backend();
+	nothing.vips.clear();
+	apply(nothing);
+	expect(AX_R_TUNNEL_NOT_VIP, tunnelled(outer4(), web4()));
+}
+
+// An edge steers nothing that it cannot read, whatever its rules are.
+TEST_F(Decap, WhatCannotBeReadInsideIsRefusedThoughItsRuleOnlyCounts)
+{
+	Config config = as_backend();
+	config.rules = every_rule(AX_ACTION_COUNT);
+	apply(config);
+	for (const Packet &inner :
+	     {Packet(Eth{} / Ip4{} / Tcp{.data_offset = 4}), Packet(Eth{} / Ip4{.ihl = 4} / Tcp{}),
+	      Packet(Eth{} / Ip4{.total_length = 2000} / Tcp{})})
+		EXPECT_EQ(send(tunnelled(outer4(), inner)).reason, AX_R_TUNNEL_MALFORMED);
+}
+
 TEST_F(Decap, TunnelsToOtherAddressesAreNotOurs)
 {
 	Ip4 elsewhere = outer4();

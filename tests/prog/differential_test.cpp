@@ -282,7 +282,7 @@ protected:
 	void SetUp() override
 	{
 		GuardComparison::SetUp();
-		Config config = guard_only();
+		Config config = two_families();
 		config.roles = AX_ROLE_BACKEND;
 		config.edges = {*Address::parse("9.0.0.1"), *Address::parse("2001:db8:a::1")};
 		config.tunnel_addresses = {*Address::parse("9.1.0.11"),
@@ -323,20 +323,33 @@ protected:
 		inside.tunnelled = true;
 		Expected expected = expected_of(inner, inside, sessions_);
 		const GuardVerdict verdict = guard_oracle(inner, inside, sessions_);
-		if (verdict.verdict != AX_CONTINUE || verdict.seen != Seen::kIp)
+		if (verdict.verdict != AX_CONTINUE)
 			return expected;
 		DropSample decoded;
 		decode_frame(inner, decoded);
-		if (decoded.protocol == kIpIp || decoded.protocol == kIp6InIp) {
-			expected.reason = AX_R_TUNNEL_MALFORMED;
-			for (const ax_reason passed :
-			     {AX_R_IP4_CHECKSUM_PASSED, AX_R_IP4_TTL_ZERO_PASSED,
-			      AX_R_IP6_HOP_ZERO_PASSED})
-				expected.noted.erase(passed);
-		} else if (expected.reason == AX_R_NOT_VIP) {
+		if (verdict.seen != Seen::kIp || decoded.protocol == kIpIp ||
+		    decoded.protocol == kIp6InIp)
+			return refused(std::move(expected), AX_R_TUNNEL_MALFORMED);
+		if (!is_vip(*decoded.destination))
+			return refused(std::move(expected), AX_R_TUNNEL_NOT_VIP);
+		if (expected.reason == AX_R_NOT_VIP)
 			expected.reason = AX_R_DECAPSULATED;
-		}
 		return expected;
+	}
+
+	// For another reason than a rule: what is not passed is not counted as passed either.
+	static Expected refused(Expected expected, ax_reason reason)
+	{
+		expected.reason = reason;
+		for (const ax_reason passed :
+		     {AX_R_IP4_CHECKSUM_PASSED, AX_R_IP4_TTL_ZERO_PASSED, AX_R_IP6_HOP_ZERO_PASSED})
+			expected.noted.erase(passed);
+		return expected;
+	}
+
+	static bool is_vip(const Address &address)
+	{
+		return address.text() == "198.51.100.80" || address.text() == "2001:db8::80";
 	}
 
 private:

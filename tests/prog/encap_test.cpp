@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // What leaves the node: outer headers field by field, MAC addresses, MTU.
+#include <arpa/inet.h>
+
 #include <set>
 
 #include "support/program_fixture.h"
@@ -237,6 +239,80 @@ TEST_F(Encap, WithoutAResolvedNextHopTheKernelsRoutesDecide)
 	EXPECT_TRUE(outcome.reason == AX_R_NO_ROUTE || outcome.reason == AX_R_NO_NEIGHBOUR ||
 		    outcome.verdict == XDP_REDIRECT || outcome.verdict == XDP_TX)
 		<< outcome;
+}
+
+// Next hops behind a device that frames cannot simply be sent to, as the agent tells of it.
+class EncapDevice : public Encap {
+protected:
+	static constexpr std::uint32_t kDevice = 77, kBeneath = 78, kHere = 1; // test runs: lo
+
+	void SetUp() override
+	{
+		Encap::SetUp();
+		erase();
+	}
+	void TearDown() override
+	{
+		erase();
+		Encap::TearDown();
+	}
+	void behind(const ax_device &device, ax_forward forward)
+	{
+		tunnel_to("web", 1500, forward);
+		Image image = this->image();
+		for (ax_backend &backend : image.backends)
+			backend.ifindex = kDevice;
+		ASSERT_TRUE(dataplane().apply(image));
+		ASSERT_TRUE(dataplane().map("ax_device").update(&kDevice, &device));
+	}
+
+private:
+	void erase()
+	{
+		const std::uint32_t device = kDevice;
+		ASSERT_TRUE(dataplane().map("ax_device").erase(&device));
+	}
+};
+
+TEST_F(EncapDevice, TheTagStandsBehindTheAddresses)
+{
+	for (const ax_forward forward : {AX_FORWARD_IPIP, AX_FORWARD_GUE, AX_FORWARD_L2DSR}) {
+		const Packet in = Eth{} / Ip4{} / Tcp{.sport = 9};
+		tunnel_to("web", 1500, forward);
+		const Packet plain = expect(AX_R_STEERED, in).frame;
+		behind({kHere, htons(0x88a8), htons(100)}, forward);
+		reset_flows();
+		for (int known = 0; known < 2; ++known) {
+			const Packet tagged = expect(AX_R_STEERED, in).frame;
+			ASSERT_EQ(tagged.size(), plain.size() + 4);
+			EXPECT_EQ(bytes_from(tagged, 0, 12), bytes_from(plain, 0, 12));
+			EXPECT_EQ(word_at(tagged, 12), 0x88a8);
+			EXPECT_EQ(word_at(tagged, 14), 100);
+			EXPECT_EQ(bytes_from(tagged, 16), bytes_from(plain, 12));
+		}
+	}
+}
+
+TEST_F(EncapDevice, AnotherDeviceIsRedirectedTo)
+{
+	for (const ax_forward forward : {AX_FORWARD_IPIP, AX_FORWARD_GUE, AX_FORWARD_L2DSR}) {
+		behind({kBeneath, htons(0x8100), htons(7)}, forward);
+		reset_flows();
+		const Outcome outcome = send(Eth{} / Ip4{} / Tcp{});
+		EXPECT_EQ(outcome.reason, AX_R_STEERED);
+		EXPECT_EQ(outcome.verdict, static_cast<std::uint32_t>(XDP_REDIRECT));
+		EXPECT_EQ(word_at(outcome.frame, 12), 0x8100);
+	}
+}
+
+TEST_F(EncapDevice, ThatTakesNoFramesIsANamedDrop)
+{
+	for (const ax_forward forward : {AX_FORWARD_IPIP, AX_FORWARD_GUE, AX_FORWARD_L2DSR}) {
+		behind({}, forward);
+		expect(AX_R_NO_TRANSMIT, Eth{} / Ip4{} / Tcp{.flags = kSyn});
+		expect(AX_R_NO_TRANSMIT, Eth{} / Ip4{} / Tcp{.flags = kAck});
+		expect(AX_R_NO_TRANSMIT, Eth{} / Ip4{} / Tcp{.flags = kAck});
+	}
 }
 
 } // namespace

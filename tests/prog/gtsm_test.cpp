@@ -377,10 +377,17 @@ TEST_F(GtsmInTunnel, TheInnerTtlOfATunnelProvesNothing)
 		const Ip4 later{
 			.src = kPeer4, .dst = kLocal4, .offset = 3, .ttl = ttl, .protocol = kTcp};
 		expect(AX_R_GTSM_FRAGMENT, Eth{} / outer / (Eth{} / later / Payload(24)).slice(14));
-		// An exempt peer's need not be near; what is no session is none of our business.
-		EXPECT_EQ(send(inner(kExempt4, Tcp{.dport = 179})).reason, AX_R_GTSM_ACCEPTED);
-		EXPECT_EQ(send(inner(kPeer4, Tcp{.dport = 80})).reason, AX_R_DECAPSULATED);
+		// An exempt peer's need not be near, but comes by no tunnel: no VIP is here.
+		for (const std::uint16_t port : {179, 80})
+			expect(AX_R_TUNNEL_NOT_VIP, inner(kExempt4, Tcp{.dport = port}));
 	}
+	const Config services = two_families();
+	config.pools = services.pools;
+	config.vips = {services.vips.front()};
+	config.vips.front().address = *Address::parse(kLocal4);
+	apply(config);
+	const Packet session = Eth{} / Ip4{.src = kExempt4, .dst = kLocal4} / Tcp{.dport = 179};
+	EXPECT_EQ(send(Eth{} / outer / session.slice(14)).reason, AX_R_GTSM_ACCEPTED);
 }
 
 } // namespace

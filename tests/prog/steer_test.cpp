@@ -164,6 +164,69 @@ TEST_F(Steer, AnyPortAndAnyProtocol)
 	EXPECT_EQ(expect(AX_R_STEERED, Eth{} / Ip4{} / Icmp4{}).vip, "all");
 }
 
+TEST_F(Steer, PrefixesAndAddressesWithinThem)
+{
+	Config config = two_families();
+	const auto net = [](const char *name, const char *first, std::uint8_t bits,
+			    std::uint16_t port, std::uint8_t protocol, const char *pool) {
+		Vip vip = vip_at(name, first, port, protocol, pool);
+		vip.prefix = bits;
+		return vip;
+	};
+	config.vips = {net("net", "198.51.100.0", 24, 80, kTcp, "web"),
+		       net("udp", "198.51.100.0", 24, 0, kUdp, "web"),
+		       vip_at("one", "198.51.100.80", 443, kTcp, "web"),
+		       net("six", "2001:db8:5::", 48, 0, 0, "web6")};
+	apply(config);
+	const auto to = [](const char *address) { return Eth{} / Ip4{.dst = address}; };
+	for (const char *within :
+	     {"198.51.100.0", "198.51.100.7", "198.51.100.80", "198.51.100.255"}) {
+		const Outcome new_flow =
+			expect(AX_R_STEERED, to(within) / Tcp{.sport = 7, .flags = kAck});
+		EXPECT_EQ(new_flow.vip, "net") << within;
+		EXPECT_EQ(new_flow.slot, slot_of("203.0.113.5", within, 7 << 16 | 80, kTcp, 0));
+		EXPECT_EQ(expect(AX_R_STEERED, to(within) / Tcp{.sport = 7, .flags = kAck}).backend,
+			  new_flow.backend);
+		EXPECT_EQ(expect(AX_R_STEERED, to(within) / Udp{.dport = 9}).vip, "udp");
+		EXPECT_EQ(expect(AX_R_STEERED_FRAGMENT,
+				 Eth{} / Ip4{.dst = within, .offset = 4, .protocol = kUdp} /
+					 Payload(24))
+				  .vip,
+			  "udp");
+	}
+	// What the address has itself goes before the prefix, and nothing else of it.
+	EXPECT_EQ(expect(AX_R_STEERED, to("198.51.100.80") / Tcp{.dport = 443}).vip, "one");
+	expect(AX_R_VIP_NO_SERVICE, to("198.51.100.81") / Tcp{.dport = 443});
+	expect(AX_R_VIP_ICMP, to("198.51.100.81") / Icmp4{});
+	for (const char *beside : {"198.51.99.255", "198.51.101.0", "198.51.0.0"})
+		expect(AX_R_NOT_VIP, to(beside) / Tcp{});
+	EXPECT_EQ(expect(AX_R_STEERED, Eth{} / Ip6{.dst = "2001:db8:5:ffff::1"} / Tcp{}).vip,
+		  "six");
+	EXPECT_EQ(expect(AX_R_STEERED, Eth{} / Ip6{.dst = "2001:db8:5::"} / Icmp6{}).vip, "six");
+	expect(AX_R_NOT_VIP, Eth{} / Ip6{.dst = "2001:db8:6::1"} / Tcp{});
+
+	// A larger change: none of it is left, neither keys nor the filter's bits.
+	apply(two_families());
+	expect(AX_R_NOT_VIP, to("198.51.100.7") / Tcp{.sport = 8});
+	expect(AX_R_NOT_VIP, Eth{} / Ip6{.dst = "2001:db8:5::1"} / Tcp{});
+}
+
+TEST_F(Steer, ErrorsAboutAPrefixGoToTheFlowsBackend)
+{
+	Config config = two_families();
+	config.vips = {vip_at("net", "198.51.100.0", 80, kTcp, "web")};
+	config.vips[0].prefix = 24;
+	apply(config);
+	const Outcome flow =
+		expect(AX_R_STEERED, Eth{} / Ip4{.dst = "198.51.100.9"} / Tcp{.flags = kAck});
+	const Packet quoted = Eth{} / Ip4{.src = "198.51.100.9", .dst = "203.0.113.5"} /
+			      Tcp{.sport = 80, .dport = 40000};
+	const Outcome error = expect(AX_R_STEERED_ICMP,
+				     Eth{} / Ip4{.src = "192.0.2.9", .dst = "198.51.100.9"} /
+					     Icmp4{.type = 3, .code = 4} / quoted.slice(14, 28));
+	EXPECT_EQ(error.backend, flow.backend);
+}
+
 TEST_F(Steer, FragmentsOfOneDatagramMeet)
 {
 	for (unsigned n = 0; n < 40; ++n) {

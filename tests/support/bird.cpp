@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <fstream>
 #include <sstream>
 #include <string_view>
@@ -23,6 +24,15 @@ std::vector<std::string> words(const std::string &line)
 	for (std::string word; stream >> word;)
 		result.push_back(word);
 	return result;
+}
+
+double seconds_of_day(const std::string &time)
+{
+	int hours = 0, minutes = 0;
+	double seconds = 0;
+	char colon = 0;
+	std::istringstream(time) >> hours >> colon >> minutes >> colon >> seconds;
+	return hours * 3600 + minutes * 60 + seconds;
 }
 
 } // namespace
@@ -77,9 +87,19 @@ std::string Bird::ask(const std::string &command) const
 	return ::anycast::test::run(netns_, argv, {}, milliseconds(5000)).out;
 }
 
-std::map<std::string, std::string> Bird::sessions() const
+bool SessionState::operator==(const SessionState &other) const
 {
-	std::map<std::string, std::string> result;
+	return state == other.state && std::abs(since - other.since) < 0.5;
+}
+
+std::ostream &operator<<(std::ostream &out, const SessionState &session)
+{
+	return out << session.state << " since " << session.since;
+}
+
+std::map<std::string, SessionState> Bird::session_states() const
+{
+	std::map<std::string, SessionState> result;
 	std::istringstream answer(ask("show protocols"));
 	for (std::string line; std::getline(answer, line);) {
 		// edge1      BGP        ---        up     15:40:11.022  Established
@@ -89,8 +109,16 @@ std::map<std::string, std::string> Bird::sessions() const
 		std::string info = field.size() > 5 ? field[5] : field[3];
 		for (std::size_t i = 6; i < field.size(); i++)
 			info += " " + field[i];
-		result[field[0]] = info;
+		result[field[0]] = {info, seconds_of_day(field[4])};
 	}
+	return result;
+}
+
+std::map<std::string, std::string> Bird::sessions() const
+{
+	std::map<std::string, std::string> result;
+	for (const auto &[name, session] : session_states())
+		result[name] = session.state;
 	return result;
 }
 

@@ -38,7 +38,12 @@ std::string backend_config(const Lab &lab, const Node &backend)
 	    << "hash_seed = \"" << kHashSeed << "\"\n"
 	    << "interfaces = [\"eth0\"]\nroles = [\"backend\"]\n\n"
 	    << "[tunnel]\n"
-	    << tunnel_end(lab, backend);
+	    << tunnel_end(lab, backend)
+	    << "[[pools]]\nname = \"here\"\n[[pools.backends]]\naddress = \"" << backend.address
+	    << "\"\n";
+	for (const char *vip : {kVip, kVip6}) // what tunnels may bring
+		out << "[[vips]]\nname = \"" << (vip == kVip ? "all" : "all6") << "\"\naddress = \""
+		    << vip << "\"\nprotocol = \"any\"\nport = \"any\"\npool = \"here\"\n";
 	return out.str();
 }
 

@@ -33,8 +33,11 @@ std::string router_config()
 	for (const int edge : {1, 2})
 		out << "protocol bgp edge" << edge << " {\n"
 		    << "\tlocal " << kRouterAddress << " as 64500;\n"
-		    << "\tneighbor 10.1.0." << edge + 1 << " as 64512;\n"
-		    << "\tttl security on; bfd on;\n"
+		    << "\tneighbor 10.1.0." << edge + 1
+		    << " as 64512;\n"
+		    // Only edges connect: of two connections that meet one is closed, about which
+		    // kernels may go on speaking, with TTL 64.
+		    << "\tttl security on; bfd on; passive on;\n"
 		       "\tconnect delay time 1; connect retry time 1; error wait time 1, 2;\n"
 		       "\tipv4 { import all; export none; };\n}\n";
 	return out.str();

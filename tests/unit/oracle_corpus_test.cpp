@@ -2,7 +2,6 @@
 // The oracle against public captures: what real traffic does must pass, what another checker found
 // malformed must be hit. AX_CORPUS names the folder.
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -13,27 +12,13 @@
 #include <gtest/gtest.h>
 
 #include "net/pcap.h"
+#include "support/corpus.h"
 #include "support/oracle.h"
 
 namespace anycast::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path corpus()
-{
-	const char *given = std::getenv("AX_CORPUS"); // NOLINT(concurrency-mt-unsafe)
-	return given != nullptr ? given : "../shared/corpus";
-}
-
-std::vector<fs::path> files_in(const fs::path &folder)
-{
-	std::vector<fs::path> files;
-	for (const auto &entry : fs::directory_iterator(folder))
-		files.push_back(entry.path());
-	std::ranges::sort(files);
-	return files;
-}
 
 // Returns libpcap's complaint, "" if the file was read to its end.
 template <typename Visit> std::string for_each_frame(const fs::path &file, Visit visit)

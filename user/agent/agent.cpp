@@ -19,6 +19,7 @@
 #include "agent/targets.h"
 #include "agent/notify.h"
 #include "bird/include_file.h"
+#include "core/vip_places.h"
 #include "net/host.h"
 #include "render/metrics.h"
 #include "render/page.h"
@@ -269,7 +270,7 @@ void Agent::reload()
 	}
 	std::string failed;
 	if (config->host) {
-		const auto report = set_up_host(*config->host, vip_addresses(*config), false);
+		const auto report = set_up_host(*config->host, single_vips(*config), false);
 		if (!report)
 			failed = report.error().what;
 	}

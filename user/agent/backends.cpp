@@ -4,10 +4,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include <fmt/format.h>
 
 #include "core/names.h"
+#include "core/slow_start.h"
 #include "net/interfaces.h"
 
 namespace anycast::agent {
@@ -88,7 +90,10 @@ std::vector<std::string> BackendKeeper::sync_one(const std::string &interface,
 			downed.insert(key.substr(prefix.size()));
 	Config config = instance->applied.config;
 	std::vector<std::string> changes = follow_health(config, health, downed);
-	if (!changes.empty()) {
+	const std::int64_t now = std::time(nullptr);
+	const bool warming = next_warming(config, now) != 0;
+	carry_slow_starts(instance->applied.config, config, now);
+	if (!changes.empty() || warming || config != instance->applied.config) {
 		const auto report = apply(paths_, interface, config, &instance->applied.config);
 		if (report && report->outdated) // another command was faster: next time
 			return {};
@@ -101,7 +106,8 @@ std::vector<std::string> BackendKeeper::sync_one(const std::string &interface,
 	std::erase_if(downed_, [&](const std::string &key) { return key.starts_with(prefix); });
 	for (const std::string &key : downed)
 		downed_.insert(prefix + key);
-	Seen &seen = seen_[interface] = {fingerprint(state_directory(paths_, interface)), health};
+	Seen &seen = seen_[interface] = {fingerprint(state_directory(paths_, interface)), health,
+					 next_warming(config, now)};
 	if (instance->applied.roles & AX_ROLE_EDGE)
 		for (const Vip &vip : config.vips)
 			seen.vips.insert(vip.address);
@@ -130,7 +136,7 @@ std::vector<std::string> BackendKeeper::sync(const BackendHealth &health,
 	std::vector<std::string> changes;
 	for (const std::string &interface : *interfaces) {
 		const auto seen = seen_.find(interface);
-		if (seen != seen_.end() &&
+		if (seen != seen_.end() && !seen->second.is_due(std::time(nullptr)) &&
 		    seen->second.is_of(fingerprint(state_directory(paths_, interface)), health))
 			continue;
 		for (std::string &change : sync_one(interface, health, problems))

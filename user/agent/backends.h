@@ -48,7 +48,12 @@ private:
 	struct Seen {
 		std::string state; // of the interface's state directory
 		BackendHealth health;
+		std::int64_t warming = 0; // when a slow start goes on; 0: none is
 		std::set<Address> vips{};
+		[[nodiscard]] bool is_due(std::int64_t now) const
+		{
+			return warming != 0 && now >= warming;
+		}
 		[[nodiscard]] bool is_of(const std::string &now, const BackendHealth &current) const
 		{
 			return state == now && health == current;

@@ -8,6 +8,7 @@
 
 #include "agent/agent.h"
 #include "core/names.h"
+#include "core/vip_places.h"
 
 namespace anycast::agent {
 
@@ -65,7 +66,7 @@ json Agent::vips_json() const
 		const auto decision = memory.decisions.find(vip.address);
 		const auto order = memory.orders.find(vip.address);
 		json entry{{"vip", vip.name},
-			   {"address", vip.address.text()},
+			   {"address", place_of(vip)},
 			   {"port", vip.port},
 			   {"pool", vip.pool},
 			   {"canary", vip.canary},

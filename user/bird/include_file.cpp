@@ -33,11 +33,11 @@ std::string tuple(const Community &community)
 	return fmt::format("({},{})", community.asn, community.value);
 }
 
-std::string route_text(const Announcement &announcement)
+std::string route_text(const Announcement &announcement, unsigned length)
 {
 	const BgpAttributes &attributes = announcement.attributes;
-	std::string out = fmt::format("\troute {}/{} blackhole", announcement.address.text(),
-				      announcement.address.is_v4() ? 32 : 128);
+	std::string out =
+		fmt::format("\troute {}/{} blackhole", announcement.address.text(), length);
 	const std::size_t plain = out.size();
 	const auto set = [&](std::string_view what) { (out += what) += ";"; };
 	out += " {";
@@ -62,12 +62,12 @@ std::string route_text(const Announcement &announcement)
 }
 
 // A set that is used must not be empty; nobody announces the unspecified address.
-std::string set_text(std::string_view name, const std::vector<Address> &vips, bool v4)
+std::string set_text(std::string_view name, const Wanted &wanted, bool v4)
 {
 	std::vector<std::string> members;
-	for (const Address &vip : vips)
+	for (const Address &vip : wanted.vips)
 		if (vip.is_v4() == v4)
-			members.push_back(fmt::format("{}/{}", vip.text(), v4 ? 32 : 128));
+			members.push_back(fmt::format("{}/{}", vip.text(), wanted.length_of(vip)));
 	if (members.empty())
 		members.emplace_back(v4 ? "0.0.0.0/32" : "::/128");
 	return fmt::format("define {} = [\n\t{}\n];\n", name, fmt::join(members, ",\n\t"));
@@ -93,14 +93,14 @@ std::string functions_text(std::uint32_t asn)
 	return out + "\treturn true;\n}\n";
 }
 
-std::string static_text(std::string_view name, const std::vector<Announcement> &list, bool v4)
+std::string static_text(std::string_view name, const Wanted &wanted, bool v4)
 {
 	std::string out = fmt::format("\nprotocol static {} {{\n\t{} {{ preference {}; import all; "
 				      "export none; }};\n",
 				      name, v4 ? "ipv4" : "ipv6", kPreference);
-	for (const Announcement &announcement : list)
+	for (const Announcement &announcement : wanted.announcements)
 		if (announcement.address.is_v4() == v4)
-			out += route_text(announcement);
+			out += route_text(announcement, wanted.length_of(announcement.address));
 	return out + "}\n";
 }
 
@@ -184,11 +184,11 @@ Status replace_in_place(const std::string &path, std::string_view text)
 std::string include_text(const Wanted &wanted)
 {
 	std::string out(kHead);
-	out += set_text(kVips4, wanted.vips, true);
-	out += set_text(kVips6, wanted.vips, false);
+	out += set_text(kVips4, wanted, true);
+	out += set_text(kVips6, wanted, false);
 	out += functions_text(wanted.asn);
-	out += static_text(kStatic4, wanted.announcements, true);
-	out += static_text(kStatic6, wanted.announcements, false);
+	out += static_text(kStatic4, wanted, true);
+	out += static_text(kStatic6, wanted, false);
 	return out;
 }
 

@@ -8,15 +8,6 @@
 
 namespace anycast::bird {
 
-namespace {
-
-bool is_host_route(const Route &route)
-{
-	return route.length == (route.address.is_v4() ? 32U : 128U);
-}
-
-} // namespace
-
 // A route that the export filter lets through, and that has not been sent all the same for two
 // rounds: the filter has changed under `configure soft`.
 void Speaker::resend(Round &round)
@@ -71,7 +62,7 @@ void Speaker::compare_exports(Round &round, SessionStatus &session, bool ipv4, b
 	}
 	std::vector<Address> exported;
 	for (const Route &route : *routes) {
-		if (!is_host_route(route))
+		if (route.length != round.wanted.length_of(route.address))
 			continue;
 		exported.push_back(route.address);
 		if (std::ranges::find(expected, route.address) == expected.end()) {
@@ -165,7 +156,8 @@ void Speaker::compare_sessions(Round &round)
 		return;
 	for (const Route &route : *routes)
 		for (SessionStatus &session : round.status.sessions)
-			if (session.name == route.protocol && is_host_route(route))
+			if (session.name == route.protocol &&
+			    route.length == round.wanted.length_of(route.address))
 				session.seen.push_back(route.address);
 }
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/generations.h"
+#include "core/slow_start.h"
 #include "kernel/applying.h"
 #include "render/diff.h"
 #include "render/table.h"
@@ -37,6 +38,7 @@ Result<Planned> plan(const Paths &paths, const std::string &device, const Edit &
 		return tl::unexpected(config.error());
 
 	AX_TRY(carry_generations(applied.config, *config, std::time(nullptr)));
+	carry_slow_starts(applied.config, *config, std::time(nullptr));
 	AX_TRY(check_limits_unchanged(applied.config.limits, config->limits));
 	const auto image = image_for(device, *config, applied.roles, applied.ids);
 	if (!image)

@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include "cli/check.h"
+#include "core/vip_places.h"
 #include "kernel/features.h"
 #include "net/ethtool.h"
 #include "net/host.h"
@@ -222,10 +223,7 @@ void check_host(const CheckInput &input, Findings &findings)
 	const std::string advice = ours ? "anycast-xdp apply --host"
 					: "add [host] to the configuration, then anycast-xdp "
 					  "apply --host";
-	std::vector<Address> vips;
-	for (const Vip &vip : input.config.vips)
-		if (std::ranges::find(vips, vip.address) == vips.end())
-			vips.push_back(vip.address);
+	const std::vector<Address> vips = single_vips(input.config);
 	const auto plan = plan_host(options, vips, *facts);
 	if (!plan) { // without [host] a VIP may be wherever the operator likes
 		if (ours)

@@ -10,6 +10,7 @@
 
 #include "cli/app.h"
 #include "cli/change.h"
+#include "core/vip_places.h"
 #include "net/control_client.h"
 #include "net/host.h"
 #include "render/diff.h"
@@ -66,13 +67,13 @@ Result<Besides> apply_host(const Context &context, const Config &config, bool dr
 {
 	if (!config.host)
 		return Besides{};
-	std::vector<Address> vips;
-	for (const Vip &vip : config.vips)
-		if (std::ranges::find(vips, vip.address) == vips.end())
-			vips.push_back(vip.address);
-	const auto report = set_up_host(*config.host, vips, dry_run);
+	const auto report = set_up_host(*config.host, single_vips(config), dry_run);
 	if (!report)
 		return tl::unexpected(report.error());
+	for (const Prefix &prefix : prefix_vips(config))
+		context.note(fmt::format("VIP {0} is on no interface: where its service is this "
+					 "node's own, ip route add local {0} dev {1}",
+					 prefix.text(), config.host->interface));
 	for (const std::string &warning : report->plan.warnings)
 		context.warn(warning);
 	const std::vector<std::string> lines = describe(*report);

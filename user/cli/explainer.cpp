@@ -11,6 +11,7 @@
 
 #include "cli/private_instance.h"
 #include "core/reasons.h"
+#include "kernel/next_hops.h"
 #include "kernel/applying.h"
 #include "kernel/flow_reader.h"
 #include "net/interfaces.h"
@@ -39,7 +40,7 @@ Status Explainer::load()
 	if (!program)
 		return tl::unexpected(std::move(program.error()));
 	program_.emplace(std::move(*program));
-	return {};
+	return write_devices(program_->dataplane(), instance_->attached.mode == XdpMode::kGeneric);
 }
 
 Result<Explainer> Explainer::of_instance(Instance instance)
@@ -94,9 +95,11 @@ render::Explained::Hop Explainer::way_to(const Address &address, ax_backend &ent
 	hop.mtu = route->mtu != 0 ? route->mtu : device ? device->mtu : 0;
 	if (hop.mtu != 0)
 		entry.mtu = static_cast<__u16>(std::min<std::uint32_t>(hop.mtu, 65535));
-	if (device && route->ifindex != instance_->attached.ifindex && !can_transmit(device->kind))
-		hop.error =
-			fmt::format("{} is a {} device: XDP cannot send there", name, device->kind);
+	const auto out = way_out_of(route->ifindex);
+	if (out && out->ifindex == 0 && route->ifindex != instance_->attached.ifindex &&
+	    instance_->attached.mode != XdpMode::kGeneric)
+		hop.error = fmt::format("{} is a {} device: XDP cannot send there", name,
+					device ? device->kind : "strange");
 	const auto mac = neighbour_mac(route->ifindex, route->gateway);
 	if (!mac && hop.error.empty())
 		hop.error = fmt::format("{} on {} has no link-layer address yet: dropped as "

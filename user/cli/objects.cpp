@@ -155,7 +155,8 @@ void add_vip_commands(CLI::App &app, Action &chosen)
 	command =
 		declare(*vip, "add", "Add a VIP to what runs", chosen, editing(arguments, add_vip));
 	name_option(command, arguments, "A name of your choice");
-	command->add_option("--address", arguments->address, "Its IPv4 or IPv6 address")
+	command->add_option("--address", arguments->address,
+			    "Its IPv4 or IPv6 address, or a prefix")
 		->required();
 	command->add_option("--pool", arguments->pool, "Who serves it")->required();
 	command->add_option("--port", arguments->port, "Port; 0 = any [0]");

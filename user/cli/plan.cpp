@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // anycast-xdp plan: what `apply` would do to flows. Changes nothing.
+#include <ctime>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -7,6 +8,8 @@
 
 #include "cli/app.h"
 #include "cli/change.h"
+#include "core/generations.h"
+#include "core/slow_start.h"
 #include "kernel/applying.h"
 #include "kernel/flow_reader.h"
 #include "render/plan.h"
@@ -35,12 +38,14 @@ std::vector<render::Room> rooms_of(const Config &before, const Config &after, co
 }
 
 Result<render::PlannedInterface> plan_for(const Paths &paths, const std::string &device,
-					  const Config &config)
+					  Config config)
 {
 	const auto instance = open_instance(paths, device);
 	if (!instance)
 		return tl::unexpected(instance.error());
 	const Applied &applied = instance->applied;
+	AX_TRY(carry_generations(applied.config, config, std::time(nullptr)));
+	carry_slow_starts(applied.config, config, std::time(nullptr));
 	AX_TRY(check_limits_unchanged(applied.config.limits, config.limits));
 	auto running = image_for(device, applied.config, applied.roles, applied.ids);
 	if (!running)

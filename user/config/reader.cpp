@@ -197,6 +197,31 @@ std::optional<Placed<Address>> TableReader::address(std::string_view key)
 	return node != nullptr ? as_address(key, *node) : std::nullopt;
 }
 
+std::optional<Placed<Prefix>> TableReader::prefix(std::string_view key)
+{
+	const auto text = string(key);
+	if (!text)
+		return std::nullopt;
+	const auto prefix = Prefix::parse(text->value);
+	if (!prefix) {
+		const bool long_one = text->value.find('/') != std::string::npos;
+		diagnostics_.error(text->at,
+				   fmt::format("{}: \"{}\" is no IPv4 or IPv6 {}", full(key),
+					       text->value, long_one ? "prefix" : "address"));
+		return std::nullopt;
+	}
+	const Prefix masked = prefix_of(prefix->address, prefix->bits);
+	if (masked != *prefix) {
+		diagnostics_.error(text->at,
+				   fmt::format("{}: \"{}\" has bits behind the prefix; {} is the "
+					       "prefix, {} the address alone",
+					       full(key), text->value, masked.text(),
+					       prefix->address.text()));
+		return std::nullopt;
+	}
+	return Placed<Prefix>{*prefix, text->at};
+}
+
 std::optional<Placed<int>> TableReader::choice(std::string_view key,
 					       std::span<const Choice> choices)
 {

@@ -20,6 +20,7 @@
 
 #include "config/names.h"
 #include "core/address.h"
+#include "core/prefix.h"
 
 namespace anycast {
 
@@ -66,6 +67,8 @@ public:
 	std::optional<Placed<Milliseconds>> duration(std::string_view key, Milliseconds min,
 						     Milliseconds max);
 	std::optional<Placed<Address>> address(std::string_view key);
+	// "192.0.2.0/24", or an address alone.
+	std::optional<Placed<Prefix>> prefix(std::string_view key);
 	std::optional<Placed<int>> choice(std::string_view key, std::span<const Choice> choices);
 	// Members of lists must differ.
 	std::vector<Placed<std::string>> strings(std::string_view key);

@@ -12,6 +12,7 @@
 #include "config/sections.h"
 #include "core/generations.h"
 #include "core/maglev.h"
+#include "core/vip_places.h"
 
 namespace anycast {
 
@@ -31,7 +32,9 @@ public:
 	void read_vip(TableReader &reader);
 	void check_targets_of_pools();
 	void check_backends_against_vips();
+	void check_overlaps();
 	void warn_of_unused_pools();
+	void warn_of_tunnels_for_nobody(Where at);
 	void share_attributes();
 
 private:
@@ -69,6 +72,7 @@ private:
 	Generation read_generation(TableReader &reader, const Pool &pool);
 	void warn_of_coarse_table(const Pool &pool, Where at);
 	void warn_of_nobody_active(const Pool &pool, Where at);
+	std::optional<Where> read_place(TableReader &reader, Vip &vip);
 	void read_port(TableReader &reader, Vip &vip);
 	void check_ports_of(const Vip &vip, TableReader &reader);
 	void check_pool_of(const Vip &vip, TableReader &reader, Where pool_at);
@@ -76,7 +80,8 @@ private:
 	Diagnostics &diagnostics_;
 	Config &config_;
 	Seen<std::string> pool_names_, vip_names_;
-	Seen<std::tuple<Address, std::uint16_t, std::uint8_t>> vip_keys_;
+	Seen<std::tuple<Prefix, std::uint16_t, std::uint8_t>> vip_keys_;
+	std::map<Prefix, std::pair<std::string, Where>> places_; // the first VIP of each
 	std::vector<Where> pools_at_;
 	std::vector<BackendPlace> backends_;
 	std::set<std::string> used_pools_;
@@ -138,6 +143,8 @@ Backend Services::read_backend(TableReader &reader, Seen<std::string> &names,
 		once(names, backend.name, reader.at("name"), "backend name", backend.name);
 	if (const auto weight = reader.integer("weight", 1, 65535))
 		backend.weight = static_cast<std::uint32_t>(weight->value);
+	if (const auto since = reader.integer("since", 0, INT64_MAX))
+		backend.since = since->value;
 	if (const auto server = reader.string("server_id")) {
 		backend.server_id = server->value;
 		std::ranges::transform(backend.server_id, backend.server_id.begin(),
@@ -289,6 +296,10 @@ void Services::read_pool(TableReader &reader)
 	if (!pool.name.empty())
 		once(pool_names_, pool.name, reader.at("name"), "pool name", pool.name);
 	read_table_size(reader, pool);
+	constexpr Milliseconds kLongest = std::chrono::hours(24);
+	if (const auto slow = reader.duration("slow_start", std::chrono::seconds(1), kLongest))
+		pool.slow_start = static_cast<std::uint32_t>(
+			std::chrono::duration_cast<std::chrono::seconds>(slow->value).count());
 	if (const auto all_down = reader.choice("all_down", kAllDown))
 		pool.all_down = static_cast<ax_all_down>(all_down->value);
 
@@ -341,6 +352,15 @@ void Services::check_ports_of(const Vip &vip, TableReader &reader)
 					   fmt::format("vips.checks.port: {} has every port; which "
 						       "one shall the {} check take?",
 						       vip.name, check_type_name(check.type)));
+	if (vip.prefix == 0)
+		return;
+	for (const CheckSpec &check : vip.checks)
+		if (!check.target && check.type != CheckType::kExec)
+			diagnostics_.error(
+				reader.at("checks"),
+				fmt::format("vips.checks.target: {} is many addresses; which one "
+					    "shall the {} check take?",
+					    vip.name, check_type_name(check.type)));
 }
 
 void Services::check_pool_of(const Vip &vip, TableReader &reader, Where pool_at)
@@ -363,6 +383,28 @@ void Services::check_pool_of(const Vip &vip, TableReader &reader, Where pool_at)
 					    backend.name, pool->name, vip.address.text()));
 }
 
+// Where it is; nothing if that was not to be read.
+std::optional<Where> Services::read_place(TableReader &reader, Vip &vip)
+{
+	reader.missing("address");
+	const auto place = reader.prefix("address");
+	if (!place)
+		return std::nullopt;
+	vip.address = place->value.address;
+	check_unicast(diagnostics_, "vips.address", {vip.address, place->at});
+	if (!place->value.is_host()) {
+		const std::uint8_t shortest = vip.address.is_v4() ? kShortestVip4 : kShortestVip6;
+		vip.prefix = place->value.bits;
+		if (vip.prefix < shortest)
+			diagnostics_.error(place->at,
+					   fmt::format("vips.address: {} is more than a VIP can "
+						       "be: at least /{}",
+						       place->value.text(), shortest));
+	}
+	places_.try_emplace(place->value, vip.name, place->at);
+	return place->at;
+}
+
 void Services::read_vip(TableReader &reader)
 {
 	Vip vip;
@@ -370,19 +412,14 @@ void Services::read_vip(TableReader &reader)
 	if (!vip.name.empty())
 		once(vip_names_, vip.name, reader.at("name"), "VIP name", vip.name);
 
-	reader.missing("address");
-	const auto address = reader.address("address");
-	if (address) {
-		check_unicast(diagnostics_, "vips.address", *address);
-		vip.address = address->value;
-	}
+	const auto address = read_place(reader, vip);
 	if (const auto protocol = reader.choice("protocol", kProtocols))
 		vip.protocol = static_cast<std::uint8_t>(protocol->value);
 	read_port(reader, vip);
 	if (address) {
 		const std::string port = vip.port == 0 ? "any" : std::to_string(vip.port);
-		once(vip_keys_, {vip.address, vip.port, vip.protocol}, address->at, "VIP",
-		     fmt::format("{} port {} protocol {}", vip.address.text(), port,
+		once(vip_keys_, {prefix_of(vip), vip.port, vip.protocol}, *address, "VIP",
+		     fmt::format("{} port {} protocol {}", place_of(vip), port,
 				 word_of(kProtocols, vip.protocol)));
 	}
 	reader.section("bgp", [&](TableReader &bgp) {
@@ -429,7 +466,7 @@ void Services::check_targets_of_pools()
 	for (std::size_t i = 0; i < config_.pools.size(); i++)
 		for (const CheckSpec &check : config_.pools[i].checks) {
 			const auto tunnelled = [&](const Vip &vip) {
-				return vip.address == check.target &&
+				return check.target && prefix_of(vip).contains(*check.target) &&
 				       vip.pool == config_.pools[i].name &&
 				       (vip.forward == AX_FORWARD_IPIP ||
 					vip.forward == AX_FORWARD_GUE);
@@ -446,15 +483,47 @@ void Services::check_targets_of_pools()
 void Services::check_backends_against_vips()
 {
 	std::map<Address, std::string_view> vips;
-	for (const Vip &vip : config_.vips)
-		vips.emplace(vip.address, vip.name);
-	for (const BackendPlace &backend : backends_)
-		if (const auto vip = vips.find(backend.address); vip != vips.end())
+	std::vector<std::pair<Prefix, std::string_view>> prefixes;
+	for (const auto &[place, first] : places_) {
+		if (place.is_host())
+			vips.emplace(place.address, first.first);
+		else
+			prefixes.emplace_back(place, first.first);
+	}
+	for (const BackendPlace &backend : backends_) {
+		const auto within = std::ranges::find_if(prefixes, [&](const auto &prefix) {
+			return prefix.first.contains(backend.address);
+		});
+		const auto vip = vips.find(backend.address);
+		if (vip != vips.end() || within != prefixes.end())
 			diagnostics_.error(
 				backend.at,
-				fmt::format("pools.backends.address: {} is the address of "
-					    "VIP {}: packets would go round in circles",
-					    backend.address.text(), vip->second));
+				fmt::format("pools.backends.address: {} is {} VIP {}: packets "
+					    "would go round in circles",
+					    backend.address.text(),
+					    vip != vips.end() ? "the address of" : "within",
+					    vip != vips.end() ? vip->second : within->second));
+	}
+}
+
+// One address is of one prefix, so that nobody has to know which of two wins. An address of its own
+// may lie within one: it is asked first. But routes are told apart by their first address.
+void Services::check_overlaps()
+{
+	const std::pair<const Prefix, std::pair<std::string, Where>> *last = nullptr;
+	for (const auto &place : places_) { // by first address, shorter prefixes before longer
+		if (last != nullptr && last->first.overlaps(place.first) &&
+		    (!place.first.is_host() || last->first.address == place.first.address))
+			diagnostics_.error(
+				place.second.second,
+				fmt::format("vips.address: {} overlaps {} of VIP {} on line {}",
+					    place.first.is_host() ? place.first.address.text()
+								  : place.first.text(),
+					    last->first.text(), last->second.first,
+					    last->second.second.line));
+		else if (!place.first.is_host())
+			last = &place;
+	}
 }
 
 void Services::warn_of_unused_pools()
@@ -463,6 +532,15 @@ void Services::warn_of_unused_pools()
 		if (!used_pools_.contains(config_.pools[i].name))
 			diagnostics_.warn(pools_at_[i], fmt::format("pool {}: no VIP uses it",
 								    config_.pools[i].name));
+}
+
+// What edges send to this node in tunnels must be for one of its VIPs (tunnel_not_vip).
+void Services::warn_of_tunnels_for_nobody(Where at)
+{
+	if (config_.roles & AX_ROLE_BACKEND && config_.vips.empty())
+		diagnostics_.warn(at, "role backend, but no [[vips]]: all that edges send here in "
+				      "tunnels is dropped as tunnel_not_vip; name the same "
+				      "services as in the edges' files");
 }
 
 void Services::share_attributes()
@@ -482,7 +560,9 @@ void read_services(TableReader &root, Config &config)
 	services.share_attributes();
 	services.check_targets_of_pools();
 	services.check_backends_against_vips();
+	services.check_overlaps();
 	services.warn_of_unused_pools();
+	services.warn_of_tunnels_for_nobody(root.at("node"));
 }
 
 } // namespace anycast

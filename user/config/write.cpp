@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "config/names.h"
+#include "core/vip_places.h"
 
 namespace anycast {
 
@@ -252,12 +253,16 @@ void write_pool(Writer &out, const Pool &pool)
 	if (pool.fragment_notes)
 		out.string("fragments", "notes");
 	out.string("all_down", word_of(kAllDown, pool.all_down));
+	if (pool.slow_start != 0)
+		out.duration("slow_start", std::chrono::seconds(pool.slow_start));
 	for (const Backend &backend : pool.backends) {
 		out.header("[[pools.backends]]");
 		out.string("name", backend.name);
 		out.address("address", backend.address);
 		out.number("weight", backend.weight);
 		out.optional("server_id", backend.server_id);
+		if (backend.since != 0)
+			out.number("since", backend.since);
 		out.string("state", word_of(kStates, backend.state));
 	}
 	for (const CheckSpec &check : pool.checks)
@@ -300,7 +305,7 @@ void write_vip(Writer &out, const Vip &vip)
 {
 	out.header("[[vips]]");
 	out.string("name", vip.name);
-	out.address("address", vip.address);
+	out.string("address", place_of(vip));
 	if (vip.port == 0)
 		out.string("port", "any");
 	else

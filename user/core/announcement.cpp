@@ -5,6 +5,8 @@
 #include <array>
 #include <set>
 
+#include "core/vip_places.h"
+
 namespace anycast {
 
 namespace {
@@ -44,6 +46,8 @@ std::vector<Address> vip_addresses(const Config &config)
 Wanted wanted_for(const Config &config, const std::map<Address, Reach> &reach)
 {
 	Wanted wanted{.announcements = {}, .vips = vip_addresses(config), .asn = config.bird.asn};
+	for (const Prefix &prefix : prefix_vips(config))
+		wanted.lengths.emplace(prefix.address, prefix.bits);
 	for (const Address &address : wanted.vips) {
 		const auto found = reach.find(address);
 		if (found == reach.end() || found->second == Reach::kWithdrawn)
@@ -53,6 +57,14 @@ Wanted wanted_for(const Config &config, const std::map<Address, Reach> &reach)
 			{address, vip->bgp, found->second == Reach::kDraining});
 	}
 	return wanted;
+}
+
+unsigned Wanted::length_of(const Address &vip) const
+{
+	const auto found = lengths.find(vip);
+	if (found != lengths.end())
+		return found->second;
+	return vip.is_v4() ? 32 : 128;
 }
 
 std::size_t BirdStatus::established() const

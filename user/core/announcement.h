@@ -14,7 +14,7 @@
 
 namespace anycast {
 
-// One VIP address that is to be announced, as /32 or /128.
+// One VIP address that is to be announced, as /32 or /128, or as the prefix that it begins.
 struct Announcement {
 	Address address;
 	BgpAttributes attributes;
@@ -27,6 +27,8 @@ struct Wanted {
 	std::vector<Address> vips;		 // all configured ones, sorted: the others are not
 						 // to be announced
 	std::uint32_t asn = 0;			 // ours
+	std::map<Address, std::uint8_t> lengths{}; // of those that begin a prefix
+	[[nodiscard]] unsigned length_of(const Address &vip) const;
 	bool operator==(const Wanted &) const = default;
 };
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/names.h"
+#include "core/vip_places.h"
 
 namespace anycast {
 
@@ -78,9 +79,10 @@ Result<std::pair<Pool *, Backend *>> find_backend(Config &config, const std::str
 
 Status add_vip(Config &config, const ObjectEdit &edit)
 {
-	const auto address = address_from(edit.address);
-	if (!address)
-		return tl::unexpected(address.error());
+	const auto place = Prefix::parse(edit.address);
+	if (!place)
+		return fail(Exit::kUsage,
+			    fmt::format("{}: not an IP address or prefix", edit.address));
 	AX_TRY(find_named(config.pools, edit.pool, "pool"));
 	const auto protocol = protocol_from(edit.protocol);
 	const auto forward = forward_from(edit.forward);
@@ -88,13 +90,15 @@ Status add_vip(Config &config, const ObjectEdit &edit)
 		return fail(Exit::kUsage, fmt::format("{}, {}: no such protocol or forwarding",
 						      edit.protocol, edit.forward));
 	Vip vip{.name = edit.name,
-		.address = *address,
+		.address = place->address,
 		.port = edit.port,
 		.protocol = *protocol,
 		.pool = edit.pool,
-		.forward = *forward};
+		.forward = *forward,
+		.prefix = place->is_host() ? std::uint8_t{0} : place->bits};
 	// One address is one route.
-	const auto route = std::ranges::find(config.vips, vip.address, &Vip::address);
+	const auto route = std::ranges::find_if(
+		config.vips, [&](const Vip &other) { return prefix_of(other) == prefix_of(vip); });
 	if (route != config.vips.end())
 		vip.bgp = route->bgp;
 	if (vip.protocol == 0 && vip.port != 0)
@@ -110,7 +114,7 @@ Status add_vip(Config &config, const ObjectEdit &edit)
 			    "del it first, or choose another name");
 	}
 	for (const Vip &other : config.vips)
-		if (other.address == vip.address && other.port == vip.port &&
+		if (prefix_of(other) == prefix_of(vip) && other.port == vip.port &&
 		    other.protocol == vip.protocol)
 			return fail(Exit::kUsage,
 				    fmt::format("VIP {} has that address, port and protocol",

@@ -15,7 +15,9 @@
 #include "core/maglev.h"
 #include "core/names.h"
 #include "core/own_addresses.h"
+#include "core/vip_places.h"
 #include "core/reasons.h"
+#include "core/slow_start.h"
 #include "core/vip_keys.h"
 
 namespace anycast {
@@ -65,12 +67,22 @@ Status check_limits(const Config &config)
 	return too_many("edges", config.edges.size(), kMaxEdges, kBound);
 }
 
-AddressSet vip_addresses(const Config &config)
+// And the node's addresses that lie within prefixes of VIPs.
+AddressSet vip_addresses(const Config &config, const NodeFacts &facts)
 {
+	const std::vector<Prefix> prefixes = prefix_vips(config);
 	AddressSet set;
 
 	for (const Vip &vip : config.vips)
 		set.insert(vip.address);
+	for (const auto *list : {&facts.interface_addresses, &facts.node_addresses}) {
+		for (const Address &address : *list) {
+			if (std::ranges::any_of(prefixes, [&](const Prefix &prefix) {
+				    return prefix.contains(address);
+			    }))
+				set.insert(address);
+		}
+	}
 	return set;
 }
 
@@ -126,7 +138,7 @@ std::uint8_t largest_overhead(const Pool &pool, ax_forward forward, unsigned gue
 class Compiler {
 public:
 	Compiler(const Config &config, const NodeFacts &facts, const Ids &previous)
-		: config_(config), facts_(facts), vips_(vip_addresses(config)),
+		: config_(config), facts_(facts), vips_(vip_addresses(config, facts)),
 		  node_(facts.node_addresses.begin(), facts.node_addresses.end()),
 		  vip_ids_(previous.vips), backend_ids_(previous.backends),
 		  peer_ids_(previous.peers)
@@ -172,15 +184,15 @@ private:
 			if (const ReasonInfo *reason = find_reason(label))
 				s.action[reason->number] = static_cast<__u8>(action);
 		}
-		for (const Address &address : vips_)
-			set_filter_bit(s, address);
+		for (const Vip &vip : config_.vips)
+			set_filter_bits(s, prefix_of(vip));
 	}
 
 	void assign_ids()
 	{
 		for (const Vip &vip : config_.vips)
-			vip_ids_.want(vip.name, fmt::format("{} {}/{}", vip.address.text(),
-							    vip.port, vip.protocol));
+			vip_ids_.want(vip.name, fmt::format("{} {}/{}", place_of(vip), vip.port,
+							    vip.protocol));
 		for (const Pool &pool : config_.pools) {
 			for (const Backend &backend : pool.backends)
 				backend_ids_.want(full_name(pool, backend), backend.address.text());
@@ -280,7 +292,8 @@ private:
 		// its name takes over its slots, and nobody else's flows move.
 		for (std::size_t i = 0; i < ids.size(); ++i) {
 			keys.push_back(pool.backends[i].name);
-			candidates.push_back({keys.back(), pool.backends[i].weight, up[i]});
+			candidates.push_back({keys.back(), pool.backends[i].weight, up[i],
+					      warmth(pool, pool.backends[i], facts_.now)});
 		}
 		if (std::ranges::find(up, true) != up.end()) {
 			std::vector<MaglevGeneration> earlier;
@@ -344,6 +357,7 @@ private:
 		if (!keys)
 			return tl::unexpected(std::move(keys.error()));
 		image_.vip_keys = std::move(keys->keys);
+		image_.prefixes = std::move(keys->prefixes);
 		image_.settings.flags |= keys->flags;
 		return {};
 	}
@@ -396,8 +410,8 @@ private:
 		std::vector<std::string> lines;
 
 		for (const Vip &vip : config_.vips)
-			lines.push_back(fmt::format("vip {} {} {} {} {}", vip.address.text(),
-						    vip.port, vip.protocol, vip.pool,
+			lines.push_back(fmt::format("vip {} {} {} {} {}", place_of(vip), vip.port,
+						    vip.protocol, vip.pool,
 						    static_cast<int>(vip.forward)));
 		for (const Pool &pool : config_.pools) {
 			const auto table = table_digests_.find(pool.name);

@@ -22,6 +22,7 @@ inline constexpr std::size_t kMaxEdges = 1024;
 struct NodeFacts {
 	std::vector<Address> interface_addresses; // of the attached interface, link-local included
 	std::vector<Address> node_addresses;	  // of all interfaces
+	std::int64_t now = 0;			  // Unix time; 0: every slow start is over
 };
 
 // An id is kept as long as its thing exists, and reused afterwards with the next generation number,
@@ -43,8 +44,9 @@ struct Ids {
 struct Image {
 	ax_settings settings{};
 	std::vector<std::pair<ax_vip_key, std::uint32_t>> vip_keys; // half = 0
-	std::vector<ax_vip> vips;				    // by VIP id
-	std::vector<ax_pool> pools;				    // by order in the configuration
+	std::vector<ax_prefix> prefixes;  // which of them are for prefixes
+	std::vector<ax_vip> vips;	  // by VIP id
+	std::vector<ax_pool> pools;	  // by order in the configuration
 	std::vector<ax_slot> slots;	  // all pools, one after the other
 	std::vector<ax_backend> backends; // by backend id
 	std::vector<std::pair<ax_quic_key, std::uint32_t>> quic_servers; // half = 0

@@ -83,44 +83,6 @@ LossReport LossTotals::report() const
 	return report;
 }
 
-std::string Prefix::text() const
-{
-	return fmt::format("{}/{}", address.text(), bits);
-}
-
-Prefix prefix_of(const Address &address, std::uint8_t bits)
-{
-	ax_addr raw = address.raw();
-	const int kept = bits + (address.is_v4() ? kMappedBits : 0);
-	for (int i = 0; i < 16; i++) {
-		const int here = std::clamp(kept - 8 * i, 0, 8);
-		raw.bytes[i] = static_cast<__u8>(raw.bytes[i] & (0xff00 >> here));
-	}
-	return {Address(raw), bits};
-}
-
-std::optional<Prefix> parse_prefix(std::string_view text)
-{
-	const std::size_t slash = text.find('/');
-	const auto address = Address::parse(text.substr(0, slash));
-	if (!address)
-		return std::nullopt;
-	const int longest = address->is_v4() ? 32 : 128;
-	if (slash == text.npos)
-		return Prefix{*address, static_cast<std::uint8_t>(longest)};
-	const std::string_view length = text.substr(slash + 1);
-	int bits = 0;
-	const auto [end, error] =
-		std::from_chars(length.data(), length.data() + length.size(), bits);
-	if (error != std::errc{} || end != length.data() + length.size() || bits < 0 ||
-	    bits > longest)
-		return std::nullopt;
-	const Prefix prefix = prefix_of(*address, static_cast<std::uint8_t>(bits));
-	if (prefix.address != *address)
-		return std::nullopt;
-	return prefix;
-}
-
 std::vector<PrefixTotals> decode_prefixes(std::span<const ax_prefix_loss> rows, std::uint32_t cpus)
 {
 	std::map<std::optional<Prefix>, LossTotals> sums;

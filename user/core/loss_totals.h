@@ -11,6 +11,7 @@
 
 #include <anycast_xdp/abi.h>
 
+#include "core/prefix.h"
 #include "core/address.h"
 #include "core/flow.h"
 
@@ -30,17 +31,6 @@ struct LossTotals {
 
 	[[nodiscard]] LossReport report() const; // no value while there is no segment
 };
-
-struct Prefix {
-	Address address; // masked
-	std::uint8_t bits = 0;
-	[[nodiscard]] std::string text() const;
-	auto operator<=>(const Prefix &) const = default;
-};
-
-// "203.0.113.0/24", or an address for itself alone. Nothing if bits beyond the length are set.
-std::optional<Prefix> parse_prefix(std::string_view text);
-Prefix prefix_of(const Address &address, std::uint8_t bits);
 
 struct PrefixTotals {
 	std::optional<Prefix> prefix; // none: all those whose rows were given to others

@@ -20,6 +20,8 @@ constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15ULL;
 // With half of the backends down, one slot in four billion needs more than this many jumps.
 constexpr std::uint32_t kJumps = 32;
 
+constexpr std::uint8_t kParts = 16; // of MaglevBackend::warmth
+
 std::uint64_t hash_bytes(std::string_view bytes, const MaglevSeed &seed)
 {
 	std::uint64_t hash = ax_mix(seed[0] ^ (bytes.size() * kGolden));
@@ -109,9 +111,18 @@ std::vector<std::uint32_t> turns(std::span<const std::uint32_t> weights, std::ui
 class StandIns {
 public:
 	StandIns(const std::vector<Rank> &owners, const std::vector<std::uint8_t> &up,
-		 const MaglevSeed &seed)
-		: owners_(owners), up_(up), seed_(seed)
+		 const MaglevSeed &seed, const std::vector<std::uint8_t> *warmth = nullptr)
+		: owners_(owners), up_(up), seed_(seed), warmth_(warmth)
 	{
+	}
+
+	// Is it up, and warm enough for the slot? The more it warms, the more slots are added.
+	[[nodiscard]] bool takes(Rank rank, std::uint32_t slot) const
+	{
+		if (!up_[rank])
+			return false;
+		return warmth_ == nullptr || (*warmth_)[rank] >= kParts ||
+		       ax_mix(seed_[1] ^ ax_mix(slot + kGolden)) >> 60 < (*warmth_)[rank];
 	}
 
 	// Who stands in at `slot`, `except` aside; kNobody if there is nobody.
@@ -122,7 +133,7 @@ public:
 		for (std::uint32_t k = 0; k < kJumps; k++) {
 			hash += kGolden;
 			const Rank candidate = owners_[reduce(ax_mix(hash), size)];
-			if (up_[candidate] && candidate != except)
+			if (candidate != except && takes(candidate, slot))
 				return candidate;
 		}
 		if (ring_.empty())
@@ -163,6 +174,7 @@ private:
 	const std::vector<Rank> &owners_;
 	const std::vector<std::uint8_t> &up_;
 	const MaglevSeed &seed_;
+	const std::vector<std::uint8_t> *warmth_;
 	std::vector<Next> ring_;
 };
 
@@ -301,11 +313,12 @@ Result<std::vector<ax_slot>> build_table(std::span<const MaglevBackend> backends
 	AX_TRY(check(backends, order, size));
 
 	std::vector<ax_slot> slots(size);
-	std::vector<std::uint8_t> up;
+	std::vector<std::uint8_t> up, warm;
 	std::vector<Permutation> permutations;
 	std::vector<std::uint32_t> weights;
 	for (const std::uint32_t i : order) {
 		up.push_back(backends[i].up);
+		warm.push_back(backends[i].warmth);
 		permutations.push_back(permutation(backends[i].key, size, seed));
 		weights.push_back(backends[i].weight);
 	}
@@ -315,7 +328,8 @@ Result<std::vector<ax_slot>> build_table(std::span<const MaglevBackend> backends
 
 	const std::vector<std::uint32_t> filled = maglev_fill(permutations, weights, size);
 	const std::vector<Rank> owners(filled.begin(), filled.end()); // half the cache lines
-	StandIns stand_ins(owners, up, seed);
+	const bool all_warm = std::ranges::all_of(warm, [](auto w) { return w >= kParts; });
+	StandIns stand_ins(owners, up, seed, all_warm ? nullptr : &warm);
 	std::vector<Layer> layers;
 	for (std::size_t g = earlier.size(); g-- > 0;)
 		if (!earlier[g].empty())
@@ -325,7 +339,10 @@ Result<std::vector<ax_slot>> build_table(std::span<const MaglevBackend> backends
 		const auto index = [&](Rank rank) {
 			return static_cast<std::uint16_t>(order[rank]);
 		};
-		if (!up[owner])
+		// Where nobody is warm enough, the owner serves.
+		const bool absent = !up[owner] || (!stand_ins.takes(owner, s) && living > 1 &&
+						   stand_ins.takes(stand_ins.find(s, owner), s));
+		if (absent)
 			slots[s] = {{index(stand_ins.find(s, owner)), index(owner), 0}, 2};
 		else if (living > 1)
 			slots[s] = {{index(owner), index(stand_ins.find(s, owner)), 0}, 2};
@@ -335,7 +352,7 @@ Result<std::vector<ax_slot>> build_table(std::span<const MaglevBackend> backends
 			continue;
 		ax_slot merged{};
 		add(merged, slots[s].backend[0]);
-		if (!up[owner])
+		if (absent)
 			add(merged, index(owner));
 		for (const Layer &layer : layers) {
 			if (layer.owner[s] != kNobody)

@@ -38,9 +38,10 @@ std::vector<std::uint32_t> maglev_fill(std::span<const Permutation> permutations
 				       std::span<const std::uint32_t> weights, std::uint32_t size);
 
 struct MaglevBackend {
-	std::string_view key; // canonical identity: address text and name
-	std::uint32_t weight; // at least 1
-	bool up;	      // takes new flows
+	std::string_view key;	  // canonical identity: address text and name
+	std::uint32_t weight;	  // at least 1
+	bool up;		  // takes new flows
+	std::uint8_t warmth = 16; // of 16 parts of its slots: the others are as if it were not up
 };
 
 using MaglevSeed = std::array<std::uint64_t, 2>;

@@ -26,6 +26,7 @@ struct Backend {
 	std::uint32_t weight = 100; // 1..65535, relative to the pool's others
 	ax_backend_state state = AX_BACKEND_ACTIVE;
 	std::string server_id{}; // in QUIC connection ids: hex digits; "" = none
+	std::int64_t since = 0;	 // Unix time its slow start began; 0 = it has none, or it is over
 	bool operator==(const Backend &) const = default;
 };
 
@@ -48,6 +49,7 @@ struct Pool {
 	std::uint8_t quic_rotation = 0; // 0..6; hash AX_HASH_QUIC
 	bool fragment_notes = false;
 	std::vector<Generation> generations{}; // earlier ones, oldest first
+	std::uint32_t slow_start = 0; // seconds until a backend that comes has its whole share
 	bool operator==(const Pool &) const = default;
 };
 
@@ -61,7 +63,8 @@ struct Vip {
 	ax_measure measure = AX_MEASURE_NONE; // what its UDP payload says of loss
 	BgpAttributes bgp{};		      // of its address: equal on all VIPs that share it
 	std::vector<CheckSpec> checks{};      // of this node's service: do we announce it?
-	bool canary = false; // announced first; the others wait until it has stayed up
+	bool canary = false;	 // announced first; the others wait until it has stayed up
+	std::uint8_t prefix = 0; // bits of the prefix that `address` begins; 0 = one address
 	bool operator==(const Vip &) const = default;
 };
 

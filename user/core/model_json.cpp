@@ -120,6 +120,7 @@ template <typename Visit> void members(Visit &visit, Backend &v)
 	visit("address", v.address);
 	visit("weight", v.weight);
 	visit("server_id", v.server_id);
+	visit("since", v.since);
 	visit("state", v.state);
 }
 
@@ -165,6 +166,7 @@ template <typename Visit> void members(Visit &visit, Pool &v)
 	visit("quic_rotation", v.quic_rotation);
 	visit("fragment_notes", v.fragment_notes);
 	visit("generations", v.generations);
+	visit("slow_start", v.slow_start);
 }
 
 template <typename Visit> void members(Visit &visit, Community &v)
@@ -232,6 +234,7 @@ template <typename Visit> void members(Visit &visit, Vip &v)
 	visit("bgp", v.bgp);
 	visit("checks", v.checks);
 	visit("canary", v.canary);
+	visit("prefix", v.prefix);
 }
 
 template <typename Visit> void members(Visit &visit, GtsmPeer &v)
@@ -345,11 +348,11 @@ template <typename Visit> void members(Visit &visit, Ids &v)
 }
 
 // A member that somebody adds to a struct and forgets above would be lost at the next restart.
-static_assert(sizeof(Backend) == 2 * sizeof(std::string) + 16 + 8);
+static_assert(sizeof(Backend) == 2 * sizeof(std::string) + 16 + 8 + 8);
 static_assert(sizeof(GtsmPeer) == 18);
 static_assert(sizeof(Limits) == 10 * 4);
 static_assert(sizeof(IcmpOptions) == 8);
-static_assert(sizeof(Pool) == sizeof(std::string) + 16 + 3 * sizeof(std::vector<Backend>));
+static_assert(sizeof(Pool) == sizeof(std::string) + 16 + 3 * sizeof(std::vector<Backend>) + 8);
 static_assert(sizeof(Generation) == 16 + sizeof(std::vector<int>));
 static_assert(sizeof(CheckSpec) == 7 * sizeof(std::string) + 2 * sizeof(std::vector<int>) + 72);
 static_assert(sizeof(HostOptions) == sizeof(std::string) + 24);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/model.h"
+#include "core/vip_places.h"
 #include "util/result.h"
 
 namespace anycast {
@@ -19,12 +20,15 @@ inline constexpr std::uint32_t kKeysPerVip = 4;
 
 struct VipKeys {
 	std::vector<std::pair<ax_vip_key, std::uint32_t>> keys; // half = 0
-	std::uint32_t flags = 0;				// AX_SETTINGS_ANY_*
+	std::vector<ax_prefix> prefixes;			// each once
+	std::uint32_t flags = 0; // AX_SETTINGS_ANY_*, AX_SETTINGS_PREFIX
 };
 
 // ids[i] is the id of vips[i]. An error if two are the same service.
 Result<VipKeys> vip_keys(std::span<const Vip> vips, std::span<const std::uint16_t> ids);
 
-void set_filter_bit(ax_settings &settings, const Address &address);
+// Of all addresses where they are few; of a larger prefix simply every bit, so that all traffic
+// takes the look-up.
+void set_filter_bits(ax_settings &settings, const Prefix &prefix);
 
 } // namespace anycast

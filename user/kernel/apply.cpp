@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "core/vip_places.h"
 #include "kernel/applying.h"
 #include "kernel/next_hops.h"
 #include "kernel/pins.h"
@@ -18,18 +19,22 @@ Result<Image> image_for(const std::string &interface, const Config &config, std:
 	if (!facts)
 		return tl::unexpected(std::move(facts.error()));
 
-	for (const Vip &vip : config.vips)
-		if (std::ranges::find(facts->interface_addresses, vip.address) !=
-		    facts->interface_addresses.end())
+	for (const Vip &vip : config.vips) {
+		const Prefix place = prefix_of(vip);
+		const auto on_link = std::ranges::find_if(
+			facts->interface_addresses,
+			[&](const Address &address) { return place.contains(address); });
+		if (on_link != facts->interface_addresses.end())
 			return fail(
 				Exit::kUsage,
 				fmt::format("VIP {}: {} is an address of {}, which is no anycast "
 					    "interface: its neighbours ask there for the address, "
 					    "and one node answers for all",
-					    vip.name, vip.address.text(), interface),
+					    vip.name, on_link->text(), interface),
 				fmt::format("move it: ip addr del {} dev {}, and let [host] put it "
 					    "on an interface of its own",
-					    vip.address.text(), interface));
+					    on_link->text(), interface));
+	}
 	Config effective = config;
 	effective.roles = roles;
 	if (roles & AX_ROLE_BACKEND && config.edges.empty())
@@ -138,6 +143,8 @@ Result<ApplyReport> apply(const Paths &paths, const std::string &interface, cons
 		report.warnings.push_back(
 			"role and mode stay as attached; `anycast-xdp attach` changes them");
 
+	const bool generic = instance->attached.mode == XdpMode::kGeneric;
+	AX_TRY(write_devices(dataplane, generic));
 	auto held = dataplane.holds(*image);
 	if (!held)
 		return tl::unexpected(std::move(held.error()));
@@ -153,7 +160,7 @@ Result<ApplyReport> apply(const Paths &paths, const std::string &interface, cons
 	AX_TRY(dataplane.set_insert_limit(inserts_per_window(config.limits.inserts_per_second)));
 	report.generation = applied.generation;
 	report.digest = applied.digest;
-	for (std::string &warning : resolve_next_hops(*image, instance->attached.ifindex))
+	for (std::string &warning : resolve_next_hops(*image, instance->attached.ifindex, generic))
 		report.warnings.push_back(std::move(warning));
 	return report;
 }

@@ -89,7 +89,10 @@ void AttachJob::finish(Program &program, const Image &image, const Applied &appl
 		warn("generic mode: segments that were merged on the way in count as one, so loss "
 		     "figures "
 		     "are too low, and throughput is that of the kernel's own stack");
-	for (std::string &warning : resolve_next_hops(image, before.ifindex))
+	const bool generic = report.attached.mode == XdpMode::kGeneric;
+	if (const auto written = write_devices(program.dataplane(), generic); !written)
+		warn(written.error().message());
+	for (std::string &warning : resolve_next_hops(image, before.ifindex, generic))
 		warn(std::move(warning));
 }
 

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <unistd.h>
 
+#include <ctime>
+
 #include <bpf/bpf.h>
 #include <fmt/format.h>
 
+#include "core/generations.h"
+#include "core/slow_start.h"
 #include "kernel/applying.h"
 #include "kernel/attach_job.h"
 #include "kernel/dispatcher.h"
@@ -172,7 +176,12 @@ Status attach_again(AttachJob &job)
 		return tl::unexpected(std::move(ids.error()));
 	if (!running)
 		job.warn(fmt::format("{}: names start anew", running.error().what));
-	auto image = image_for(job.interface, job.config, job.options.roles, *ids);
+	if (running) {
+		AX_TRY(carry_generations(running->applied.config, applied.config,
+					 std::time(nullptr)));
+		carry_slow_starts(running->applied.config, applied.config, std::time(nullptr));
+	}
+	auto image = image_for(job.interface, applied.config, job.options.roles, *ids);
 	if (!image)
 		return tl::unexpected(std::move(image.error()));
 

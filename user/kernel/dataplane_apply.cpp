@@ -40,6 +40,11 @@ std::byte half_of(const ax_addr_key *, const std::byte *key)
 	return key[offsetof(ax_addr_key, half)];
 }
 
+std::byte half_of(const ax_prefix_key *, const std::byte *key)
+{
+	return key[offsetof(ax_prefix_key, half)];
+}
+
 std::byte half_of(const ax_tag_key *, const std::byte *key)
 {
 	return key[offsetof(ax_tag_key, half)];
@@ -116,6 +121,7 @@ struct Hashes {
 	std::vector<std::pair<ax_addr_key, std::uint32_t>> local, tunnels, edges;
 	std::vector<std::pair<ax_quic_key, std::uint32_t>> quic;
 	std::vector<std::pair<ax_tag_key, std::uint32_t>> tags;
+	std::vector<std::pair<ax_prefix_key, ax_prefix>> prefixes;
 };
 
 // An address may be both: of a backend, and here.
@@ -142,12 +148,20 @@ Hashes hashes_of(const Image &image, std::uint32_t half)
 		      tunnel_ends(image, half),
 		      address_set(image.edges, half, 1),
 		      image.quic_servers,
+		      {},
 		      {}};
 
 	for (auto &[key, id] : hashes.vips)
 		key.half = static_cast<__u8>(half);
 	for (auto &[key, id] : hashes.quic)
 		key.half = static_cast<__u8>(half);
+	for (const ax_prefix &prefix : image.prefixes)
+		hashes.prefixes.emplace_back(
+			ax_prefix_key{static_cast<__u32>(AX_PREFIX_BITS + prefix.bits),
+				      static_cast<__u8>(half),
+				      {},
+				      prefix.addr},
+			prefix);
 	for (const auto &[address, peer] : image.gtsm_peers)
 		hashes.peers.emplace_back(address_key(address, half), peer);
 	for (std::uint32_t id = 0; id < image.tags.size(); ++id) {
@@ -221,6 +235,7 @@ Status Dataplane::fill(const Image &image, std::uint32_t half)
 	const std::uint32_t slots = map("ax_slot").max_entries() / 2;
 
 	AX_TRY(fill_hash(map("ax_vip"), hashes.vips, half));
+	AX_TRY(fill_hash(map("ax_prefix"), hashes.prefixes, half));
 	AX_TRY(fill_hash(map("ax_gtsm_peer"), hashes.peers, half));
 	AX_TRY(fill_hash(map("ax_gtsm_local"), hashes.local, half));
 	AX_TRY(fill_hash(map("ax_tunnel_dst"), hashes.tunnels, half));
@@ -328,6 +343,7 @@ Result<bool> Dataplane::holds(const Image &image) const
 		return false;
 	for (const auto &held : {
 		     hash_holds(map("ax_vip"), hashes.vips, half),
+		     hash_holds(map("ax_prefix"), hashes.prefixes, half),
 		     hash_holds(map("ax_gtsm_peer"), hashes.peers, half),
 		     hash_holds(map("ax_gtsm_local"), hashes.local, half),
 		     hash_holds(map("ax_tunnel_dst"), hashes.tunnels, half),

@@ -3,14 +3,27 @@
 // XDP could not send.
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/image.h"
+#include "kernel/dataplane.h"
+#include "net/interfaces.h"
 
 namespace anycast {
 
+// How frames for a device leave by XDP where they cannot simply be sent to it: with a tag by the
+// device beneath, or not at all (ifindex 0). Nothing: simply.
+std::optional<ax_device> way_out(const Interface &device, const std::map<int, Interface> &all);
+
+std::optional<ax_device> way_out_of(int ifindex);
+
+// Tells the data path of these. In generic mode every device takes frames.
+Status write_devices(Dataplane &dataplane, bool generic);
+
 // Asks the kernel to resolve the next hop of every backend that is not local. Returns warnings.
-std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifindex);
+std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifindex, bool generic);
 
 } // namespace anycast

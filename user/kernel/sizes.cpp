@@ -88,11 +88,14 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 	return {
 		array<ax_ctl>("ax_ctl", 1),
 		hash<ax_vip_key, std::uint32_t>("ax_vip", 8ULL * s.vips, "vips"),
+		{"ax_prefix", BPF_MAP_TYPE_LPM_TRIE, sizeof(ax_prefix_key), sizeof(ax_prefix),
+		 2ULL * s.vips, "vips"},
 		array<ax_vip>("ax_vip_info", 2ULL * s.vips, "vips"),
 		array<ax_pool>("ax_pool", 2ULL * s.pools, "pools"),
 		array<ax_slot>("ax_slot", 2ULL * s.slots, "table_slots"),
 		array<ax_owners>("ax_owner", 2ULL * ax_owner_groups(s.slots), "table_slots"),
 		array<ax_backend>("ax_backend", 2ULL * s.backends, "backends"),
+		hash<std::uint32_t, ax_device>("ax_device", AX_DEVICES),
 		hash<ax_quic_key, std::uint32_t>("ax_quic", 2ULL * s.backends, "backends"),
 		{"ax_fragment",
 		 BPF_MAP_TYPE_LRU_HASH,
@@ -147,6 +150,8 @@ std::uint64_t map_bytes(const MapShape &shape, std::uint32_t cpus)
 	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_HASH: // struct htab_elem is 48 bytes, struct bucket 16
 		return shape.entries * (48 + key + value) + std::bit_ceil(shape.entries) * 16;
+	case BPF_MAP_TYPE_LPM_TRIE: // a node takes 40 bytes, and each may need one more to branch
+		return shape.entries * 2 * (40 + key + value);
 	case BPF_MAP_TYPE_RINGBUF: // entries are bytes
 		return shape.entries;
 	default:

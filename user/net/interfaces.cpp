@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "net/interfaces.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <map>
 #include <string_view>
 
@@ -19,9 +22,20 @@ namespace anycast {
 
 namespace {
 
+void add_vlan(const nlattr *data, Interface &link)
+{
+	netlink::each_nested(data, [&](const nlattr *attribute) {
+		if (mnl_attr_get_type(attribute) == IFLA_VLAN_ID)
+			link.vlan = mnl_attr_get_u16(attribute);
+		if (mnl_attr_get_type(attribute) == IFLA_VLAN_PROTOCOL)
+			link.vlan_type = ntohs(mnl_attr_get_u16(attribute));
+	});
+}
+
 Interface link_from(const nlmsghdr *message)
 {
 	Interface link;
+	bool elsewhere = false;
 	const auto *info = static_cast<const ifinfomsg *>(mnl_nlmsg_get_payload(message));
 
 	link.index = info->ifi_index;
@@ -43,16 +57,24 @@ Interface link_from(const nlmsghdr *message)
 		case IFLA_NUM_RX_QUEUES:
 			link.rx_queues = mnl_attr_get_u32(attribute);
 			break;
+		case IFLA_LINK_NETNSID:
+			elsewhere = true;
+			break;
 		case IFLA_LINKINFO:
 			netlink::each_nested(attribute, [&](const nlattr *nested) {
 				if (mnl_attr_get_type(nested) == IFLA_INFO_KIND)
 					link.kind = mnl_attr_get_str(nested);
+				if (mnl_attr_get_type(nested) == IFLA_INFO_DATA &&
+				    link.kind == "vlan")
+					add_vlan(nested, link);
 			});
 			break;
 		default:
 			break;
 		}
 	});
+	if (elsewhere)
+		link.parent = 0;
 	return link;
 }
 
@@ -83,9 +105,10 @@ void add_address(const nlmsghdr *message, std::map<int, Interface> &links)
 }
 
 // Kinds of devices without ndo_xdp_xmit.
-constexpr std::array<std::string_view, 14> kNoTransmit = {
-	"bridge", "vlan",   "dummy", "macvlan", "ipvlan", "vxlan", "geneve",
-	"gre",	  "gretap", "ipip",  "sit",	"vrf",	  "team",  "wireguard"};
+constexpr std::array<std::string_view, 23> kNoTransmit = {
+	"bridge", "vlan",      "dummy",	  "macvlan", "ipvlan", "vxlan",	    "geneve", "gre",
+	"gretap", "ipip",      "sit",	  "vrf",     "team",   "wireguard", "ifb",    "ip6tnl",
+	"ip6gre", "ip6gretap", "macvtap", "ipvtap",  "vti",    "vti6",	    "xfrm"};
 
 } // namespace
 
@@ -140,6 +163,7 @@ Result<NodeFacts> node_facts(const std::string &interface)
 		return tl::unexpected(std::move(all.error()));
 
 	NodeFacts facts;
+	facts.now = std::time(nullptr);
 	for (const Interface &candidate : *all) {
 		facts.node_addresses.insert(facts.node_addresses.end(), candidate.addresses.begin(),
 					    candidate.addresses.end());

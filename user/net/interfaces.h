@@ -22,7 +22,9 @@ struct Interface {
 	std::uint32_t mtu = 0;
 	bool up = false;
 	int master = 0; // ifindex of the bridge or bond it is a port of
-	int parent = 0; // IFLA_LINK, for VLAN devices
+	int parent = 0; // IFLA_LINK, for VLAN devices; 0 if it is in another network namespace
+	std::uint16_t vlan = 0;		  // of a VLAN device
+	std::uint16_t vlan_type = 0x8100; // or 0x88a8: 802.1ad
 	std::uint32_t rx_queues = 1;
 	std::vector<Address> addresses;
 	struct Assigned {

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "core/names.h"
+#include "core/vip_places.h"
 #include "core/reasons.h"
 #include "render/table.h"
 
@@ -180,6 +181,7 @@ std::vector<Object> objects_of(const Config &config)
 				    {"all_down", std::string(all_down_name(pool.all_down))},
 				    {"hash", std::string(hash_input_name(pool.hash))},
 				    {"quic_rotation", std::to_string(pool.quic_rotation)},
+				    {"slow_start", fmt::format("{} s", pool.slow_start)},
 				    {"fragments", pool.fragment_notes ? "notes" : "tuple"},
 				    {"checks", checks_text(pool.checks)}}});
 		for (const Backend &backend : pool.backends)
@@ -187,12 +189,13 @@ std::vector<Object> objects_of(const Config &config)
 					   pool.name + "/" + backend.name,
 					   {{"address", backend_place(backend)},
 					    {"weight", std::to_string(backend.weight)},
-					    {"state", std::string(state_name(backend.state))}}});
+					    {"state", std::string(state_name(backend.state))},
+					    {"since", std::to_string(backend.since)}}});
 	}
 	for (const Vip &vip : config.vips)
 		objects.push_back({"vip",
 				   vip.name,
-				   {{"address", vip.address.text()},
+				   {{"address", place_of(vip)},
 				    {"port", port_text(vip.port)},
 				    {"protocol", protocol_name(vip.protocol)},
 				    {"pool", vip.pool},

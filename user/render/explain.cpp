@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "core/names.h"
+#include "core/vip_places.h"
 
 namespace anycast::render {
 
@@ -36,7 +37,7 @@ ordered_json vip_json(const Vip *vip)
 	if (vip == nullptr)
 		return nullptr;
 	return {{"vip", vip->name},
-		{"address", vip->address.text()},
+		{"address", place_of(*vip)},
 		{"port", vip->port},
 		{"protocol", protocol_name(vip->protocol)},
 		{"forward", forward_name(vip->forward)}};
@@ -133,10 +134,9 @@ std::string explained_text(const Explained &e)
 	Steps steps;
 
 	if (e.vip != nullptr)
-		steps.add("vip",
-			  fmt::format("{}: {} port {} {}, {}", e.vip->name, e.vip->address.text(),
-				      port_text(e.vip->port), protocol_name(e.vip->protocol),
-				      forward_name(e.vip->forward)));
+		steps.add("vip", fmt::format("{}: {} port {} {}, {}", e.vip->name, place_of(*e.vip),
+					     port_text(e.vip->port), protocol_name(e.vip->protocol),
+					     forward_name(e.vip->forward)));
 	else
 		steps.add("vip", "none");
 	if (e.known)

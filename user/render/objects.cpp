@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/names.h"
+#include "core/vip_places.h"
 #include "render/table.h"
 
 namespace anycast::render {
@@ -56,7 +57,7 @@ ordered_json vips_json(const std::vector<InterfaceObjects> &interfaces)
 		ordered_json vips = ordered_json::array();
 		each_vip(objects, [&](const Vip &vip, const VipCount &count) {
 			vips.push_back({{"vip", vip.name},
-					{"address", vip.address.text()},
+					{"address", place_of(vip)},
 					{"port", vip.port},
 					{"protocol", protocol_name(vip.protocol)},
 					{"pool", vip.pool},
@@ -82,7 +83,7 @@ std::string vips_text(const std::vector<InterfaceObjects> &interfaces)
 		     {"BYTES", Align::kRight}});
 	for (const InterfaceObjects &objects : interfaces)
 		each_vip(objects, [&](const Vip &vip, const VipCount &count) {
-			table.row({objects.stats.interface, vip.name, vip.address.text(),
+			table.row({objects.stats.interface, vip.name, place_of(vip),
 				   port_text(vip.port), protocol_name(vip.protocol), vip.pool,
 				   std::string(forward_name(vip.forward)),
 				   std::to_string(count.packets), bytes_text(count.bytes)});

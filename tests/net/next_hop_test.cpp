@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Backends that are not behind the interface where packets arrive: another one, a bridge, a VLAN.
+#include <fmt/ranges.h>
+
+#include "kernel/applying.h"
+#include "net/attaching.h"
+#include "support/netns.h"
+#include "support/isolation.h"
+#include "support/packet.h"
+#include "support/process.h"
+#include "support/programs.h"
+#include "support/raw_sender.h"
+#include "support/sniffer.h"
+
+namespace anycast::test {
+
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string text_of(const Mac &mac)
+{
+	return fmt::format("{:02x}", fmt::join(mac, ":"));
+}
+
+// client c0 -- dev0 edge dev1 -- b0 backend
+struct Chain {
+	Netns client{"client"}, edge{"edge"}, backend{"backend"};
+	LabPrograms programs;
+
+	Chain()
+	{
+		connect_veth({client, "c0"}, {edge, "dev0"}, 1600);
+		connect_veth({edge, "dev1"}, {backend, "b0"}, 1600);
+		programs.pass_xdp({backend, "b0"});
+		programs.pass_xdp({client, "c0"});
+		edge.ip("link set lo up\naddr add 10.1.0.1/24 dev dev0");
+		edge.sysctl("net.ipv4.ip_forward", "1");
+	}
+	// The backend 10.2.0.9 is behind that device of the edge, and has that one itself.
+	void address(const std::string &near, const Netns &there, const std::string &far) const
+	{
+		edge.ip("addr add 10.2.0.1/24 dev " + near);
+		there.ip("addr add 10.2.0.9/24 dev " + far);
+		know(near, {there, far});
+	}
+	// Its link-layer address, without waiting for it.
+	void know(const std::string &near, const LinkEnd &far) const
+	{
+		edge.ip("neigh replace 10.2.0.9 lladdr " + text_of(mac_of(far)) + " dev " + near);
+	}
+	void send() const
+	{
+		Eth eth;
+		eth.dst = text_of(mac_of({edge, "dev0"}));
+		const Packet frame = eth / Ip4{.dst = "198.51.100.1"} / Tcp{.flags = kAck};
+		RawSender({client, "c0"}).send(frame);
+	}
+};
+
+Config to_backend(ax_forward forward)
+{
+	Config config = config_of(1, 1);
+	config.pools[0].backends[0].address = *Address::parse("10.2.0.9");
+	config.vips[0].forward = forward;
+	return config;
+}
+
+// The protocols (IPv4) of tunnel packets to the backend that come within a second.
+std::vector<int> tunnelled(Sniffer &sniffer)
+{
+	std::vector<int> protocols;
+	wait_until(milliseconds(1000), [&] {
+		for (const Bytes &frame : sniffer.frames())
+			if (frame.size() > 34 && frame[12] == 8 && frame[13] == 0 &&
+			    frame[33] == 9 && (frame[23] == 4 || frame[23] == 17))
+				protocols.push_back(frame[23]);
+		return !protocols.empty();
+	});
+	return protocols;
+}
+
+std::uint64_t counted(ax_reason reason)
+{
+	const auto counts = opened().dataplane.reasons();
+	for (const ReasonCount &count : *counts)
+		if (count.reason == reason)
+			return count.packets;
+	return 0;
+}
+
+} // namespace
+
+TEST(NextHop, OnAnotherInterfaceIsRedirectedTo)
+{
+	for (const ax_forward forward : {AX_FORWARD_IPIP, AX_FORWARD_GUE})
+		in_lab([=] {
+			const Chain chain;
+			chain.address("dev1", chain.backend, "b0");
+			chain.edge.run([&] {
+				EXPECT_TRUE(attached("dev0", to_backend(forward)).warnings.empty());
+			});
+			Sniffer sniffer({chain.backend, "b0"});
+			for (int i = 0; i < 3; i++) { // the last by the express way
+				chain.send();
+				EXPECT_THAT(tunnelled(sniffer),
+					    ElementsAre(forward == AX_FORWARD_GUE ? 17 : 4));
+			}
+			chain.edge.run([] { EXPECT_EQ(counted(AX_R_STEERED), 3U); });
+		});
+}
+
+TEST(NextHop, BehindABridgeIsANamedDropOrGoesInGenericMode)
+{
+	in_lab([] {
+		const Chain chain;
+		chain.edge.ip(
+			"link add br0 type bridge\nlink set br0 up\nlink set dev1 master br0");
+		chain.address("br0", chain.backend, "b0");
+		Sniffer sniffer({chain.backend, "b0"});
+		const Config config = to_backend(AX_FORWARD_IPIP);
+		chain.edge.run([&] {
+			EXPECT_THAT(attached("dev0", config).warnings,
+				    Contains(HasSubstr("leaves through br0, a bridge device: XDP "
+						       "cannot send there, and its packets are "
+						       "dropped as no_transmit")));
+		});
+		chain.send();
+		chain.edge.run([&] {
+			EXPECT_TRUE(wait_until(milliseconds(2000),
+					       [] { return counted(AX_R_NO_TRANSMIT) == 1; }));
+			EXPECT_EQ(counted(AX_R_STEERED), 0U);
+			ASSERT_TRUE(detach(kPaths, "dev0"));
+			AttachOptions generic;
+			generic.mode = "generic";
+			attached("dev0", config, generic);
+		});
+		chain.send();
+		EXPECT_THAT(tunnelled(sniffer), ElementsAre(4));
+	});
+}
+
+// A device that becomes another's port, or stops to be one, is seen by the next apply.
+TEST(NextHop, DevicesAreLookedAtByEachApply)
+{
+	in_lab([] {
+		const Chain chain;
+		chain.address("dev1", chain.backend, "b0");
+		const Config config = to_backend(AX_FORWARD_IPIP);
+		chain.edge.run([&] {
+			attached("dev0", config);
+			sh("ip link add br0 type bridge && ip link set br0 up && ip link set dev1 "
+			   "master br0 && ip addr del 10.2.0.1/24 dev dev1 && ip addr add "
+			   "10.2.0.1/24 dev br0");
+		});
+		chain.know("br0", {chain.backend, "b0"});
+		chain.edge.run([&] {
+			const auto report = apply(kPaths, "dev0", config);
+			ASSERT_TRUE(report) << report.error().message();
+			EXPECT_FALSE(report->changed);
+			EXPECT_THAT(report->warnings, Contains(HasSubstr("br0, a bridge device")));
+		});
+		chain.send();
+		chain.edge.run([&] {
+			EXPECT_TRUE(wait_until(milliseconds(2000),
+					       [] { return counted(AX_R_NO_TRANSMIT) == 1; }));
+		});
+	});
+}
+
+// 802.1Q needs a kernel that has it: the guests of tests/vm.
+TEST(KernelDevices, BackendsBehindAVlanGetTaggedFrames)
+{
+	const bool has_vlan = run_isolated([] {
+				      const Netns probe("probe");
+				      return probe.run([] {
+					      return std::system("ip link add d0 type veth && ip "
+								 "link add link d0 name d0.7 type "
+								 "vlan id 7 2> /dev/null");
+				      }) == 0
+						     ? 0
+						     : 1;
+			      }) == 0;
+	if (!has_vlan)
+		GTEST_SKIP() << "this kernel has no 802.1Q";
+	const auto tagged = [](const Netns &netns, const std::string &device) {
+		netns.ip("link add link " + device + " name v7 type vlan id 7\nlink set v7 up");
+	};
+	in_lab([&] { // behind another interface
+		const Chain chain;
+		tagged(chain.edge, "dev1");
+		tagged(chain.backend, "b0");
+		chain.address("v7", chain.backend, "v7");
+		chain.edge.run([] {
+			EXPECT_TRUE(attached("dev0", to_backend(AX_FORWARD_IPIP)).warnings.empty());
+		});
+		Sniffer sniffer({chain.backend, "v7"});
+		for (int i = 0; i < 3; i++) {
+			chain.send();
+			EXPECT_THAT(tunnelled(sniffer), ElementsAre(4));
+		}
+	});
+	in_lab([&] { // behind the very interface, a trunk
+		const Chain chain;
+		tagged(chain.edge, "dev0");
+		tagged(chain.client, "c0");
+		chain.address("v7", chain.client, "v7");
+		chain.edge.run([] {
+			EXPECT_TRUE(attached("dev0", to_backend(AX_FORWARD_GUE)).warnings.empty());
+		});
+		Sniffer sniffer({chain.client, "v7"});
+		chain.send();
+		EXPECT_THAT(tunnelled(sniffer), ElementsAre(17));
+	});
+}
+
+} // namespace anycast::test
