@@ -147,6 +147,7 @@ render::Hook hook_of(const Attached &attached)
 	hook.program_name = attached.program_name;
 	hook.chain = attached.chain;
 	hook.ours = attached.ours;
+	hook.egress = attached.egress;
 	return hook;
 }
 

@@ -23,13 +23,17 @@ ordered_json hook_json(const Hook &hook)
 		{"hook_program_id", hook.hook_program_id},
 		{"program", hook.program_name},
 		{"chain", hook.chain},
-		{"ours", hook.ours}};
+		{"ours", hook.ours},
+		{"egress",
+		 hook.egress.empty() ? ordered_json(nullptr) : ordered_json(hook.egress)}};
 }
 
 std::string hook_text(const Hook &hook)
 {
 	std::string text = fmt::format("{} mode, program {}, by {}", hook.mode, hook.program_id,
 				       hook.attached_by.empty() ? "nothing" : hook.attached_by);
+	if (!hook.egress.empty())
+		text += fmt::format(", egress by {}", hook.egress);
 	if (!hook.chain.empty())
 		text += fmt::format(" ({})", fmt::join(hook.chain, " > "));
 	return text;
