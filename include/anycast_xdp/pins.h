@@ -22,5 +22,6 @@
 #define AX_PIN_EGRESS_LINK "egress_link"
 
 #define AX_PROG_NAME "anycast" /* as bpftool and `ip link` show it */
+#define AX_EGRESS_PROG_NAME "anycast_egress"
 
 #endif

@@ -106,6 +106,23 @@ TEST(Egress, FollowsTheConfiguration)
 	});
 }
 
+// As a build leaves it that knows no tc program, and takes its pins away.
+TEST(Egress, AFilterThatAnotherBuildLeftIsTakenOver)
+{
+	in_lab([] {
+		setenv("AX_WITHOUT", "tcx", 1);
+		LossLab lab({});
+		ASSERT_EQ(egress_of(lab), "clsact");
+		ASSERT_EQ(std::system("find /sys/fs/bpf -name 'egress*' -delete"), 0);
+		EXPECT_EQ(egress_of(lab), "");
+		lab.cli.expect(lab.node.netns,
+			       {"attach", "eth0", "--config", std::string(kLabDir) + "/node.toml"});
+		EXPECT_EQ(egress_of(lab), "clsact");
+		lab.cli.expect(lab.node.netns, {"detach", "eth0"});
+		EXPECT_EQ(filters(lab), "");
+	});
+}
+
 TEST(Egress, ATcxLinkTakesOverFromClsact)
 {
 	in_lab([] {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include <bpf/bpf.h>
@@ -62,6 +63,18 @@ std::uint32_t filter_program(int ifindex)
 	Filter filter(ifindex);
 
 	return bpf_tc_query(&filter.hook, &filter.options) == 0 ? filter.options.prog_id : 0;
+}
+
+// Its place on the hook is ours; who else has a program of that name there? A build that knows no
+// tc program leaves it behind when it detaches.
+bool has_our_name(std::uint32_t id)
+{
+	const Fd program(bpf_prog_get_fd_by_id(id)); // needs CAP_SYS_ADMIN
+	bpf_prog_info info{};
+	std::uint32_t length = sizeof(info);
+
+	return program.valid() && bpf_obj_get_info_by_fd(program.get(), &info, &length) == 0 &&
+	       std::string_view(info.name) == AX_EGRESS_PROG_NAME;
 }
 
 // Of a command that was killed between the hook and the pin, the staged one may be it.
@@ -134,7 +147,7 @@ Status put_filter(const std::string &pins, const std::string &interface, int ifi
 	Filter filter(ifindex);
 	const std::uint32_t there = filter_program(ifindex);
 
-	if (there != 0 && !is_ours(pins, there))
+	if (there != 0 && !is_ours(pins, there) && !has_our_name(there))
 		return fail(
 			Exit::kFailed,
 			fmt::format("tc filter {} on {} is somebody else's", kPriority, interface),
