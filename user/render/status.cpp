@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <anycast_xdp/abi.h>
+#include <anycast_xdp/loss.h>
 
 #include "render/table.h"
 
@@ -43,7 +44,7 @@ std::string hook_text(const Hook &hook)
 // out of order.
 constexpr std::size_t kPlace = (sizeof(ax_bucket) + sizeof(ax_slots)) / AX_WAYS;
 constexpr std::size_t kFlow4 = sizeof(ax_flow4) + kPlace, kFlow6 = sizeof(ax_flow6) + kPlace;
-constexpr std::size_t kLossState = sizeof(ax_anomaly);
+constexpr std::size_t kLossState = sizeof(ax_anomaly) + sizeof(ax_sack);
 
 ordered_json memory_json(const Memory &memory)
 {
