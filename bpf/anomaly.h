@@ -103,13 +103,6 @@ static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_r
 	return a;
 }
 
-static __always_inline __u32 ax_segments(__u32 bytes, __u32 mss)
-{
-	if (!mss || bytes <= mss)
-		return 1;
-	return (bytes + mss - 1) / mss;
-}
-
 /* Into an empty place, else over the oldest. */
 __noinline int ax_open_hole(__u32 start, __u32 end, __u32 opened_us, __u32 ts)
 {

@@ -10,6 +10,7 @@
 #ifndef AX_BPF_EXPRESS_H
 #define AX_BPF_EXPRESS_H
 
+#include "filter.h"
 #include "steer.h"
 
 #define AX_UNUSUAL -1
@@ -31,13 +32,6 @@ static __always_inline struct ipv6hdr *ax_plain_ip6(struct xdp_md *ctx)
 	struct ipv6hdr *ip = ax_data(ctx) + ETH_HLEN;
 
 	return (void *)(ip + 1) + sizeof(struct udphdr) > ax_data_end(ctx) ? 0 : ip;
-}
-
-static __always_inline int ax_in_filter(const struct ax_settings *settings, __u32 folded)
-{
-	__u32 bit = ax_filter_bit(folded) & (AX_VIP_FILTER_BITS - 1);
-
-	return settings->vip_filter[bit / 64] >> (bit % 64) & 1;
 }
 
 /* Nothing out of the ordinary in the header, and perhaps for a VIP? */

@@ -11,6 +11,7 @@
 
 #include <linux/tcp.h>
 
+#include "serial.h"
 #include "transport.h"
 
 #define AX_RTT_UNIT_US 64
@@ -46,11 +47,6 @@ static __always_inline void *ax_entry(__u32 family, __u32 slot, struct ax_flow *
 	if (entry6)
 		*flow = &entry6->flow;
 	return entry6;
-}
-
-static __always_inline __s32 ax_after(__u32 a, __u32 b)
-{
-	return (__s32)(a - b);
 }
 
 /* It lies in the scratch from the start: what was read from memory tells verifiers nothing, so that

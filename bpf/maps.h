@@ -13,6 +13,8 @@
 #include <anycast_xdp/loss.h>
 #include <anycast_xdp/owners.h>
 
+#include "map_kinds.h"
+
 /* Read-only switches: set before load, folded by the verifier. */
 const volatile __u32 ax_role = AX_ROLE_EDGE; /* enum ax_role bits */
 const volatile __u32 ax_guard = 1;	     /* 0: no rule, no GTSM (benchmark only) */
@@ -30,31 +32,6 @@ const volatile __u32 ax_vips = 1;      /* sizes of one half */
 const volatile __u32 ax_pools = 1;
 const volatile __u32 ax_slots = 1;
 const volatile __u32 ax_backends = 1;
-
-#define AX_ARRAY(name_, type_, entries_, flags_)                                                   \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
-		__uint(max_entries, entries_);                                                     \
-		__uint(map_flags, flags_);                                                         \
-		__type(key, __u32);                                                                \
-		__type(value, type_);                                                              \
-	} name_ SEC(".maps")
-
-#define AX_PERCPU(name_, type_, entries_)                                                          \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);                                           \
-		__uint(max_entries, entries_);                                                     \
-		__type(key, __u32);                                                                \
-		__type(value, type_);                                                              \
-	} name_ SEC(".maps")
-
-#define AX_HASH(name_, key_, type_, entries_)                                                      \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
-		__uint(max_entries, entries_);                                                     \
-		__type(key, key_);                                                                 \
-		__type(value, type_);                                                              \
-	} name_ SEC(".maps")
 
 AX_ARRAY(ax_ctl, struct ax_ctl, 1, BPF_F_MMAPABLE);
 

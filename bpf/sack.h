@@ -10,9 +10,6 @@
 
 #include "anomaly.h"
 
-#define AX_DEFAULT_SERVER_MSS 1460
-#define AX_TIMESTAMP_BYTES 12
-
 static __always_inline void ax_forget_holes(struct ax_sack *s, __u32 ack)
 {
 	__builtin_memset(s->hole, 0, sizeof(s->hole));

@@ -40,26 +40,36 @@ struct ax_sack {
 };
 AX_ASSERT_SIZE(struct ax_sack, 256);
 
-/* ax_egress: LRU_HASH, what leaves this node for its clients (egress.bpf.c). One entry whatever the
- * CPU: a socket's segments leave one after the other. */
+/* ax_egress: LRU_HASH[ax_egress_entries], what leaves this node for its clients (bpf/egress.bpf.c).
+ * One entry whatever the CPU: a socket's segments leave one after the other. */
 struct ax_egress_key {
 	struct ax_addr client, vip;
 	__be16 client_port, vip_port;
-	__u8 pad[4];
+	__u8 proto;
+	__u8 pad[3];
 };
 AX_ASSERT_SIZE(struct ax_egress_key, 40);
 
+#define AX_ANSWERS 8 /* DNS answers remembered per flow */
+
+struct ax_dns_answer {
+	__u16 id;
+	__u16 at; /* unit 2^30 ns, wraps */
+};
+AX_ASSERT_SIZE(struct ax_dns_answer, 4);
+
 struct ax_egress_flow {
 	__u32 nxt;	  /* next sequence number of the server's */
-	__u32 segments;	  /* unique ones with data, SYN or FIN, as they are on the wire */
+	__u32 segments;	  /* unique ones with data, SYN or FIN, as they are on the wire; answers */
 	__u32 rtx;	  /* sent again */
 	__u32 duplicates; /* segments of the client's that arrived twice (RFC 2883) */
 	__u32 resync;	  /* jumps beyond AX_RESYNC_BYTES */
-	__u32 dsack;	  /* start of the range reported last */
 	__u16 mss;	  /* of the client's segments */
 	__u8 synced;	  /* nxt is valid */
-	__u8 pad[5];
+	__u8 whole;	  /* its SYN-ACK was seen: nothing is missing */
+	struct ax_dns_answer answer[AX_ANSWERS]; /* of VIPs that measure DNS; a ring */
+	__u8 tail[8];
 };
-AX_ASSERT_SIZE(struct ax_egress_flow, 32);
+AX_ASSERT_SIZE(struct ax_egress_flow, 64);
 
 #endif

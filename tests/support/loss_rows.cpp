@@ -113,6 +113,46 @@ void add_sack(std::vector<LossRow> &rows)
 			download(500, 24 * kMiB), lost_back, 7, 0, 0, false, false});
 }
 
+std::uint64_t lost_beyond(const LossOutcome &outcome)
+{
+	return outcome.beyond.first_lost + outcome.beyond.again_lost;
+}
+
+std::uint64_t all_lost_back(const LossOutcome &outcome)
+{
+	return outcome.back.first_lost + outcome.back.again_lost;
+}
+
+// The node sees what its server sends, too.
+void add_two_directions(std::vector<LossRow> &rows)
+{
+	for (const auto &[per_10000, bytes] :
+	     {std::pair{10U, 160 * kMiB}, {100U, 80 * kMiB}, {500U, 24 * kMiB}}) {
+		LossConditions beyond = upload_of(bytes, 8);
+		beyond.beyond_per_10000 = per_10000;
+		rows.push_back({fmt::format("node→server {} %", per_10000 / 100.0), "c2s_down_lost",
+				beyond, lost_beyond, 0, 1, 0, false, per_10000 == 100});
+	}
+	LossConditions both = losing(100, 80 * kMiB, 8);
+	both.beyond_per_10000 = 100;
+	rows.push_back({"1 % before and 1 % beyond at once", "c2s_up_lost", both, lost_before, 3, 0,
+			0, false, false});
+	rows.push_back({"1 % before and 1 % beyond at once", "c2s_down_lost", both, lost_beyond, 3,
+			0, 0, false, false});
+	for (const unsigned per_10000 : {100U, 500U}) {
+		LossConditions back = upload_of(per_10000 == 100 ? 80 * kMiB : 24 * kMiB, 8);
+		back.download = true;
+		back.back.lose_per_10000 = per_10000;
+		rows.push_back({fmt::format("server→client {} %, two directions", per_10000 / 100),
+				"s2c_lost", back, all_lost_back, 1, 0, 0, false, per_10000 == 100});
+		back.back.hold_per_10000 = 200;
+		back.back.hold_us = 3000;
+		rows.push_back({fmt::format("server→client {} %, 2 % reordered, two directions",
+					    per_10000 / 100),
+				"s2c_lost", back, all_lost_back, 2, 0, 0, false, false});
+	}
+}
+
 // No loss, and something that could be mistaken for it.
 void add_oddities(std::vector<LossRow> &rows)
 {
@@ -153,6 +193,7 @@ std::vector<LossRow> loss_rows()
 	add_without_loss(rows);
 	add_before(rows);
 	add_sack(rows);
+	add_two_directions(rows);
 	add_oddities(rows);
 	return rows;
 }

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <anycast_xdp/loss.h>
 #include <fmt/format.h>
 
 namespace anycast::cli {
@@ -147,6 +148,7 @@ render::Hook hook_of(const Attached &attached)
 	hook.program_name = attached.program_name;
 	hook.chain = attached.chain;
 	hook.ours = attached.ours;
+	hook.egress = attached.egress;
 	return hook;
 }
 
@@ -158,11 +160,12 @@ render::Memory memory_of(const DataplaneSizes &sizes)
 	memory.flows4 = entries4 * sizes.cpus;
 	memory.flows6 = entries6 * sizes.cpus;
 	memory.flow_tables =
-		sizes.cpus * ((sizes.buckets4 + std::uint64_t{sizes.buckets6}) *
-				      (sizeof(ax_bucket) + sizeof(ax_slots)) +
-			      entries4 * sizeof(ax_flow4) + entries6 * sizeof(ax_flow6) +
-			      std::uint64_t{sizes.anomalies} * sizeof(ax_anomaly) +
-			      std::uint64_t{AX_SYN_SLOTS} * sizeof(ax_syn));
+		sizes.cpus *
+		((sizes.buckets4 + std::uint64_t{sizes.buckets6}) *
+			 (sizeof(ax_bucket) + sizeof(ax_slots)) +
+		 entries4 * sizeof(ax_flow4) + entries6 * sizeof(ax_flow6) +
+		 std::uint64_t{sizes.anomalies} * (sizeof(ax_anomaly) + sizeof(ax_sack)) +
+		 std::uint64_t{AX_SYN_SLOTS} * sizeof(ax_syn));
 	memory.total = sizes.bytes;
 	return memory;
 }

@@ -2,6 +2,7 @@
 // anycast-xdp flows, loss
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <sstream>
@@ -12,6 +13,7 @@
 
 #include "cli/app.h"
 #include "kernel/flow_reader.h"
+#include "net/interfaces.h"
 #include "render/flows.h"
 #include "render/loss.h"
 
@@ -36,6 +38,41 @@ struct FlowSet {
 	std::vector<render::NamedFlow> flows;
 };
 
+// Which backend ids of the running half are this node.
+std::vector<bool> own_backends(const Instance &instance)
+{
+	const auto facts = node_facts(instance.interface);
+	const std::vector<Named> &ids = instance.applied.ids.backends;
+	std::vector<bool> own(ids.size());
+	for (const Pool &pool : instance.applied.config.pools)
+		for (const Backend &backend : pool.backends)
+			for (std::size_t id = 0; id < ids.size(); id++)
+				if (facts && ids[id].used &&
+				    ids[id].name == pool.name + "/" + backend.name &&
+				    std::ranges::count(facts->node_addresses, backend.address) != 0)
+					own[id] = true;
+	return own;
+}
+
+// Joins what arrives with what leaves, by whichever interface.
+Status see_both_directions(FlowSet &set)
+{
+	EgressTables egress;
+	for (const Instance &instance : set.instances)
+		AX_TRY(read_egress(instance.dataplane, egress));
+	if (!egress.watched)
+		return {};
+	for (std::size_t i = 0; i < set.instances.size(); i++) {
+		const std::vector<Named> &ids = set.instances[i].applied.ids.backends;
+		const std::vector<bool> own = own_backends(set.instances[i]);
+		join_egress(set.records[i], egress, [&](const FlowRecord &flow) {
+			return flow.backend < own.size() && own[flow.backend] &&
+			       ids[flow.backend].gen == flow.backend_gen;
+		});
+	}
+	return {};
+}
+
 Result<FlowSet> collect(const Context &context, const FlowArguments &arguments)
 {
 	render::FlowFilter filter{.vip = arguments.vip, .backend = arguments.backend, .source = {}};
@@ -59,6 +96,7 @@ Result<FlowSet> collect(const Context &context, const FlowArguments &arguments)
 			return tl::unexpected(std::move(records.error()));
 		set.records.push_back(std::move(*records));
 	}
+	AX_TRY(see_both_directions(set));
 	for (std::size_t i = 0; i < set.instances.size(); i++)
 		for (const FlowRecord &record : set.records[i]) {
 			auto named = render::name_flow(record, set.instances[i].interface,
@@ -66,6 +104,7 @@ Result<FlowSet> collect(const Context &context, const FlowArguments &arguments)
 			const Limits &limits = set.instances[i].applied.config.limits;
 			named.client_bits = static_cast<std::uint8_t>(
 				record.family == 4 ? limits.loss_prefix_v4 : limits.loss_prefix_v6);
+			named.merged = set.instances[i].attached.mode == XdpMode::kGeneric;
 			if (filter.matches(named))
 				set.flows.push_back(named);
 		}

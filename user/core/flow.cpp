@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <unordered_map>
 
 #include <arpa/inet.h>
 
@@ -283,7 +284,40 @@ void merge_cpus(std::vector<FlowRecord> &flows)
 	flows.resize(kept);
 }
 
-// Answers do not pass here: `dns_unanswered` stays unknown.
+FlowRecord key_of(const ax_egress_key &key)
+{
+	FlowRecord record;
+	record.source = address_of(key.client);
+	record.destination = address_of(key.vip);
+	record.family = record.source.is_v4() ? 4 : 6;
+	record.protocol = key.proto;
+	record.source_port = ntohs(key.client_port);
+	record.destination_port = ntohs(key.vip_port);
+	return record;
+}
+
+EgressCounters counters_of(const ax_egress_flow &flow)
+{
+	return {.whole = flow.whole != 0,
+		.segments = flow.segments,
+		.rtx = flow.rtx,
+		.duplicates = flow.duplicates,
+		.resync = flow.resync};
+}
+
+// Queries that are being answered while the tables are read are among them.
+LossFigure unanswered_figure(const FlowRecord &flow)
+{
+	LossFigure figure;
+	if (!flow.egress)
+		return figure;
+	figure.kind = "estimate";
+	figure.basis = "dns";
+	figure.of = flow.segments;
+	figure.value = flow.segments - std::min(flow.segments, flow.egress->segments);
+	return figure;
+}
+
 LossReport payload_report(const FlowRecord &flow)
 {
 	LossReport report{};
@@ -294,6 +328,7 @@ LossReport payload_report(const FlowRecord &flow)
 		figure.kind = "upper_bound"; // of query or answer, or a slow server
 		figure.basis = "dns";
 		report.dns_repeat = figure;
+		report.dns_unanswered = unanswered_figure(flow);
 		return report;
 	}
 	figure.of += flow.payload_lost;
@@ -321,6 +356,9 @@ void add_figure(LossFigure &sum, const LossFigure &figure)
 		return;
 	}
 	*sum.value += *figure.value;
+	if (sum.kind != figure.kind) // the weaker one
+		sum.kind = sum.kind == "upper_bound" || figure.kind == "upper_bound" ? "upper_bound"
+										     : "estimate";
 	if (sum.basis != figure.basis)
 		sum.basis = "mixed";
 	sum.of += figure.of;
@@ -348,6 +386,33 @@ std::vector<FlowRecord> decode_flows(const FlowTables &tables)
 	if (!flows.empty())
 		merge_cpus(flows);
 	return flows;
+}
+
+void join_egress(std::span<FlowRecord> flows, const EgressTables &egress,
+		 const std::function<bool(const FlowRecord &)> &answers_here)
+{
+	if (!egress.watched)
+		return;
+	std::unordered_multimap<std::uint64_t, const EgressEntry *> seen;
+	seen.reserve(egress.entries.size());
+	for (const EgressEntry &entry : egress.entries)
+		seen.emplace(key_hash(key_of(entry.first)), &entry);
+	for (FlowRecord &flow : flows) {
+		const auto [begin, end] = seen.equal_range(key_hash(flow));
+		int found = 0;
+		for (auto at = begin; at != end; ++at) {
+			if (!same_key(key_of(at->second->first), flow))
+				continue;
+			flow.egress = counters_of(at->second->second);
+			found++;
+		}
+		if (found > 1)
+			flow.egress.reset();
+		// A flow whose queries were never answered has no entry.
+		if (found == 0 && !egress.evicted && flow.measure == AX_MEASURE_DNS &&
+		    answers_here(flow))
+			flow.egress = EgressCounters{};
+	}
 }
 
 std::optional<double> LossFigure::rate() const
@@ -390,6 +455,44 @@ LossFigure sack_figure(const FlowRecord &flow)
 	return figure;
 }
 
+// Have both observers seen the flow from its beginning?
+bool seen_whole(const FlowRecord &flow)
+{
+	return flow.egress && flow.egress->whole && (flow.flags & AX_FLOW_SYN);
+}
+
+// What the server sent again, less what came twice. A client that has never sent a SACK block may
+// be one that reports no duplicates either.
+LossFigure s2c_figure(const FlowRecord &flow)
+{
+	LossFigure figure;
+	if (!seen_whole(flow))
+		return figure;
+	const std::uint32_t rtx = flow.egress->rtx, twice = flow.sack.duplicates;
+	figure.kind = rtx == 0 || flow.sack.started ? "estimate" : "upper_bound";
+	figure.basis = "dsack";
+	figure.value = rtx - std::min(rtx, twice);
+	figure.of = flow.egress->segments;
+	figure.resync = flow.egress->resync;
+	return figure;
+}
+
+// What came again, less what the server says came twice. If this node's other side began to look
+// later, it may have missed such reports.
+LossFigure down_figure(const FlowRecord &flow)
+{
+	LossFigure figure;
+	if (!flow.egress || (flow.egress->whole && !seen_whole(flow)))
+		return figure;
+	const std::uint32_t rtx = flow.loss.rtx_seen, twice = flow.egress->duplicates;
+	figure.kind = seen_whole(flow) ? "estimate" : "upper_bound";
+	figure.basis = "dsack";
+	figure.value = rtx - std::min(rtx, twice);
+	figure.of = flow.segments;
+	figure.resync = flow.loss.resync;
+	return figure;
+}
+
 } // namespace
 
 const LossFigure &lost_before_node(const LossReport &report)
@@ -420,6 +523,8 @@ LossReport loss_report(const FlowRecord &flow)
 	LossReport report{};
 	report.c2s_up_lost = report.c2s_up_reordered = report.c2s_rtx_seen = figure;
 	report.s2c_lost_sack = sack_figure(flow);
+	report.s2c_lost = s2c_figure(flow);
+	report.c2s_down_lost = down_figure(flow);
 	const LossCounters &loss = flow.loss;
 	report.c2s_up_lost.kind = "estimate";
 	report.c2s_up_lost.value = loss.lost > loss.undone ? loss.lost - loss.undone : 0;
@@ -438,8 +543,11 @@ void LossSum::add(const LossReport &flow)
 	add_figure(report.c2s_up_reordered, flow.c2s_up_reordered);
 	add_figure(report.c2s_rtx_seen, flow.c2s_rtx_seen);
 	add_figure(report.s2c_lost_sack, flow.s2c_lost_sack);
+	add_figure(report.s2c_lost, flow.s2c_lost);
+	add_figure(report.c2s_down_lost, flow.c2s_down_lost);
 	add_figure(report.rtp_lost, flow.rtp_lost);
 	add_figure(report.dns_repeat, flow.dns_repeat);
+	add_figure(report.dns_unanswered, flow.dns_unanswered);
 	add_figure(report.quic_lost, flow.quic_lost);
 	add_figure(report.quic_lost_end_to_end, flow.quic_lost_end_to_end);
 }

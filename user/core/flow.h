@@ -4,9 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <anycast_xdp/abi.h>
@@ -31,6 +33,14 @@ struct SackCounters {
 	std::uint32_t ce = 0, ece = 0;	  // congestion met, and reported (RFC 3168)
 	std::uint64_t acked_segments = 0; // since the first such ACK, until the latest
 	bool operator==(const SackCounters &) const = default;
+};
+
+// What the server's side of this node has seen of the flow (bpf/egress.bpf.c).
+struct EgressCounters {
+	bool whole = false;	    // from its first segment on
+	std::uint32_t segments = 0; // unique ones that the server sent; of DNS: queries answered
+	std::uint32_t rtx = 0, duplicates = 0, resync = 0;
+	bool operator==(const EgressCounters &) const = default;
 };
 
 struct FlowRecord {
@@ -61,7 +71,10 @@ struct FlowRecord {
 	std::optional<std::uint32_t> idle_ms;
 	LossCounters loss;
 	SackCounters sack;
+	std::optional<EgressCounters> egress; // nothing: not seen
 };
+
+using EgressEntry = std::pair<ax_egress_key, ax_egress_flow>;
 
 // The maps' memory: `cpus` equal shares one after the other.
 struct FlowTables {
@@ -77,6 +90,19 @@ struct FlowTables {
 	std::uint32_t unit_ms = 0;
 };
 
+// What leaves, of all interfaces: a server's packets need not leave by the one where its client's
+// arrive.
+struct EgressTables {
+	std::vector<EgressEntry> entries;
+	bool watched = false; // by some interface
+	bool evicted = false; // some flow may have been forgotten
+};
+
+// Two observers of one flow meet by its key. A flow that leaves by two interfaces at once has its
+// sequence state split, and stays unseen. `answers_here`: who answers for such a flow?
+void join_egress(std::span<FlowRecord> flows, const EgressTables &egress,
+		 const std::function<bool(const FlowRecord &)> &answers_here);
+
 // May run while the kernel writes: an entry that is being replaced is left out. Flows that several
 // CPUs have seen become one record.
 std::vector<FlowRecord> decode_flows(const FlowTables &tables);
@@ -85,8 +111,8 @@ std::vector<FlowRecord> decode_flows(const FlowTables &tables);
 struct LossFigure {
 	std::optional<std::uint64_t> value;
 	std::string_view kind = "unsupported"; // exact | estimate | upper_bound | unsupported
-	std::string_view basis;		       // ts | ipid | time | sack | mixed (sums); "" if none
-	std::uint64_t of = 0;		       // unique segments: the rate's denominator
+	std::string_view basis; // ts | ipid | time | sack | dsack | dns | mixed (sums); "" if none
+	std::uint64_t of = 0;	// unique segments: the rate's denominator
 	std::uint64_t evicted = 0, unrepaired = 0, resync = 0; // what it could not see
 	[[nodiscard]] std::optional<double> rate() const;
 };
@@ -94,6 +120,7 @@ struct LossFigure {
 struct LossReport {
 	LossFigure c2s_up_lost, c2s_up_reordered, c2s_rtx_seen;
 	LossFigure s2c_lost_sack;
+	LossFigure s2c_lost, c2s_down_lost; // both directions seen
 	// Of VIPs that declare what their payload is.
 	LossFigure rtp_lost, dns_repeat, dns_unanswered, quic_lost, quic_lost_end_to_end;
 };

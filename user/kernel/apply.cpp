@@ -5,6 +5,7 @@
 
 #include "core/vip_places.h"
 #include "kernel/applying.h"
+#include "kernel/egress.h"
 #include "kernel/next_hops.h"
 #include "kernel/pins.h"
 #include "kernel/state.h"
@@ -158,9 +159,15 @@ Result<ApplyReport> apply(const Paths &paths, const std::string &interface, cons
 		AX_TRY(state::write(state_dir, applied));
 	}
 	AX_TRY(dataplane.set_insert_limit(inserts_per_window(config.limits.inserts_per_second)));
+	const int ifindex = instance->attached.ifindex;
+	if (const Status done = egress::follow(pin_directory(paths, interface), interface, ifindex,
+					       egress::is_wanted(interface, config, applied.roles),
+					       dataplane, false);
+	    !done)
+		report.warnings.push_back(egress::not_seen(done.error()));
 	report.generation = applied.generation;
 	report.digest = applied.digest;
-	for (std::string &warning : resolve_next_hops(*image, instance->attached.ifindex, generic))
+	for (std::string &warning : resolve_next_hops(*image, ifindex, generic))
 		report.warnings.push_back(std::move(warning));
 	return report;
 }

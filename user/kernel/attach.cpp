@@ -9,6 +9,7 @@
 
 #include "kernel/applying.h"
 #include "kernel/attach_job.h"
+#include "kernel/egress.h"
 #include "kernel/features.h"
 #include "kernel/hook.h"
 #include "kernel/next_hops.h"
@@ -79,8 +80,21 @@ Status AttachJob::verify(XdpMode wanted)
 	return {};
 }
 
+// What leaves is worth watching, but no reason to do without XDP.
+void AttachJob::place_egress(Program &program)
+{
+	const bool wanted = egress::is_wanted(interface, config, options.roles);
+
+	if (const Status done = egress::follow(pins, interface, before.ifindex, wanted,
+					       program.dataplane(), true);
+	    !done)
+		warn(egress::not_seen(done.error()));
+	report.attached.egress = egress::look(pins, before.ifindex);
+}
+
 void AttachJob::finish(Program &program, const Image &image, const Applied &applied)
 {
+	place_egress(program);
 	report.generation = applied.generation;
 	report.digest = applied.digest;
 	report.sizes = program.dataplane().sizes();

@@ -8,6 +8,7 @@
 #include "kernel/applying.h"
 #include "kernel/attach_job.h"
 #include "kernel/dispatcher.h"
+#include "kernel/egress.h"
 #include "kernel/hook.h"
 #include "kernel/pins.h"
 #include "kernel/state.h"
@@ -42,6 +43,7 @@ Status clear_leftovers(AttachJob &job)
 					"renamed?)",
 					job.interface, elsewhere),
 			    fmt::format("anycast-xdp detach {}", job.interface));
+	AX_TRY(egress::take_off(job.pins, job.before.ifindex));
 	remove_directory(job.pins, job.paths.pins);
 	job.warn(fmt::format(
 		"left-overs of an earlier attachment of {} were removed: its program was not "

@@ -27,7 +27,9 @@ struct AttachJob {
 
 	// Asks the kernel what is on the hook, and puts it into the report.
 	Status verify(XdpMode wanted);
-	// The rest of the report; next hops.
+	// The program that sees what leaves: on the tc hook, or off it.
+	void place_egress(Program &program);
+	// The rest of the report; that program; next hops.
 	void finish(Program &program, const Image &image, const Applied &applied);
 };
 

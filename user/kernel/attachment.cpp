@@ -7,6 +7,7 @@
 
 #include "kernel/applying.h"
 #include "kernel/dispatcher.h"
+#include "kernel/egress.h"
 #include "kernel/hook.h"
 #include "kernel/pins.h"
 #include "kernel/state.h"
@@ -132,6 +133,9 @@ Status take_off(const Paths &paths, const std::string &interface, DetachReport &
 	const std::string pins = pin_directory(paths, interface);
 	Fd link(bpf_obj_get((pins + "/" AX_PIN_LINK).c_str()));
 
+	if (const auto device = interface_named(interface))
+		if (const Status off = egress::take_off(pins, device->index); !off)
+			report.warnings.push_back(off.error().what);
 	if (link.valid()) {
 		// ifindex 0: the device is gone, and the link holds nothing any more.
 		if (hook::link_ifindex(link.get()).value_or(0) != 0) {

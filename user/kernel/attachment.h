@@ -39,6 +39,7 @@ struct Attached {
 	std::vector<std::string> chain; // names of the programs a dispatcher runs
 	bool ours = false;		// our pinned program is it, or in the chain
 	std::uint32_t our_program_id = 0;
+	std::string egress; // how what leaves is seen: "tcx", "clsact"; "" if it is not
 };
 
 Result<Attached> query(const Paths &paths, const std::string &interface);

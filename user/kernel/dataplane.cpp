@@ -78,6 +78,13 @@ const Map &Dataplane::map(std::string_view name) const
 	return found->second;
 }
 
+const Map *Dataplane::optional_map(std::string_view name) const
+{
+	const auto found = maps_.find(name);
+
+	return found == maps_.end() ? nullptr : &found->second;
+}
+
 DataplaneSizes Dataplane::sizes() const
 {
 	DataplaneSizes s{};

@@ -59,6 +59,7 @@ public:
 
 	[[nodiscard]] Map &map(std::string_view name); // one of map_names()
 	[[nodiscard]] const Map &map(std::string_view name) const;
+	[[nodiscard]] const Map *optional_map(std::string_view name) const; // or nothing
 	[[nodiscard]] const std::map<std::string, Map, std::less<>> &maps() const { return maps_; }
 	[[nodiscard]] DataplaneSizes sizes() const;
 

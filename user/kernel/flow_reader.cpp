@@ -2,6 +2,7 @@
 #include "kernel/flow_reader.h"
 
 #include <algorithm>
+#include <cstring>
 #include <ctime>
 #include <span>
 #include <string_view>
@@ -76,6 +77,24 @@ Result<std::vector<FlowRecord>> read_flows(const Dataplane &dataplane, StampCloc
 	if (clock == StampClock::kJiffies)
 		set_clock_of(tables);
 	return decode_flows(tables);
+}
+
+Status read_egress(const Dataplane &dataplane, EgressTables &into)
+{
+	constexpr std::size_t kFreePerCpu = 128; // entries that an LRU map sets aside (kernel/bpf)
+	const Map *map = dataplane.optional_map("ax_egress");
+	if (!map)
+		return {};
+	const std::size_t before = into.entries.size();
+	AX_TRY(map->for_each([&](const std::byte *key, const std::byte *value) {
+		EgressEntry &entry = into.entries.emplace_back();
+		std::memcpy(&entry.first, key, sizeof(entry.first));
+		std::memcpy(&entry.second, value, sizeof(entry.second));
+	}));
+	into.watched = true;
+	into.evicted |= into.entries.size() - before + kFreePerCpu * dataplane.sizes().cpus >=
+			map->max_entries();
+	return {};
 }
 
 Result<std::vector<PrefixTotals>> read_prefixes(const Dataplane &dataplane)

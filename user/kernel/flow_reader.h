@@ -19,6 +19,9 @@ enum class StampClock { kJiffies, kUnknown };
 Result<std::vector<FlowRecord>> read_flows(const Dataplane &dataplane,
 					   StampClock clock = StampClock::kJiffies);
 
+// What leaves by this data plane's interface, added to that of others; nothing where nobody looks.
+Status read_egress(const Dataplane &dataplane, EgressTables &into);
+
 Result<std::vector<PrefixTotals>> read_prefixes(const Dataplane &dataplane);
 
 // Entries in use and entries there are, over all CPUs; looks at the buckets only.

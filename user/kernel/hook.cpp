@@ -7,6 +7,7 @@
 #include <linux/if_link.h>
 
 #include "kernel/dispatcher.h"
+#include "kernel/egress.h"
 #include "kernel/features.h"
 #include "kernel/libbpf_log.h"
 #include "kernel/pins.h"
@@ -141,6 +142,7 @@ Result<Attached> look(const std::string &pins, const std::string &interface, int
 
 	attached.interface = interface;
 	attached.ifindex = ifindex;
+	attached.egress = egress::look(pins, ifindex);
 	AX_TRY(hook_state(ifindex, attached));
 
 	const std::string pin = pins + "/" AX_PIN_PROG;

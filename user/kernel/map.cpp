@@ -137,6 +137,9 @@ Status Map::erase(const void *key)
 Status
 Map::for_each(const std::function<void(const std::byte *key, const std::byte *value)> &visit) const
 {
+	if ((type_ == BPF_MAP_TYPE_HASH || type_ == BPF_MAP_TYPE_LRU_HASH) &&
+	    has_feature("batch_ops"))
+		return for_each_batch(visit);
 	const int cpus = is_per_cpu(type_) ? libbpf_num_possible_cpus() : 1;
 	std::vector<std::byte> key(key_size_), next(key_size_);
 	std::vector<std::byte> value(round_up8(value_size_) * static_cast<std::size_t>(cpus));
@@ -155,6 +158,37 @@ Map::for_each(const std::function<void(const std::byte *key, const std::byte *va
 	if (error && error != -ENOENT)
 		return tl::unexpected(call_failed(name_, "walk", error));
 	return {};
+}
+
+// Bucket by bucket: whatever changes meanwhile, no key is visited twice.
+Status Map::for_each_batch(
+	const std::function<void(const std::byte *key, const std::byte *value)> &visit) const
+{
+	std::uint32_t room = std::min(kBatch, max_entries_), position = 0;
+	std::vector<std::byte> keys, values;
+	LIBBPF_OPTS(bpf_map_batch_opts, options);
+
+	for (bool first = true;;) {
+		std::uint32_t count = room, next = 0;
+		keys.resize(std::size_t{room} * key_size_);
+		values.resize(std::size_t{room} * value_size_);
+		const int error =
+			bpf_map_lookup_batch(fd_.get(), first ? nullptr : &position, &next,
+					     keys.data(), values.data(), &count, &options);
+		if (error == -ENOSPC && room < max_entries_) { // a bucket with more than that
+			room = std::min(2 * room, max_entries_);
+			continue;
+		}
+		if (error && error != -ENOENT)
+			return tl::unexpected(call_failed(name_, "read a batch", error));
+		for (std::uint32_t i = 0; i < count; i++)
+			visit(keys.data() + std::size_t{i} * key_size_,
+			      values.data() + std::size_t{i} * value_size_);
+		if (error == -ENOENT)
+			return {};
+		position = next;
+		first = false;
+	}
 }
 
 Status Map::write(std::uint32_t first, std::span<const std::byte> values)

@@ -72,6 +72,8 @@ private:
 	};
 
 	Status fill_info();
+	Status for_each_batch(const std::function<void(const std::byte *key,
+						       const std::byte *value)> &visit) const;
 
 	Fd fd_;
 	std::string name_;

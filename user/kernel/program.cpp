@@ -99,6 +99,8 @@ Result<Program> Program::load(const LoadOptions &options)
 	bpf_object *object = program.object_.object();
 
 	for (const MapShape &shape : map_shapes(sizes)) {
+		if (shape.egress)
+			continue;
 		const std::string name(shape.name);
 		bpf_map *map = bpf_object__find_map_by_name(object, name.c_str());
 		if (!map)

@@ -18,6 +18,7 @@ namespace anycast {
 
 namespace {
 
+constexpr std::uint64_t kMinEgressFlows = 1024, kMaxEgressFlows = 262144;
 constexpr std::uint32_t kMinAnomalies = 64;	       // per CPU
 constexpr std::uint32_t kMaxAnomalies = (1 << 24) - 1; // ax_flow.anomaly has 24 bits
 
@@ -133,11 +134,21 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 		array<ax_hop>("ax_hop", cpus * s.backends, "backends"),
 		array<ax_shortcut>("ax_shortcut", cpus * AX_SHORTCUTS),
 		array<ax_cpu>("ax_cpu", cpus),
+		{"ax_egress", BPF_MAP_TYPE_LRU_HASH, sizeof(ax_egress_key), sizeof(ax_egress_flow),
+		 egress_entries(s), "flows_v4", true, true},
 		{"ax_drop_last", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(ax_sample), AX_REASON_LIMIT,
 		 "", true},
 		{"ax_drop_ring", BPF_MAP_TYPE_RINGBUF, 0, 0, AX_DROP_RING_BYTES, "", true},
 		{"ax_drop_perf", BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, cpus, "", true},
 	};
+}
+
+std::uint32_t egress_entries(const DataplaneSizes &s)
+{
+	// The tables are twice as large as the peak number of flows.
+	const std::uint64_t flows = std::uint64_t{s.cpus} * (s.buckets4 + s.buckets6) * AX_WAYS;
+
+	return static_cast<std::uint32_t>(std::clamp(flows / 2, kMinEgressFlows, kMaxEgressFlows));
 }
 
 std::uint64_t map_bytes(const MapShape &shape, std::uint32_t cpus)

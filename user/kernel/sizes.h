@@ -20,14 +20,18 @@ struct MapShape {
 	std::string_view limit; // of [limits], where one decides the size; else ""
 	// Made where it is used; a data plane without it is whole.
 	bool optional = false;
+	bool egress = false; // of the tc program's object, not of the XDP program's
 };
 
-// Every map of bpf/maps.h, in the order that `map list` shows.
+// Every map of bpf/maps.h and bpf/egress.bpf.c, in the order that `map list` shows.
 std::vector<MapShape> map_shapes(const DataplaneSizes &sizes);
 
 std::uint64_t map_bytes(const MapShape &shape, std::uint32_t cpus);
 
 std::uint32_t possible_cpus();
+
+// Flows whose other direction is remembered; the least recently used make room.
+std::uint32_t egress_entries(const DataplaneSizes &sizes);
 
 // An error that names what would fit, if these bytes of maps are more than is available.
 Status require_memory(const Limits &limits, std::uint64_t bytes);

@@ -117,6 +117,8 @@ ordered_json flow_json(const NamedFlow &named)
 		{"c2s_up_reordered", figure_json(loss.c2s_up_reordered)},
 		{"c2s_rtx_seen", figure_json(loss.c2s_rtx_seen)},
 		{"s2c_lost_sack", figure_json(loss.s2c_lost_sack)},
+		{"s2c_lost", figure_json(loss.s2c_lost)},
+		{"c2s_down_lost", figure_json(loss.c2s_down_lost)},
 		{"s2c_reordered", flow.sack.reordered},
 		{"s2c_duplicates", flow.sack.duplicates},
 		{"ecn_ce", flow.sack.ce},

@@ -23,6 +23,7 @@ struct NamedFlow {
 	std::string_view interface;
 	std::string_view vip, pool, backend;
 	std::uint8_t client_bits = 0; // of the prefix that its client's loss is summed by
+	bool merged = false; // generic mode: what was merged on its way counts as one segment
 };
 
 NamedFlow name_flow(const FlowRecord &flow, std::string_view interface, const Ids &ids);

@@ -10,6 +10,7 @@
 
 #include "render/json_list.h"
 #include "render/table.h"
+#include "render/verdict.h"
 
 namespace anycast::render {
 
@@ -175,6 +176,8 @@ void add_figures(ordered_json &json, const LossReport &report)
 	json["c2s_up_reordered"] = figure_json(report.c2s_up_reordered);
 	json["c2s_rtx_seen"] = figure_json(report.c2s_rtx_seen);
 	json["s2c_lost_sack"] = figure_json(report.s2c_lost_sack);
+	json["s2c_lost"] = figure_json(report.s2c_lost);
+	json["c2s_down_lost"] = figure_json(report.c2s_down_lost);
 	json.update(payload_json(report));
 }
 
@@ -242,7 +245,8 @@ std::vector<std::string> figures_cells(const LossReport &report)
 		lost.value ? fmt::format("{}/{}", lost.kind, lost.basis) : std::string(lost.kind),
 		figure_text(report.c2s_up_reordered),
 		figure_text(report.c2s_rtx_seen),
-		figure_text(report.s2c_lost_sack),
+		figure_text(report.c2s_down_lost),
+		figure_text(report.s2c_lost.value ? report.s2c_lost : report.s2c_lost_sack),
 		blind(lost.evicted),
 		blind(lost.unrepaired),
 		blind(lost.resync)};
@@ -250,11 +254,12 @@ std::vector<std::string> figures_cells(const LossReport &report)
 
 std::vector<Column> figures_columns()
 {
-	return {{"LOST", Align::kRight},       {"OF", Align::kRight},
-		{"RATE", Align::kRight},       {"KIND"},
-		{"REORDERED", Align::kRight},  {"RTX<=", Align::kRight},
-		{"S2C LOST", Align::kRight},   {"EVICTED", Align::kRight},
-		{"UNREPAIRED", Align::kRight}, {"RESYNC", Align::kRight}};
+	return {{"LOST", Align::kRight},      {"OF", Align::kRight},
+		{"RATE", Align::kRight},      {"KIND"},
+		{"REORDERED", Align::kRight}, {"RTX<=", Align::kRight},
+		{"BEYOND", Align::kRight},    {"S2C LOST", Align::kRight},
+		{"EVICTED", Align::kRight},   {"UNREPAIRED", Align::kRight},
+		{"RESYNC", Align::kRight}};
 }
 
 template <typename T> void append(std::vector<T> &to, std::vector<T> from)
@@ -382,9 +387,14 @@ void write_loss_json(std::ostream &out, const std::vector<NamedFlow> &flows, Los
 	});
 
 	const LossSum sum = sum_of(flows);
+	const LossVerdict verdict = loss_verdict(flows);
 	ordered_json totals{{"flows", sum.flows}, {"measured", sum.measured}};
 	add_figures(totals, sum.report);
-	list.close({{"total", total}, {"totals", std::move(totals)}, {"warnings", warnings}});
+	list.close({{"total", total},
+		    {"totals", std::move(totals)},
+		    {"verdict", text_or_null(verdict.text)},
+		    {"verdict_missing", text_or_null(verdict.why_not)},
+		    {"warnings", warnings}});
 }
 
 std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,
@@ -410,7 +420,8 @@ std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_
 	if (lost.evicted != 0)
 		total += fmt::format(", up to {} with evicted holes", *lost.value + lost.evicted);
 	total += fmt::format("; {} of {} measured\n", sum.measured, count_text(sum.flows, "flow"));
-	return table.text() + more_text(shown, total_lines) + "\n" + total;
+	return table.text() + more_text(shown, total_lines) + "\n" + total +
+	       verdict_line(loss_verdict(flows));
 }
 
 } // namespace anycast::render

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <anycast_xdp/abi.h>
+#include <anycast_xdp/loss.h>
 
 #include "render/table.h"
 
@@ -23,13 +24,17 @@ ordered_json hook_json(const Hook &hook)
 		{"hook_program_id", hook.hook_program_id},
 		{"program", hook.program_name},
 		{"chain", hook.chain},
-		{"ours", hook.ours}};
+		{"ours", hook.ours},
+		{"egress",
+		 hook.egress.empty() ? ordered_json(nullptr) : ordered_json(hook.egress)}};
 }
 
 std::string hook_text(const Hook &hook)
 {
 	std::string text = fmt::format("{} mode, program {}, by {}", hook.mode, hook.program_id,
 				       hook.attached_by.empty() ? "nothing" : hook.attached_by);
+	if (!hook.egress.empty())
+		text += fmt::format(", egress by {}", hook.egress);
 	if (!hook.chain.empty())
 		text += fmt::format(" ({})", fmt::join(hook.chain, " > "));
 	return text;
@@ -39,7 +44,7 @@ std::string hook_text(const Hook &hook)
 // out of order.
 constexpr std::size_t kPlace = (sizeof(ax_bucket) + sizeof(ax_slots)) / AX_WAYS;
 constexpr std::size_t kFlow4 = sizeof(ax_flow4) + kPlace, kFlow6 = sizeof(ax_flow6) + kPlace;
-constexpr std::size_t kLossState = sizeof(ax_anomaly);
+constexpr std::size_t kLossState = sizeof(ax_anomaly) + sizeof(ax_sack);
 
 ordered_json memory_json(const Memory &memory)
 {

@@ -24,6 +24,7 @@ struct Hook {
 	std::string program_name;
 	std::vector<std::string> chain; // programs a dispatcher runs
 	bool ours = false;
+	std::string egress; // "tcx", "clsact"; "" if what leaves is not seen
 };
 
 struct Memory {

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What leaves, as the tc program counts it: by hand-made segments, without a device.
+#include <algorithm>
+#include <cstring>
+
+#include <bpf/bpf.h>
+#include <linux/pkt_cls.h>
+
+#include "kernel/egress.h"
+#include "kernel/flow_reader.h"
+#include "support/program_fixture.h"
+
+namespace anycast::test {
+
+namespace {
+
+constexpr std::uint32_t kIsn = 7000, kMss = 1000;
+const char *const kClient = "203.0.113.10", *const kClient6 = "2001:db8:203::10";
+
+class Egress : public ProgramTest {
+protected:
+	void SetUp() override
+	{
+		ProgramTest::SetUp();
+		Config config = two_families();
+		for (Vip &vip : config.vips)
+			if (vip.port == 53)
+				vip.measure = AX_MEASURE_DNS;
+		apply(config, {}, 9000);
+	}
+
+	// False: the kernel takes no trains of segments in test runs.
+	bool leave(const Packet &packet, std::uint32_t segments = 1)
+	{
+		__sk_buff context{};
+		context.gso_segs = segments;
+		context.gso_size = kMss;
+		LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = packet.data(),
+			    .data_size_in = static_cast<std::uint32_t>(packet.size()), .repeat = 1);
+		if (segments > 1) {
+			run.ctx_in = &context;
+			run.ctx_size_in = sizeof(context);
+		}
+		if (bpf_prog_test_run_opts(egress_.program(), &run) != 0)
+			return false;
+		EXPECT_EQ(static_cast<int>(run.retval), TC_ACT_UNSPEC);
+		return true;
+	}
+	bool data(std::uint32_t number, std::uint32_t count = 1, std::uint8_t flags = kAck)
+	{
+		return leave(Eth{} / Ip4{.src = "198.51.100.80", .dst = kClient} /
+				     Tcp{.sport = 80,
+					 .dport = 40000,
+					 .seq = kIsn + 1 + number * kMss,
+					 .ack = 500,
+					 .flags = flags} /
+				     Payload(count * kMss),
+			     count);
+	}
+	void ack(const Bytes &options, std::uint32_t number = 50000)
+	{
+		leave(Eth{} / Ip4{.src = "198.51.100.80", .dst = kClient} /
+		      Tcp{.sport = 80,
+			  .dport = 40000,
+			  .seq = kIsn + 1,
+			  .ack = number,
+			  .options = options});
+	}
+	void syn_ack(std::uint32_t isn = kIsn)
+	{
+		leave(Eth{} / Ip4{.src = "198.51.100.80", .dst = kClient} /
+		      Tcp{.sport = 80,
+			  .dport = 40000,
+			  .seq = isn,
+			  .ack = 1,
+			  .flags = kSyn | kAck,
+			  .options = mss(kMss + 12)});
+	}
+	void answer(std::uint16_t id, std::uint16_t port = 40000, std::uint8_t flags = 0x80)
+	{
+		leave(Eth{} / Ip4{.src = "198.51.100.80", .dst = kClient} /
+		      Udp{.sport = 53, .dport = port} / dns(id, flags));
+	}
+	static Raw dns(std::uint16_t id, std::uint8_t flags)
+	{
+		return {{static_cast<std::uint8_t>(id >> 8), static_cast<std::uint8_t>(id), flags,
+			 0, 0, 1, 0, 0, 0, 0, 0, 0}};
+	}
+	std::vector<EgressEntry> entries()
+	{
+		std::vector<EgressEntry> list;
+		const auto add = [&](const std::byte *key, const std::byte *value) {
+			EgressEntry &entry = list.emplace_back();
+			std::memcpy(&entry.first, key, sizeof(entry.first));
+			std::memcpy(&entry.second, value, sizeof(entry.second));
+		};
+		EXPECT_TRUE(Map::from_fd(egress_.flows())->for_each(add));
+		return list;
+	}
+	ax_egress_flow only()
+	{
+		const auto all = entries();
+		EXPECT_EQ(all.size(), 1U);
+		return all.empty() ? ax_egress_flow{} : all.front().second;
+	}
+
+	egress::Loaded egress_ = std::move(*egress::Loaded::load(dataplane(), ""));
+};
+
+TEST_F(Egress, SegmentsInOrderAreCountedOnce)
+{
+	syn_ack();
+	syn_ack(); // once more: not lost data
+	for (std::uint32_t i = 0; i < 10; i++)
+		data(i);
+	data(10, 1, kFin | kAck);
+	const ax_egress_flow flow = only();
+	EXPECT_EQ(flow.segments, 12U); // SYN-ACK, ten, one with FIN
+	EXPECT_EQ(flow.rtx, 0U);
+	EXPECT_EQ(flow.whole, 1);
+	EXPECT_EQ(flow.mss, kMss + 12);
+}
+
+TEST_F(Egress, WhatIsSentAgain)
+{
+	syn_ack();
+	for (std::uint32_t i = 0; i < 5; i++)
+		data(i);
+	data(1);
+	data(2);
+	const ax_egress_flow flow = only();
+	EXPECT_EQ(flow.segments, 6U);
+	EXPECT_EQ(flow.rtx, 2U);
+}
+
+TEST_F(Egress, AFinAloneThatIsSentAgainIsNoKeepAlive)
+{
+	const auto alone = [&](std::uint32_t seq, std::uint8_t flags, std::size_t bytes) {
+		leave(Eth{} / Ip4{.src = "198.51.100.80", .dst = kClient} /
+		      Tcp{.sport = 80, .dport = 40000, .seq = seq, .ack = 500, .flags = flags} /
+		      Payload(bytes));
+	};
+	syn_ack();
+	data(0);
+	alone(kIsn + kMss, kAck, 0); // keep-alives: RFC 9293 section 3.8.4
+	alone(kIsn + kMss, kAck, 1);
+	EXPECT_EQ(only().rtx, 0U);
+	alone(kIsn + 1 + kMss, kFin | kAck, 0);
+	EXPECT_EQ(only().segments, 3U);
+	alone(kIsn + 1 + kMss, kFin | kAck, 0);
+	EXPECT_EQ(only().rtx, 1U);
+}
+
+TEST_F(Egress, TrainsOfSegmentsCountAsTheSegmentsTheyBecome)
+{
+	syn_ack();
+	if (!data(0, 3))
+		GTEST_SKIP() << "this kernel takes no gso_segs in test runs";
+	data(3, 2);
+	data(1, 2);
+	const ax_egress_flow flow = only();
+	EXPECT_EQ(flow.segments, 6U);
+	EXPECT_EQ(flow.rtx, 2U);
+}
+
+TEST_F(Egress, DuplicateReportsBelowTheAcknowledgement)
+{
+	syn_ack();
+	ack(join({nop(), nop(), timestamps(1, 1), nop(), nop(), sack({{10000, 10000 + kMss}})}));
+	EXPECT_EQ(only().duplicates, 1U);
+	ack(join({nop(), nop(), sack({{20000, 20000 + 2 * kMss}})}));
+	EXPECT_EQ(only().duplicates, 3U);
+	ack(join({nop(), nop(), sack({{30000, 30001}})})); // a keep-alive was answered
+	EXPECT_EQ(only().duplicates, 3U);
+}
+
+TEST_F(Egress, DuplicateReportsWithinTheSecondBlock)
+{
+	syn_ack();
+	ack(join({nop(), nop(), sack({{60000, 60000 + kMss}, {60000, 60000 + 3 * kMss}})}));
+	EXPECT_EQ(only().duplicates, 1U);
+	ack(join({nop(), nop(), sack({{60000, 60000 + kMss}})})); // a hole, no duplicate
+	ack(join({nop(), nop(), sack({{60000, 60000 + kMss}, {70000, 70000 + kMss}})}));
+	EXPECT_EQ(only().duplicates, 1U);
+}
+
+TEST_F(Egress, AnotherConnectionOfTheSamePortsStartsAnew)
+{
+	syn_ack();
+	data(0);
+	data(0);
+	syn_ack(900000);
+	const ax_egress_flow flow = only();
+	EXPECT_EQ(flow.rtx, 0U);
+	EXPECT_EQ(flow.segments, 1U);
+	EXPECT_EQ(flow.nxt, 900001U);
+}
+
+TEST_F(Egress, JoinedInTheMiddleItIsNotWhole)
+{
+	data(5);
+	data(5);
+	const ax_egress_flow flow = only();
+	EXPECT_EQ(flow.whole, 0);
+	EXPECT_EQ(flow.segments, 1U);
+	EXPECT_EQ(flow.rtx, 1U);
+}
+
+TEST_F(Egress, OnlyServicesAreWatched)
+{
+	const auto from = [&](const char *address, std::uint16_t port) {
+		leave(Eth{} / Ip4{.src = address, .dst = kClient} /
+		      Tcp{.sport = port, .dport = 40000} / Payload(10));
+	};
+	from("198.51.100.81", 80); // another address
+	from("198.51.100.80", 22); // a port of the address that is no service
+	leave(Eth{} / Ip4{.src = "198.51.100.80", .dst = kClient} /
+	      Tcp{.sport = 80, .dport = 40000, .flags = kRst});
+	leave(Eth{} / Ip4{.src = "198.51.100.80", .dst = kClient, .offset = 5} / Payload(40));
+	leave(Eth{} / Arp{});
+	EXPECT_EQ(entries().size(), 0U);
+	from("198.51.100.80", 80);
+	EXPECT_EQ(entries().size(), 1U);
+}
+
+TEST_F(Egress, SixIsCountedToo)
+{
+	for (int twice = 0; twice < 2; twice++)
+		leave(Eth{} / Ip6{.src = "2001:db8::80", .dst = kClient6} /
+		      Tcp{.sport = 80, .dport = 40000, .seq = 9} / Payload(100));
+	leave(Eth{} / Ip6{.src = "2001:db8::80", .dst = kClient6} / Ip6Frag{.mf = true} /
+	      Udp{.sport = 53, .dport = 41000} / dns(7, 0x80));
+	leave(Eth{} / Ip6{.src = "2001:db8::80", .dst = kClient6} / Ip6Frag{.offset = 4} /
+	      Payload(64));
+	ASSERT_EQ(entries().size(), 2U);
+	for (const auto &[key, flow] : entries()) {
+		EXPECT_EQ(Address(key.client).text(), kClient6);
+		EXPECT_EQ(flow.segments, 1U);
+		EXPECT_EQ(flow.rtx, key.proto == kTcp ? 1U : 0U);
+	}
+}
+
+TEST_F(Egress, EachQueryIsAnsweredOnce)
+{
+	answer(1);
+	answer(2);
+	answer(1);	     // to a repeated query
+	answer(3, 40000, 0); // a query of ours, no answer
+	EXPECT_EQ(only().segments, 2U);
+	for (std::uint16_t id = 10; id < 30; id++)
+		answer(id);
+	EXPECT_EQ(only().segments, 22U);
+	answer(29);
+	answer(22);
+	EXPECT_EQ(only().segments, 22U);
+}
+
+// Both programs, joined by the reader: a query of each kind.
+TEST_F(Egress, UnansweredQueriesAreKnownWhereTheAnswersPass)
+{
+	for (std::uint16_t id = 1; id <= 5; id++)
+		send(Eth{} / Ip4{.src = kClient} / Udp{} / dns(id, 0));
+	send(Eth{} / Ip4{.src = kClient} / Udp{.sport = 40001} / dns(9, 0));
+	for (const std::uint16_t id : {1, 2, 4})
+		answer(id);
+	std::vector<FlowRecord> records = flows();
+	ASSERT_EQ(records.size(), 2U);
+	EXPECT_FALSE(loss_report(records[0]).dns_unanswered.value) << "nobody looks";
+	EgressTables tables{.entries = entries(), .watched = true, .evicted = false};
+	const auto yes = [](const FlowRecord &) { return true; };
+	const auto no = [](const FlowRecord &) { return false; };
+
+	join_egress(records, tables, no);
+	LossSum sum;
+	for (const FlowRecord &record : records)
+		sum.add(loss_report(record));
+	EXPECT_EQ(sum.report.dns_unanswered.value, 2U) << "another node may have answered";
+	EXPECT_EQ(sum.report.dns_unanswered.of, 5U);
+
+	join_egress(records, tables, yes);
+	sum = {};
+	for (const FlowRecord &record : records)
+		sum.add(loss_report(record));
+	EXPECT_EQ(sum.report.dns_unanswered.value, 3U);
+	EXPECT_EQ(sum.report.dns_unanswered.of, 6U);
+	EXPECT_EQ(sum.report.dns_unanswered.kind, "estimate");
+
+	records = flows();
+	tables.evicted = true;
+	join_egress(records, tables, yes);
+	EXPECT_EQ(std::ranges::count_if(
+			  records,
+			  [](const FlowRecord &record) {
+				  return loss_report(record).dns_unanswered.value.has_value();
+			  }),
+		  1)
+		<< "its answers may have been forgotten";
+}
+
+} // namespace
+
+} // namespace anycast::test
