@@ -17,6 +17,8 @@ namespace anycast::render {
 
 namespace {
 
+constexpr std::string_view kNever = "never"; // worth a word only where it changes
+
 // Attributes in a fixed order, as text: whatever differs is a change.
 using Attributes = std::vector<std::pair<std::string, std::string>>;
 
@@ -185,12 +187,14 @@ std::vector<Object> objects_of(const Config &config)
 				    {"fragments", pool.fragment_notes ? "notes" : "tuple"},
 				    {"checks", checks_text(pool.checks)}}});
 		for (const Backend &backend : pool.backends)
-			objects.push_back({"backend",
-					   pool.name + "/" + backend.name,
-					   {{"address", backend_place(backend)},
-					    {"weight", std::to_string(backend.weight)},
-					    {"state", std::string(state_name(backend.state))},
-					    {"since", std::to_string(backend.since)}}});
+			objects.push_back(
+				{"backend",
+				 pool.name + "/" + backend.name,
+				 {{"address", backend_place(backend)},
+				  {"weight", std::to_string(backend.weight)},
+				  {"state", std::string(state_name(backend.state))},
+				  {"since", backend.since == 0 ? std::string(kNever)
+							       : std::to_string(backend.since)}}});
 	}
 	for (const Vip &vip : config.vips)
 		objects.push_back({"vip",
@@ -211,7 +215,8 @@ std::string all_attributes(const Object &object)
 {
 	std::vector<std::string> parts;
 	for (const auto &[key, value] : object.attributes)
-		parts.push_back(key + " " + value);
+		if (value != kNever)
+			parts.push_back(key + " " + value);
 	return fmt::format("{}", fmt::join(parts, ", "));
 }
 
