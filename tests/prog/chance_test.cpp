@@ -5,8 +5,11 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <system_error>
 
 #include "core/maglev.h"
 #include "support/connection.h"
@@ -60,7 +63,16 @@ struct Session {
 		EXPECT_EQ(listen(listener.get(), 1), 0);
 		from = bound(client);
 		const SocketAddress to(server);
-		EXPECT_EQ(connect(from.get(), to.get(), to.size), 0);
+		// The kernel adds an IPv6 address's route by a worker of its own, a moment later.
+		int connected = -1;
+		for (int tries = 0; connected != 0 && tries < 1000; ++tries) {
+			if (tries > 0)
+				usleep(10'000);
+			connected = connect(from.get(), to.get(), to.size);
+		}
+		if (connected != 0)
+			throw std::system_error(errno, std::generic_category(),
+						"connect to " + server.text());
 		accepted = Fd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
 	}
 	Fd listener, from, accepted;
