@@ -162,6 +162,7 @@ TEST(HealthTunnel, HttpAndEchoGoTheClientsWay)
 			EXPECT_TRUE(world.until(id, Health::kDown)) << id;
 			EXPECT_THAT(world.engine.find(id)->detail, HasSubstr(why));
 		}
+		world.engine.set({}, {}); // a check that is under way ends too
 		EXPECT_TRUE(wait_until(milliseconds(5000) * slowness(),
 				       [&] {
 					       return run(world.backend.netns,
@@ -173,7 +174,6 @@ TEST(HealthTunnel, HttpAndEchoGoTheClientsWay)
 
 		// A node without the VIP of its own: its kernel would reset such connections.
 		world.edge.netns.ip(fmt::format("addr del {}/32 dev anycast0", kVip));
-		world.engine.set({}, {});
 		for (Target &target : world.targets)
 			target.id += " again";
 		world.engine.set(world.targets, {});
