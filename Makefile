@@ -203,14 +203,15 @@ VM_OPTIONS ?= --time-limit 2100
 # The captures of the corpus, where they are.
 VM_CORPUS := $(wildcard ../shared/corpus)
 MATRIX_OBJECTS := $(COMPILERS:%=$(BUILD)/bpf/anycast.clang-%.bpf.o) \
-	$(COMPILERS:%=$(BUILD)/bpf/anycast_legacy.clang-%.bpf.o)
+	$(COMPILERS:%=$(BUILD)/bpf/anycast_legacy.clang-%.bpf.o) \
+	$(COMPILERS:%=$(BUILD)/bpf/egress.clang-%.bpf.o)
 define BY_COMPILER
 $(BUILD)/bpf/$(1).clang-%.bpf.o: bpf/$(1).bpf.c
 	$$(call say,BPF,$$@)
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)clang-$$* $$(BPF_CFLAGS) -MMD -MP -MF $$(@:.o=.d) -MT $$@ -c $$< -o $$@
 endef
-$(foreach object,anycast anycast_legacy,$(eval $(call BY_COMPILER,$(object))))
+$(foreach object,anycast anycast_legacy egress,$(eval $(call BY_COMPILER,$(object))))
 
 $(BUILD)/vm_loads: tests/vm/loads.cpp
 	$(call say,CXX,$@)

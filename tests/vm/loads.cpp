@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Loads the program in every role from each object it is given: what it costs the verifier.
-//   usage: vm_loads --object=FILE...      (anycast.COMPILER.bpf.o, anycast_legacy.COMPILER.bpf.o)
+//   usage: vm_loads --object=FILE...      (anycast.COMPILER.bpf.o, anycast_legacy.COMPILER.bpf.o,
+//                                          egress.COMPILER.bpf.o, which knows no roles)
 // Prints `@load COMPILER ROLE INSTRUCTIONS MILLISECONDS` lines, which tests/vm/verified collects.
 #include <sys/utsname.h>
 
@@ -32,13 +33,14 @@ using Object = std::unique_ptr<bpf_object, Close>;
 
 struct Role {
 	const char *name;
-	std::uint32_t bits;
+	std::uint32_t bits; // 0: none
 };
 constexpr std::array<Role, 3> kRoles = {{
 	{"edge", AX_ROLE_EDGE},
 	{"backend", AX_ROLE_BACKEND},
 	{"both", AX_ROLE_EDGE | AX_ROLE_BACKEND},
 }};
+constexpr Role kEgress{"egress", 0};
 
 bool limited()
 {
@@ -99,6 +101,11 @@ bool is_legacy(const std::string &path)
 	return path.find("_legacy.") != std::string::npos;
 }
 
+bool is_egress(const std::string &path)
+{
+	return path.find("/egress.") != std::string::npos;
+}
+
 // False, with the reason printed, if it does not load or costs too much.
 bool load(const std::string &path, const Role &role)
 {
@@ -106,11 +113,12 @@ bool load(const std::string &path, const Role &role)
 	const std::string compiler = compiler_of(path);
 	Object object(bpf_object__open_file(path.c_str(), nullptr));
 
-	if (!object || !set_switch(object.get(), "ax_role", role.bits)) {
+	if (!object || (role.bits && !set_switch(object.get(), "ax_role", role.bits))) {
 		std::printf("%s: cannot be opened\n", path.c_str());
 		return false;
 	}
-	bpf_program *program = bpf_object__find_program_by_name(object.get(), "anycast");
+	bpf_program *program = bpf_object__find_program_by_name(
+		object.get(), is_egress(path) ? "anycast_egress" : "anycast");
 	log[0] = '\0';
 	bpf_program__set_log_level(program, 4); // counts, and nothing else
 	bpf_program__set_log_buf(program, log.data(), log.size());
@@ -149,6 +157,10 @@ int main(int argc, char **argv)
 		// Newer kernels are never given it.
 		if (is_legacy(path) && limited())
 			continue;
+		if (is_egress(path)) {
+			++(load(path, kEgress) ? passed : failed);
+			continue;
+		}
 		for (const Role &role : kRoles) {
 			// It takes an emulated guest half a minute: once by every compiler, in the
 			// role that has all stages, and in every role by the first.
