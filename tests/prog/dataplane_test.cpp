@@ -213,7 +213,10 @@ TEST(DataplaneSizes, ComputedMemoryIsNearWhatTheKernelAccounts)
 	const DataplaneSizes computed = sizes_for(config_of(1).limits, possible_cpus());
 	DataplaneSizes found = program.dataplane().sizes();
 
-	EXPECT_NEAR(static_cast<double>(computed.bytes), static_cast<double>(found.bytes),
+	std::uint64_t here = 0; // the tc program's map is not of this object
+	for (const MapShape &shape : map_shapes(computed))
+		here += shape.egress ? 0 : map_bytes(shape, computed.cpus);
+	EXPECT_NEAR(static_cast<double>(here), static_cast<double>(found.bytes),
 		    0.2 * static_cast<double>(found.bytes));
 	found.bytes = computed.bytes;
 	EXPECT_EQ(found, computed);
