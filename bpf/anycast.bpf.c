@@ -88,13 +88,10 @@ static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
  * never steered. */
 __noinline int ax_inspect_stage(struct xdp_md *ctx, __u32 bytes, __u32 flags)
 {
-	struct ax_packet pkt = {.ctl = ax_control(), .bytes = bytes, .flags = flags};
+	struct ax_packet pkt = {.bytes = bytes, .flags = flags};
 
-	if (!pkt.ctl)
+	if (!ax_take_settings(&pkt))
 		return AX_R_INTERNAL;
-	pkt.generation = pkt.ctl->generation;
-	pkt.half = pkt.generation & 1;
-	pkt.settings = &pkt.ctl->half[pkt.half];
 	if (!(pkt.settings->flags & AX_SETTINGS_VALID))
 		return AX_R_UNCONFIGURED;
 	return ax_hand_on(&pkt, ax_process(ctx, &pkt));

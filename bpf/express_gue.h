@@ -7,17 +7,6 @@
 
 #include "express6.h"
 
-static __always_inline int ax_express_gue_start(struct ax_packet *pkt)
-{
-	pkt->ctl = ax_control();
-	if (!pkt->ctl)
-		return 0;
-	pkt->generation = pkt->ctl->generation;
-	pkt->half = pkt->generation & 1;
-	pkt->settings = &pkt->ctl->half[pkt->half];
-	return 1;
-}
-
 static __always_inline __u32 ax_gue_extra(const struct ax_settings *settings)
 {
 	return settings->gue_variant ? AX_GUE_BYTES1 : AX_GUE_BYTES0;
@@ -37,7 +26,7 @@ __noinline int ax_express_gue4(struct xdp_md *ctx, __u32 bytes, __u64 place)
 
 	entry = bpf_map_lookup_elem(&ax_flow4, &at);
 	ip = ax_plain_ip4(ctx);
-	if (!scratch || !entry || !ip || !ax_express_gue_start(&pkt))
+	if (!scratch || !entry || !ip || !ax_take_settings(&pkt))
 		return AX_UNUSUAL;
 	hop = ax_express_hop(pkt.ctl, entry->flow.backend, 4 | AX_HOP_GUE);
 	if (!hop)
@@ -91,7 +80,7 @@ __noinline int ax_express_gue6(struct xdp_md *ctx, __u32 bytes, __u64 place)
 
 	entry = bpf_map_lookup_elem(&ax_flow6, &at);
 	ip = ax_plain_ip6(ctx);
-	if (!scratch || !entry || !ip || !ax_express_gue_start(&pkt))
+	if (!scratch || !entry || !ip || !ax_take_settings(&pkt))
 		return AX_UNUSUAL;
 	hop = ax_express_hop(pkt.ctl, entry->flow.backend, 6 | AX_HOP_GUE);
 	if (!hop)

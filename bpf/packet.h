@@ -254,6 +254,18 @@ static __always_inline int ax_load(struct ax_packet *pkt)
 	return 0;
 }
 
+/* Of the configuration that runs now. */
+static __always_inline int ax_take_settings(struct ax_packet *pkt)
+{
+	pkt->ctl = ax_control();
+	if (!pkt->ctl)
+		return 0;
+	pkt->generation = pkt->ctl->generation;
+	pkt->half = pkt->generation & 1;
+	pkt->settings = &pkt->ctl->half[pkt->half];
+	return 1;
+}
+
 /* What such a stage returns: its result in 16 bits, the packet's verdict in 8, and whether the loss
  * tracker has work left. */
 #define AX_OUTCOME_ANOMALY (1 << 24)

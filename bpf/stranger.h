@@ -163,17 +163,6 @@ static __always_inline int ax_stranger_sent(const struct ax_packet *pkt, int sen
 	return sent | (pkt->flags & AX_PACKET_ANOMALY ? AX_OUTCOME_ANOMALY : 0);
 }
 
-static __always_inline int ax_stranger_start(struct ax_packet *pkt)
-{
-	pkt->ctl = ax_control();
-	if (!pkt->ctl)
-		return 0;
-	pkt->generation = pkt->ctl->generation;
-	pkt->half = pkt->generation & 1;
-	pkt->settings = &pkt->ctl->half[pkt->half];
-	return 1;
-}
-
 __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 {
 	struct ax_packet pkt = {.bytes = bytes, .family = 4, .l3_offset = ETH_HLEN};
@@ -184,7 +173,7 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 	struct ax_hop *hop;
 	int reason;
 
-	if (!ip || !ax_stranger_start(&pkt))
+	if (!ip || !ax_take_settings(&pkt))
 		return AX_UNUSUAL;
 	pkt.tos = ip->tos;
 	pkt.proto = ip->protocol;
@@ -217,7 +206,7 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 	__u32 length;
 	int reason;
 
-	if (!ip || !ax_stranger_start(&pkt))
+	if (!ip || !ax_take_settings(&pkt))
 		return AX_UNUSUAL;
 	length = bpf_ntohs(ip->payload_len);
 	pkt.tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
