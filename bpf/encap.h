@@ -250,6 +250,7 @@ static __always_inline void ax_keep_hop(const struct ax_packet *pkt,
 	hop->ifindex = next->ifindex;
 	hop->csum4 = backend->csum4;
 	hop->mtu = next->mtu;
+	hop->backend_gen = backend->gen;
 	hop->generation = pkt->generation;
 	hop->stamp = ax_jiffies(pkt->ctl);
 }

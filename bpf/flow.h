@@ -367,35 +367,58 @@ static __always_inline void ax_pick(const struct ax_flow_key *key, struct ax_pla
 	ax_pick_way(key, ax_victim(key->family, key->bucket, key->hash), place);
 }
 
-/* Makes an entry, after ax_find found none; ref->flow = 0 if that is not to be had now. */
-static __always_inline void ax_insert(const struct ax_packet *pkt, const struct ax_flow_key *key,
-				      struct ax_bucket *bucket, const struct ax_place *place,
-				      struct ax_flow_ref *ref)
+/* What a flow's first packet tells, and the SYN that came before. */
+struct ax_first {
+	__u32 nxt, max_ts, segments;
+	__u16 rtt, mss;
+	__u8 flags, syn_rtx;
+};
+
+/* May the flow have this place? Then that is counted. */
+static __always_inline struct ax_cpu *ax_open_entry(const struct ax_packet *pkt,
+						    const struct ax_bucket *bucket,
+						    const struct ax_place *place)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	__u32 inserted = AX_R_FLOW_INSERTED, evicted = AX_R_FLOW_EVICTED;
 	struct ax_cpu *own = bpf_map_lookup_elem(&ax_cpu, &cpu);
-	struct ax_flow *flow = place->flow;
-	__u64 now = ax_jiffies(pkt->ctl), *pair = place->entry;
-	__u8 version;
 
-	ref->flow = 0;
-	ref->family = key->family;
-	if (!pair || !flow)
-		return;
-	if (!own || !ax_may_insert(pkt->ctl, own, now)) {
+	if (!place->entry || !place->flow)
+		return 0;
+	if (!own || !ax_may_insert(pkt->ctl, own, ax_jiffies(pkt->ctl))) {
 		ax_note_reason(AX_R_UNTRACKED, pkt->bytes);
-		return;
+		return 0;
 	}
 	if (bucket->tag[place->way & (AX_WAYS - 1)])
 		ax_count(bpf_map_lookup_elem(&ax_note, &evicted), pkt->bytes);
 	ax_count(bpf_map_lookup_elem(&ax_note, &inserted), pkt->bytes);
+	return own;
+}
 
-	/* Nothing of the entry is read: the packet need not wait until it has come from memory. So
-	 * the version comes from a counter; that it is the last flow's is one chance in 128, and
-	 * matters to a reader who is copying the entry at this moment. */
-	version = own->version += 2;
-	flow->version = version | 1; /* odd: readers keep off */
+/* Nothing of the entry is read: the packet need not wait until it has come from memory. Stores need
+ * not either, as long as they are few: hence whole words. So the version comes from a counter; that
+ * it is the last flow's is one chance in 128, and matters to a reader who is copying the entry at
+ * this moment. */
+static __always_inline void ax_write_entry(const struct ax_packet *pkt,
+					   const struct ax_flow_key *key, struct ax_bucket *bucket,
+					   const struct ax_place *place, struct ax_cpu *own,
+					   const struct ax_choice *choice, __u8 forward,
+					   const struct ax_first *first)
+{
+	__u64 *pair = place->entry, *word = (void *)place->flow;
+	__u8 version = own->version += 2;
+
+	_Static_assert(__builtin_offsetof(struct ax_flow, version) == 7 &&
+			       __builtin_offsetof(struct ax_flow, generation) == 8 &&
+			       __builtin_offsetof(struct ax_flow, vip) == 16 &&
+			       __builtin_offsetof(struct ax_flow, bytes) == 24 &&
+			       __builtin_offsetof(struct ax_flow, nxt) == 32 &&
+			       __builtin_offsetof(struct ax_flow, segments) == 40 &&
+			       __builtin_offsetof(struct ax_flow, ip_id) == 52,
+		       "the words below");
+	word[0] = key->ports | (__u64)key->proto << 32 | (__u64)forward << 40 |
+		  (__u64)first->flags << 48 |
+		  (__u64)(version | 1) << 56; /* odd: readers keep off */
 	barrier();
 	pair[0] = key->pair[0];
 	if (key->family == 6) {
@@ -403,18 +426,17 @@ static __always_inline void ax_insert(const struct ax_packet *pkt, const struct 
 		pair[2] = key->pair[2];
 		pair[3] = key->pair[3];
 	}
-	__builtin_memset(flow, 0, sizeof(*flow));
-	flow->version = version | 1;
-	flow->sport = pkt->sport;
-	flow->dport = pkt->dport;
-	flow->proto = key->proto;
-	flow->ip_id = pkt->ip_id;
-	flow->stamp = now >> 8;
+	word[1] = pkt->generation | (__u64)(__u16)choice->backend_id << 32 |
+		  (__u64)choice->backend_gen << 48;
+	word[2] = (__u16)choice->vip_id | (__u32)choice->vip_gen << 16 | 1ULL << 32; /* packets */
+	word[3] = pkt->bytes;
+	word[4] = first->nxt | (__u64)first->max_ts << 32;
+	word[5] = first->segments | (__u64)first->rtt << 32 | (__u64)first->mss << 48;
+	word[6] = (__u32)first->syn_rtx << 24 | (__u64)pkt->ip_id << 32 |
+		  ax_jiffies(pkt->ctl) >> 8 << 48;
 	barrier();
-	flow->version = version;
+	place->flow->version = version;
 	bucket->tag[place->way & (AX_WAYS - 1)] = key->tag;
-	ref->flow = flow;
-	ref->slot = place->slot;
 }
 
 /* Ends a flow: its way is free for the next. */

@@ -141,30 +141,27 @@ static __always_inline __u32 ax_remember(struct xdp_md *ctx, struct ax_packet *p
 					 struct ax_place *place, const struct ax_choice *choice,
 					 __u8 forward)
 {
-	struct ax_flow_ref ref = {};
+	struct ax_flow_ref ref = {.flow = place->flow, .slot = place->slot, .family = key->family};
+	struct ax_first first = {};
+	struct ax_syn *syn;
+	struct ax_cpu *own;
 
 	if (ax_is_opening(pkt)) {
 		ax_note_choice(ax_note_syn(ctx, pkt, key), choice, pkt->generation);
 		return 0;
 	}
-	ax_insert(pkt, key, bucket, place, &ref);
-	if (!ref.flow) {
-		ax_outlive_syn(key);
+	syn = ax_syn_slot(key);
+	own = ax_open_entry(pkt, bucket, place);
+	if (!own) {
+		ax_outlive_syn(key, syn);
 		place->entry = 0;
 		return 0;
 	}
-	ref.flow->forward = forward;
-	ref.flow->generation = pkt->generation;
-	ref.flow->backend = choice->backend_id;
-	ref.flow->backend_gen = choice->backend_gen;
-	ref.flow->vip = choice->vip_id;
-	ref.flow->vip_gen = choice->vip_gen;
-	ref.flow->packets = 1;
-	ref.flow->bytes = pkt->bytes;
-	if (pkt->proto == IPPROTO_TCP && ax_loss) {
-		ax_consume_syn(ctx, pkt, key, ref.flow);
+	if (pkt->proto == IPPROTO_TCP && ax_loss)
+		ax_consume_syn(ctx, pkt, key, syn, choice, &first);
+	ax_write_entry(pkt, key, bucket, place, own, choice, forward, &first);
+	if (pkt->proto == IPPROTO_TCP && ax_loss)
 		ax_track(ctx, pkt, &ref);
-	}
 	return ref.flow->segments;
 }
 

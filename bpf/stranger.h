@@ -11,19 +11,26 @@
 
 #include "express6.h"
 
-/* Options as nearly all stacks send them: none, NOP NOP TS, MSS, or a SYN's of Linux and Windows.
- */
+/* Options as nearly all stacks send them: none, NOP NOP TS, ... */
 static __always_inline int ax_plain_options(struct xdp_md *ctx, const struct tcphdr *tcp,
 					    __u32 header)
 {
 	const __be32 *word = (void *)(tcp + 1);
 
-	if (header == 20)
+	return header == 20 || (header == 32 && (void *)(word + 2) <= ax_data_end(ctx) &&
+				*word == bpf_htonl(0x0101080a));
+}
+
+/* ... or in a SYN MSS, or what Linux and Windows send. */
+static __always_inline int ax_syn_options(struct xdp_md *ctx, const struct tcphdr *tcp,
+					  __u32 header)
+{
+	const __be32 *word = (void *)(tcp + 1);
+
+	if (ax_plain_options(ctx, tcp, header))
 		return 1;
 	if ((void *)(word + 1) > ax_data_end(ctx))
 		return 0;
-	if (header == 32 && *word == bpf_htonl(0x0101080a))
-		return 1;
 	if ((*word & bpf_htonl(0xffff0000)) != bpf_htonl(0x02040000))
 		return 0;
 	if (header == 24)
@@ -60,8 +67,13 @@ static __always_inline int ax_stranger_transport(struct xdp_md *ctx, struct ax_p
 	header = tcp->doff * 4;
 	pkt->tcp_flags = ((__u8 *)tcp)[13];
 	kind = pkt->tcp_flags & (AX_TCP_ACK | AX_TCP_SYN | AX_TCP_FIN | AX_TCP_RST);
-	return (kind == AX_TCP_ACK || kind == AX_TCP_SYN) && header >= sizeof(*tcp) &&
-	       header <= pkt->l4_bytes && ax_plain_options(ctx, tcp, header);
+	if (header < sizeof(*tcp) || header > pkt->l4_bytes)
+		return 0;
+	if (kind == AX_TCP_SYN)
+		return ax_syn_options(ctx, tcp, header);
+	/* the loss tracker has more to say of congestion */
+	return kind == AX_TCP_ACK && !(pkt->tcp_flags & AX_TCP_ECE) &&
+	       (pkt->tos & AX_ECN_CE) != AX_ECN_CE && ax_plain_options(ctx, tcp, header);
 }
 
 static __always_inline __u32 ax_owner_at(const struct ax_packet *pkt, __u32 slot)
@@ -87,12 +99,11 @@ static __always_inline void ax_expect_entry(const struct ax_packet *pkt,
 
 /* Who gets it, if the way there is short. */
 static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct ax_packet *pkt,
-					      const struct ax_place *place,
+					      const struct ax_place *place __attribute__((unused)),
 					      struct ax_choice *choice)
 {
 	struct ax_addr source, vip;
 	struct ax_shortcut *shortcut;
-	struct ax_backend *backend;
 	__u32 at;
 
 	if (ax_addresses(ctx, pkt, &source, &vip))
@@ -110,21 +121,38 @@ static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct a
 	if (at >= ax_slots)
 		return 0;
 	choice->backend_id = ax_owner_at(pkt, at);
-	backend = ax_backend_at(pkt, choice->backend_id); /* none for AX_NOBODY */
-	if (!backend)
-		return 0;
-	choice->backend_gen = backend->gen;
 	choice->vip_id = shortcut->vip;
 	choice->vip_gen = shortcut->vip_gen;
 	choice->forward = AX_FORWARD_IPIP;
-	return 1;
+	return choice->backend_id < ax_backends; /* AX_NOBODY is none */
+}
+
+/* What ax_track would learn of this segment. */
+static __always_inline void ax_first_segment(struct xdp_md *ctx, const struct ax_packet *pkt,
+					     struct ax_first *first)
+{
+	struct tcphdr *tcp = ax_data(ctx) + pkt->l4_offset;
+	__be32 *option = (void *)(tcp + 1);
+	__u32 payload;
+
+	if ((void *)option > ax_data_end(ctx))
+		return;
+	payload = pkt->l4_bytes - tcp->doff * 4;
+	first->nxt = bpf_ntohl(tcp->seq) + payload;
+	first->segments += !!payload;
+	if (payload > first->mss)
+		first->mss = payload;
+	first->flags |= AX_FLOW_SYNCED;
+	if (tcp->doff != 8 || (void *)(option + 2) > ax_data_end(ctx))
+		return;
+	first->flags |= AX_FLOW_TS;
+	first->max_ts = bpf_ntohl(option[1]);
 }
 
 /* A handshake that a change of the configuration overtook: ax_keep_choice decides. */
-static __always_inline int ax_overtaken(const struct ax_packet *pkt, const struct ax_flow_key *key)
+static __always_inline int ax_overtaken(const struct ax_packet *pkt, const struct ax_flow_key *key,
+					const struct ax_syn *syn)
 {
-	struct ax_syn *syn = ax_syn_slot(key);
-
 	return !syn || (syn->hash == key->hash && syn->generation != pkt->generation);
 }
 
@@ -133,34 +161,50 @@ static __always_inline struct ax_hop *ax_stranger_to(struct xdp_md *ctx, struct 
 						     struct ax_flow_key *key,
 						     struct ax_choice *choice, __u32 *segments)
 {
+	int opening = ax_is_opening(pkt), tcp = pkt->proto == IPPROTO_TCP && !opening;
+	struct ax_first first = {};
 	struct ax_place place = {};
+	struct ax_syn *syn = 0;
 	struct ax_bucket *bucket;
+	struct ax_cpu *own;
 	struct ax_hop *hop;
 
 	bucket = ax_bucket_of(key);
 	if (!bucket)
 		return 0;
-	if (!ax_is_opening(pkt))
+	if (!opening)
 		ax_pick_way(key, ax_victim_of(bucket, key->hash), &place);
 	if (!ax_stranger_choice(ctx, pkt, &place, choice))
 		return 0;
 	hop = ax_express_hop(pkt->ctl, choice->backend_id, pkt->family);
 	if (!hop)
 		return 0;
+	choice->backend_gen = hop->backend_gen;
 	if (pkt->l3_bytes + (pkt->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) >
 	    hop->mtu)
 		return 0;
-	if (pkt->proto == IPPROTO_TCP && !ax_is_opening(pkt) && ax_overtaken(pkt, key))
-		return 0;
+	if (tcp) {
+		syn = ax_syn_slot(key);
+		if (ax_overtaken(pkt, key, syn))
+			return 0;
+	}
 	ax_trace_slot(pkt, choice->slot);
-	*segments = ax_remember(ctx, pkt, key, bucket, &place, choice, AX_FORWARD_IPIP);
+	if (opening) {
+		ax_note_choice(ax_note_syn(ctx, pkt, key), choice, pkt->generation);
+		return hop;
+	}
+	own = ax_open_entry(pkt, bucket, &place);
+	if (!own) {
+		ax_outlive_syn(key, syn);
+		return hop;
+	}
+	if (tcp && ax_loss) {
+		ax_consume_syn(ctx, pkt, key, syn, choice, &first);
+		ax_first_segment(ctx, pkt, &first);
+	}
+	ax_write_entry(pkt, key, bucket, &place, own, choice, AX_FORWARD_IPIP, &first);
+	*segments = first.segments;
 	return hop;
-}
-
-/* What ax_outcome makes of it; the verdict is in `sent`. */
-static __always_inline int ax_stranger_sent(const struct ax_packet *pkt, int sent)
-{
-	return sent | (pkt->flags & AX_PACKET_ANOMALY ? AX_OUTCOME_ANOMALY : 0);
 }
 
 __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
@@ -192,7 +236,7 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 	if (!reason)
 		reason = ax_express_sent(ctx, hop, choice.vip_id, choice.backend_id, bytes,
 					 segments);
-	return ax_stranger_sent(&pkt, reason);
+	return reason;
 }
 
 __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
@@ -230,7 +274,7 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 	if (!reason)
 		reason = ax_express_sent(ctx, hop, choice.vip_id, choice.backend_id, bytes,
 					 segments);
-	return ax_stranger_sent(&pkt, reason);
+	return reason;
 }
 
 #endif

@@ -61,40 +61,37 @@ static __always_inline struct ax_syn *ax_note_syn(struct xdp_md *ctx, const stru
 	return syn;
 }
 
-/* What the SYN told, moved into the entry that the flow's first later packet made. One that does
- * not begin where the SYN ended says that packets went by untracked, or that the SYN was another's.
- */
+/* What the SYN told, for the entry that the flow's first later packet makes. One that does not
+ * begin where the SYN ended says that packets went by untracked, or that the SYN was another's. */
 static __always_inline void ax_consume_syn(struct xdp_md *ctx, const struct ax_packet *pkt,
-					   const struct ax_flow_key *key, struct ax_flow *flow)
+					   const struct ax_flow_key *key, struct ax_syn *syn,
+					   const struct ax_choice *choice, struct ax_first *first)
 {
 	struct tcphdr *tcp = ax_at(ctx, pkt->l4_offset);
-	struct ax_syn *syn = ax_syn_slot(key);
 	__u32 rtt;
 
-	if (!syn || syn->hash != key->hash)
+	if (likely(!syn || syn->hash != key->hash))
 		return;
 	syn->hash = 0;
 	if ((void *)(tcp + 1) > ax_data_end(ctx) || bpf_ntohl(tcp->seq) != syn->isn + 1)
 		return;
-	flow->flags |= AX_FLOW_SYN | AX_FLOW_SYNCED;
-	flow->nxt = syn->isn + 1;
-	flow->segments = 1;
-	flow->mss = syn->mss;
-	flow->syn_rtx = syn->repeats > 15 ? 15 : syn->repeats;
+	first->flags = AX_FLOW_SYN | AX_FLOW_SYNCED;
+	first->nxt = syn->isn + 1;
+	first->segments = 1;
+	first->mss = syn->mss;
+	first->syn_rtx = syn->repeats > 15 ? 15 : syn->repeats;
 	if (unlikely(syn->repeats))
-		ax_add_repeated_syns(flow->vip, flow->backend, syn->repeats);
+		ax_add_repeated_syns(choice->vip_id, choice->backend_id, syn->repeats);
 	if (!syn->at_us)
 		return;
 	rtt = (((__u32)(ax_now_ns(pkt->ctl) / 1000) | 1) - syn->at_us) / AX_RTT_UNIT_US;
-	flow->rtt = rtt > 0xffff ? 0xffff : rtt;
-	flow->flags |= AX_FLOW_RTT;
+	first->rtt = rtt > 0xffff ? 0xffff : rtt;
+	first->flags |= AX_FLOW_RTT;
 }
 
 /* A packet between the SYN and the entry went by: when the SYN came says nothing of the RTT. */
-static __always_inline void ax_outlive_syn(const struct ax_flow_key *key)
+static __always_inline void ax_outlive_syn(const struct ax_flow_key *key, struct ax_syn *syn)
 {
-	struct ax_syn *syn = ax_syn_slot(key);
-
 	if (syn && syn->hash == key->hash)
 		syn->at_us = 0;
 }

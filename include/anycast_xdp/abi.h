@@ -527,7 +527,9 @@ struct ax_hop {
 	__u32 csum4; /* as struct ax_backend's */
 	__u16 mtu;   /* largest IP datagram that is known to pass */
 	__u8 family; /* of the outer header, and AX_HOP_GUE; 0 = nothing here */
-	__u8 tail[5];
+	__u8 pad2;
+	__u16 backend_gen;
+	__u8 tail[2];
 };
 AX_ASSERT_SIZE(struct ax_hop, 64);
 
