@@ -45,6 +45,8 @@ MAP(proxy_reals, ARRAY, __u32, struct proxy_real, PROXY_REALS);
 MAP(proxy_ctl, ARRAY, __u32, struct proxy_mac, 16);
 MAP(proxy_stats, PERCPU_ARRAY, __u32, struct proxy_stats, PROXY_VIPS * 2);
 MAP(proxy_real_stats, PERCPU_ARRAY, __u32, struct proxy_stats, PROXY_REALS);
+MAP(proxy_miss_vip, ARRAY, __u32, struct proxy_vip_key, 1);
+MAP(proxy_miss_stats, PERCPU_ARRAY, __u32, __u32, PROXY_REALS);
 
 struct proxy_lru {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -188,6 +190,25 @@ static __always_inline struct proxy_real *choose(struct packet *pkt, const struc
 	return to;
 }
 
+/* Misses by real, of one VIP that somebody may be looking at (here, as by default, none). */
+static __always_inline int count_miss(const struct proxy_vip_key *vip, __u32 real)
+{
+	__u32 zero = 0, *count;
+	struct proxy_vip_key *watched = bpf_map_lookup_elem(&proxy_miss_vip, &zero);
+
+	if (!watched)
+		return -1;
+	if (watched->addr[0] != vip->addr[0] || watched->addr[1] != vip->addr[1] ||
+	    watched->addr[2] != vip->addr[2] || watched->addr[3] != vip->addr[3] ||
+	    watched->port != vip->port || watched->proto != vip->proto)
+		return 0;
+	count = bpf_map_lookup_elem(&proxy_miss_stats, &real);
+	if (!count)
+		return -1;
+	++*count;
+	return 0;
+}
+
 static __always_inline void checksum(struct iphdr *ip)
 {
 	__u16 *word = (void *)ip;
@@ -319,7 +340,7 @@ static __always_inline int process(struct xdp_md *ctx, __u32 off, int v6)
 				stats->v2++;
 		}
 		to = choose(&pkt, vip, v6, lru);
-		if (!to)
+		if (!to || count_miss(&key, pkt.real))
 			return XDP_DROP;
 		stats->v2++;
 	}
