@@ -141,21 +141,32 @@ __noinline int ax_icmp_stage(struct xdp_md *ctx)
 	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_icmp(ctx, &pkt)));
 }
 
-/* Ordinary packets of known flows, and what is neither IP nor tagged. */
-static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes,
-				      __u64 *hash)
+/* 0: a frame too short to have one. */
+static __always_inline __be16 ax_type_of(struct xdp_md *ctx)
 {
 	__be16 *type = ax_data(ctx) + 2 * ETH_ALEN;
 
-	if ((void *)(type + 1) > ax_data_end(ctx))
+	return (void *)(type + 1) > ax_data_end(ctx) ? 0 : *type;
+}
+
+/* Neither IP nor tagged: ARP, for the most part. Passes, whatever is configured. */
+static __always_inline int ax_is_foreign(__be16 type)
+{
+	return type && type != bpf_htons(ETH_P_IP) && type != bpf_htons(ETH_P_IPV6) &&
+	       !ax_is_vlan(type);
+}
+
+/* Ordinary packets of known flows. */
+static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __be16 type,
+				      __u32 bytes, __u64 *hash)
+{
+	if (ax_is_foreign(type))
+		return AX_R_NOT_IP;
+	if (!(ax_role & AX_ROLE_EDGE))
 		return AX_UNUSUAL;
-	if (*type == bpf_htons(ETH_P_IP))
-		return ax_role & AX_ROLE_EDGE ? ax_express4(ctx, ctl, bytes, hash) : AX_UNUSUAL;
-	if (*type == bpf_htons(ETH_P_IPV6))
-		return ax_role & AX_ROLE_EDGE ? ax_express6(ctx, bytes) : AX_UNUSUAL;
-	return ax_is_vlan(*type) || !(ctl->half[ctl->generation & 1].flags & AX_SETTINGS_VALID)
-		       ? AX_UNUSUAL
-		       : AX_R_NOT_IP;
+	if (type == bpf_htons(ETH_P_IP))
+		return ax_express4(ctx, ctl, bytes, hash);
+	return type == bpf_htons(ETH_P_IPV6) ? ax_express6(ctx, bytes) : AX_UNUSUAL;
 }
 
 static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
@@ -198,19 +209,22 @@ static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
 SEC("xdp")
 int anycast(struct xdp_md *ctx)
 {
-	struct ax_ctl *ctl = ax_control();
 	__u32 bytes = ax_data_end(ctx) - ax_data(ctx);
+	__be16 type = ax_type_of(ctx);
 	__u64 hash = 0; /* of the flow; its lower half may become where the entry is */
+	struct ax_ctl *ctl;
 	int outcome;
 
+	/* before anything is looked up: 1 ns of 2 */
+	if (!ax_instance && !ax_replay && ax_is_foreign(type))
+		return ax_conclude(ctx, bytes, AX_R_NOT_IP);
+	ctl = ax_control();
 	/* active: 0 for a moment while one instance hands over to another that runs before it */
 	if (!ctl || (ax_instance && ctl->active && ctl->active != ax_instance))
 		return XDP_PASS;
 	if (ax_replay)
 		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));
-	outcome = ax_express(ctx, ctl, bytes, &hash);
-	if (outcome == AX_R_NOT_IP) /* a constant: 1 ns of 3 */
-		return ax_conclude(ctx, bytes, AX_R_NOT_IP);
+	outcome = ax_express(ctx, ctl, type, bytes, &hash);
 	if (likely(outcome >= 0))
 		return ax_conclude(ctx, bytes, outcome);
 	if (outcome == AX_KNOWN_GUE4)
