@@ -16,6 +16,7 @@
 
 #include "bench/cases.h"
 #include "bench/costs.h"
+#include "bench/leaving.h"
 #include "bench/machine.h"
 #include "bench/report.h"
 
@@ -104,6 +105,15 @@ Status run(const Options &options)
 		report.rows.push_back(row_of(*outcome));
 		std::cout << text_of(report.rows.back()) << std::flush;
 	}
+	for (const LeavingCase &c : leaving_cases()) {
+		if (!std::regex_search(c.name, only))
+			continue;
+		const auto outcome = run_leaving(c, options.quick);
+		if (!outcome)
+			return tl::unexpected(outcome.error());
+		report.rows.push_back(row_of(*outcome));
+		std::cout << text_of(report.rows.back()) << std::flush;
+	}
 	std::cout << summary_of(report);
 	if (earlier)
 		std::cout << compared(report, *earlier);
@@ -142,6 +152,8 @@ int main(int argc, char **argv)
 	CLI11_PARSE(app, argc, argv);
 	if (options.list) {
 		for (const bench::Case &c : bench::all_cases())
+			fmt::print("{:<15} {}\n", c.name, c.about);
+		for (const bench::LeavingCase &c : bench::leaving_cases())
 			fmt::print("{:<15} {}\n", c.name, c.about);
 		return 0;
 	}

@@ -4,7 +4,6 @@
 #include <netinet/in.h>
 
 #include <chrono>
-#include <functional>
 
 #include <fmt/format.h>
 
@@ -13,14 +12,11 @@
 
 #include "bench/cases.h"
 #include "bench/lab_costs.h"
+#include "bench/leaving.h"
 #include "bench/node.h"
 #include "bench/wrapped.h"
 
 namespace anycast::bench {
-
-namespace {
-
-using Work = std::function<Status()>;
 
 Result<Cost> timed(const std::string &name, const std::string &about, std::size_t times,
 		   const Work &work)
@@ -36,6 +32,8 @@ Result<Cost> timed(const std::string &name, const std::string &about, std::size_
 	}
 	return Cost{name, about, summarise(ms), "ms"};
 }
+
+namespace {
 
 // 4096 VIPs on 64 pools of 64 backends.
 Config large_config()
@@ -158,11 +156,13 @@ Status scanning(std::size_t times, std::vector<Cost> &costs)
 	if (auto ran = wrapped->run(million.traffic.flows); !ran)
 		return tl::unexpected(ran.error());
 	std::size_t found = 0;
+	std::vector<FlowRecord> records;
 	auto scan = timed("scan the flow table", "1M flows, decoded", times, [&]() -> Status {
-		const auto flows = read_flows(program->dataplane());
+		auto flows = read_flows(program->dataplane());
 		if (!flows)
 			return tl::unexpected(flows.error());
-		found = flows->size();
+		records = std::move(*flows);
+		found = records.size();
 		return {};
 	});
 	if (!scan)
@@ -171,6 +171,17 @@ Status scanning(std::size_t times, std::vector<Cost> &costs)
 		return fail(Exit::kFailed, fmt::format("the scan found {} flows of {}", found,
 						       million.traffic.flows));
 	costs.push_back(std::move(*scan));
+	LossSum sum;
+	auto loss = timed("work out their loss", "1M flows, summed", times, [&]() -> Status {
+		for (const FlowRecord &record : records)
+			sum.add(loss_report(record));
+		return {};
+	});
+	if (!loss)
+		return tl::unexpected(loss.error());
+	if (sum.flows != times * records.size())
+		return fail(Exit::kFailed, "the sum of their loss lacks flows");
+	costs.push_back(std::move(*loss));
 	auto load = timed("count used entries", "1M flows", times, [&]() -> Status {
 		const auto used = table_load(program->dataplane());
 		if (!used)
@@ -212,6 +223,7 @@ Result<std::vector<Cost>> user_space_costs(bool quick)
 		}
 	}
 	AX_TRY(scanning(times, costs));
+	AX_TRY(leaving_costs(times, costs));
 	AX_TRY(lab_costs(quick, costs));
 	return costs;
 }

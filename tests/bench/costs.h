@@ -3,6 +3,7 @@
 // flows.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,10 @@ struct Cost {
 	Summary value;
 	std::string unit = "ms";
 };
+
+using Work = std::function<Status()>;
+Result<Cost> timed(const std::string &name, const std::string &about, std::size_t times,
+		   const Work &work);
 
 Result<std::vector<Cost>> user_space_costs(bool quick);
 
