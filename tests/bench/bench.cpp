@@ -121,6 +121,11 @@ Status run(const Options &options)
 		AX_TRY(write_json(report, options.json));
 	if (!options.docs.empty())
 		AX_TRY(write_docs(report, options.docs));
+	if (const auto noisy = too_noisy(report); !noisy.empty())
+		return fail(Exit::kFailed,
+			    fmt::format("{} of {} cases were too noisy to conclude", noisy.size(),
+					report.rows.size()),
+			    "run it again on a quiet machine");
 	return {};
 }
 

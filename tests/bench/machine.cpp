@@ -48,18 +48,22 @@ Machine this_machine()
 		line_of("/sys/devices/system/cpu/vulnerabilities/spec_rstack_overflow"), load};
 }
 
-Status may_measure()
+Status may_measure(bool root, const std::string &jit)
 {
-	if (::geteuid() != 0)
+	if (!root)
 		return fail(Exit::kFailed, "benchmarks run programs in the kernel",
 			    "run them as root");
-	const std::string jit = line_of(kJit);
 	if (jit != "1" && jit != "2")
 		return fail(Exit::kUnsupported,
 			    std::string(kJit) + " is " + (jit.empty() ? "not there" : jit) +
 				    ": figures of interpreted programs say nothing",
 			    std::string("write 1 to ") + kJit);
 	return {};
+}
+
+Status may_measure()
+{
+	return may_measure(::geteuid() == 0, line_of(kJit));
 }
 
 Status stay_on_one_cpu()

@@ -22,6 +22,7 @@ Machine this_machine();
 
 // Root, and programs compiled to machine code: without either no number is printed.
 Status may_measure();
+Status may_measure(bool root, const std::string &jit); // as net.core.bpf_jit_enable says
 
 // Caches and per-CPU tables are of one CPU: the last, which has the fewest interrupts.
 Status stay_on_one_cpu();

@@ -22,13 +22,15 @@ std::string judgement(const Row &row)
 {
 	std::string text;
 
+	if (row.ratio && row.ratio->noisy())
+		return name_of(Verdict::kNoisy);
 	if (row.ratio)
 		text = fmt::format("{:.2f}x [{:.2f}..{:.2f}], bare {:.2f}x", row.ratio->median,
 				   row.ratio->low95, row.ratio->high95, row.bare->median);
 	if (row.required && row.ratio)
 		text += fmt::format(", required {:.1f}: {}", row.required->ratio,
 				    name_of(row.verdict));
-	if (row.level)
+	if (row.level && !row.level->noisy())
 		text += fmt::format("{}with a floor of {:.0f} ns {:.2f}x: {}",
 				    text.empty() ? "" : "; ", kKatransFloor, row.level->median,
 				    name_of(row.level_verdict));
@@ -42,7 +44,7 @@ std::optional<double> calibration(const Row &row)
 {
 	const Summary *proxy = row.find(kProxy), *floor = row.find(kFloor);
 
-	if (!proxy || !floor || !row.level)
+	if (!proxy || !floor || !row.level || proxy->noisy() || floor->noisy())
 		return {};
 	return (proxy->median - floor->median) / (row.required->katran_median - kKatransFloor);
 }
@@ -51,7 +53,7 @@ std::optional<double> against_katran(const Row &row)
 {
 	const Summary *ours = row.find(kOurs), *floor = row.find(kFloor);
 
-	if (!ours || !floor || !row.level)
+	if (!ours || !floor || !row.level || ours->noisy() || floor->noisy())
 		return {};
 	return row.required->katran_median / (ours->median - floor->median + kKatransFloor);
 }
@@ -62,8 +64,8 @@ std::vector<std::string> too_noisy(const Report &report)
 
 	for (const Row &row : report.rows) {
 		const Summary *ours = row.find(kOurs);
-		if ((ours && ours->spread() > kTooWide) || row.verdict == Verdict::kNoisy ||
-		    row.level_verdict == Verdict::kNoisy)
+		if ((ours && ours->noisy()) || (row.ratio && row.ratio->noisy()) ||
+		    (row.level && row.level->noisy()))
 			names.push_back(row.name);
 	}
 	return names;
@@ -117,10 +119,10 @@ std::string text_of(const Row &row)
 	std::string text = fmt::format("{:<15} {}\n", row.name, row.about);
 
 	for (const auto &[name, s] : row.series)
-		text += fmt::format("    {:<14} best {:>5.0f}  median {:>5.0f}  quartiles {:>5.0f} "
-				    "{:>5.0f} ns{}\n",
-				    name, s.best, s.median, s.lower, s.upper,
-				    s.spread() > kTooWide ? "  (too noisy to conclude)" : "");
+		text += s.noisy() ? fmt::format("    {:<14} too noisy to conclude\n", name)
+				  : fmt::format("    {:<14} best {:>5.0f}  median {:>5.0f}  "
+						"quartiles {:>5.0f} {:>5.0f} ns\n",
+						name, s.best, s.median, s.lower, s.upper);
 	if (const std::string verdict = judgement(row); !verdict.empty())
 		text += fmt::format("    {}\n", verdict);
 	if (const auto off = calibration(row))
@@ -142,8 +144,13 @@ std::string summary_of(const Report &report)
 		const Summary *floor = row.find(kFloor), *proxy = row.find(kProxy),
 			      *ours = row.find(kOurs);
 		const auto pair = [](const Summary *s) {
-			return s ? fmt::format("{:.0f}/{:.0f}", s->best, s->median)
-				 : std::string("-");
+			return !s	    ? std::string("-")
+			       : s->noisy() ? std::string("too noisy")
+					    : fmt::format("{:.0f}/{:.0f}", s->best, s->median);
+		};
+		const auto number = [](const std::optional<Summary> &s) {
+			return s && !s->noisy() ? fmt::format("{:.2f}", s->median)
+						: std::string("-");
 		};
 		const auto &needed = row.required;
 		const auto issue = against_katran(row);
@@ -153,20 +160,20 @@ std::string summary_of(const Report &report)
 			needed ? fmt::format("({:.0f}/{:.0f})", needed->katran_best,
 					     needed->katran_median)
 			       : "",
-			pair(ours), row.ratio ? fmt::format("{:.2f}", row.ratio->median) : "-",
-			needed ? fmt::format("{:.1f}", needed->ratio) : "-",
-			row.bare ? fmt::format("{:.2f}", row.bare->median) : "-",
-			row.level ? fmt::format("{:.2f}", row.level->median) : "-",
-			issue ? fmt::format("{:.2f}", *issue) : "-", name_of(row.verdict),
+			pair(ours), number(row.ratio),
+			needed ? fmt::format("{:.1f}", needed->ratio) : "-", number(row.bare),
+			number(row.level), issue ? fmt::format("{:.2f}", *issue) : "-",
+			name_of(row.verdict),
 			row.level ? fmt::format(" / {}", name_of(row.level_verdict)) : "");
 	}
 	if (!report.live.empty())
 		text += fmt::format("\n{:<12} {:<60} {:>8} {:>14}\n", "live, veth", "",
 				    "Mpackets/s", "CPU ns a packet");
 	for (const Live &live : report.live)
-		text += fmt::format("{:<12} {:<60} {:>8.2f} {:>8.0f}{}\n", live.name, live.about,
-				    live.mega_packets.median, live.ns.median,
-				    live.ns.spread() > kTooWide ? "  (too noisy to conclude)" : "");
+		text += fmt::format("{:<12} {:<60} {:>8.2f} {:>14}\n", live.name, live.about,
+				    live.mega_packets.median,
+				    live.ns.noisy() ? std::string("too noisy")
+						    : fmt::format("{:.0f}", live.ns.median));
 	if (!report.no_live.empty())
 		text += "\nno live run: " + report.no_live + "\n";
 	if (!report.costs.empty())
@@ -177,7 +184,7 @@ std::string summary_of(const Report &report)
 				    cost.value.best, cost.value.median, cost.unit);
 	if (const auto names = too_noisy(report); !names.empty()) {
 		text += fmt::format("\nToo noisy to conclude (load {:.1f} on {} CPUs; needed: "
-				    "below 1), run again on a quiet machine:",
+				    "below 1):",
 				    report.machine.load, report.machine.cpus);
 		for (const std::string &name : names)
 			text += " " + name;
@@ -201,6 +208,12 @@ std::string compared(const Report &report, const nlohmann::json &earlier)
 			if (then.value("name", "") != row.name || !ours || !floor ||
 			    !series.contains(kOurs) || !series.contains(kFloor))
 				continue;
+			if (ours->noisy() || floor->noisy() || !series[kOurs].contains("median") ||
+			    !series[kFloor].contains("median")) {
+				text += fmt::format("{:<15} {:>26}   too noisy to conclude\n",
+						    row.name, "");
+				continue;
+			}
 			const double before = series[kOurs].value("median", 0.0) -
 					      series[kFloor].value("median", 0.0);
 			const double now = ours->median - floor->median;
@@ -221,6 +234,8 @@ std::string compared(const Report &report, const nlohmann::json &earlier)
 nlohmann::json json_of(const Report &report)
 {
 	const auto numbers = [](const Summary &s) {
+		if (s.noisy())
+			return nlohmann::json{{"too_noisy", true}};
 		return nlohmann::json{{"best", s.best},	  {"lower", s.lower}, {"median", s.median},
 				      {"upper", s.upper}, {"low95", s.low95}, {"high95", s.high95}};
 	};

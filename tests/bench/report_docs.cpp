@@ -17,7 +17,14 @@ constexpr const char *kEnd = "<!-- written by build/bench --docs: end -->\n";
 
 std::string pair(const Summary *s)
 {
-	return s ? fmt::format("{:.0f} / {:.0f}", s->best, s->median) : "";
+	if (!s)
+		return "";
+	return s->noisy() ? "too noisy" : fmt::format("{:.0f} / {:.0f}", s->best, s->median);
+}
+
+std::string number(const std::optional<Summary> &s)
+{
+	return s && !s->noisy() ? fmt::format("{:.2f}", s->median) : "";
 }
 
 std::string cases_table(const Report &report)
@@ -38,12 +45,12 @@ std::string cases_table(const Report &report)
 						   row.required->katran_median)
 				     : "",
 			off ? fmt::format("{:.2f}", *off) : "", pair(ours),
-			ours ? fmt::format("{:.0f}–{:.0f}", ours->lower, ours->upper) : "",
-			row.ratio ? fmt::format("{:.2f}", row.ratio->median) : "",
+			ours && !ours->noisy()
+				? fmt::format("{:.0f}–{:.0f}", ours->lower, ours->upper)
+				: "",
+			number(row.ratio),
 			row.required ? fmt::format("{:.1f}", row.required->ratio) : "",
-			name_of(row.verdict),
-			row.bare ? fmt::format("{:.2f}", row.bare->median) : "",
-			row.level ? fmt::format("{:.2f}", row.level->median) : "",
+			name_of(row.verdict), number(row.bare), number(row.level),
 			name_of(row.level_verdict), issue ? fmt::format("{:.2f}", *issue) : "");
 	}
 	return text;
@@ -121,7 +128,7 @@ std::string scaling_table(const Report &report)
 		return "No scaling table: the cases it needs were not run.\n";
 	const auto add = [&](const char *name, const char *about) {
 		const Summary *ours = ours_in(report, name);
-		if (!ours)
+		if (!ours || ours->noisy())
 			return;
 		const double ns = ours->median - nothing->median;
 		const auto cores = [&](double bytes) {

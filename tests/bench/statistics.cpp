@@ -67,13 +67,13 @@ std::vector<double> differences(const std::vector<double> &from, const std::vect
 
 Verdict judge(const Summary &ratio, double required)
 {
-	if (ratio.spread() > kTooWide)
+	if (ratio.noisy())
 		return Verdict::kNoisy;
 	if (ratio.low95 >= required)
 		return Verdict::kPass;
 	if (ratio.high95 < required)
 		return Verdict::kMiss;
-	return Verdict::kNoisy;
+	return Verdict::kClose;
 }
 
 const char *name_of(Verdict verdict)
@@ -83,6 +83,8 @@ const char *name_of(Verdict verdict)
 		return "PASS";
 	case Verdict::kMiss:
 		return "MISS";
+	case Verdict::kClose:
+		return "too close to call";
 	case Verdict::kNoisy:
 		return "too noisy to conclude";
 	case Verdict::kNone:

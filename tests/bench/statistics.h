@@ -18,6 +18,7 @@ struct Summary {
 	{
 		return median > 0 ? (upper - lower) / median : 0;
 	}
+	[[nodiscard]] bool noisy() const { return spread() > kTooWide; }
 };
 
 Summary summarise(std::vector<double> values); // at least one
@@ -27,7 +28,13 @@ std::vector<double> ratios(const std::vector<double> &above, const std::vector<d
 std::vector<double> shifted(std::vector<double> values, double by);
 std::vector<double> differences(const std::vector<double> &from, const std::vector<double> &take);
 
-enum class Verdict { kNone, kPass, kMiss, kNoisy };
+enum class Verdict {
+	kNone,
+	kPass,
+	kMiss,
+	kClose, // what is required lies between the bounds
+	kNoisy,
+};
 
 // Nothing is claimed where the requirement lies within the bounds, or the rounds disagree wildly.
 Verdict judge(const Summary &ratio, double required);

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What the benchmark says of its figures, and when it says none.
+#include <gtest/gtest.h>
+
+#include "bench/machine.h"
+#include "bench/report.h"
+
+namespace anycast::bench {
+namespace {
+
+// The same values in each round, for 40 rounds.
+Outcome outcome(double floor, double proxy, double ours, double required)
+{
+	const auto series = [](const char *name, double ns) {
+		return Series{name, std::vector<double>(40, ns)};
+	};
+	return {"tcp4-1",
+		"a case",
+		Requirement{required, 95, 134},
+		true,
+		{series(kFloor, floor), series(kProxy, proxy), series(kOurs, ours)}};
+}
+
+Summary around(double median, double reach)
+{
+	return {median - reach,	    median - reach / 2, median,
+		median + reach / 2, median - reach / 4, median + reach / 4};
+}
+
+TEST(Bench, PassesAndMissesWhereTheBoundsLieOnOneSide)
+{
+	EXPECT_EQ(judge(around(2.0, 0.2), 1.9), Verdict::kPass);
+	EXPECT_EQ(judge(around(2.0, 0.2), 2.1), Verdict::kMiss);
+	EXPECT_EQ(judge(around(2.0, 0.2), 2.02), Verdict::kClose);
+	EXPECT_EQ(judge(around(2.0, 1.3), 1.0), Verdict::kNoisy);
+}
+
+TEST(Bench, SummaryHoldsTheMedianBetweenItsBounds)
+{
+	std::vector<double> values;
+	for (int i = 101; i > 0; --i)
+		values.push_back(i);
+	const Summary s = summarise(values);
+
+	EXPECT_EQ(s.best, 1);
+	EXPECT_EQ(s.median, 51);
+	EXPECT_EQ(s.lower, 26);
+	EXPECT_EQ(s.upper, 76);
+	// ranks 40 and 61: the binomial distribution of 101 tosses, 95 %
+	EXPECT_NEAR(s.low95, 41, 1);
+	EXPECT_NEAR(s.high95, 61, 1);
+}
+
+TEST(Bench, RatioIsTakenWithTheFloorWithoutItAndWithKatrans)
+{
+	const Row row = row_of(outcome(50, 150, 75, 1.8));
+
+	EXPECT_DOUBLE_EQ(row.ratio->median, 2.0);
+	EXPECT_DOUBLE_EQ(row.bare->median, 4.0);
+	EXPECT_DOUBLE_EQ(row.level->median, 124.0 / 49.0);
+	EXPECT_EQ(row.verdict, Verdict::kPass);
+	EXPECT_DOUBLE_EQ(*calibration(row), 100.0 / 110.0);
+	EXPECT_DOUBLE_EQ(*against_katran(row), 134.0 / 49.0);
+	EXPECT_EQ(row_of(outcome(50, 150, 75, 2.1)).verdict, Verdict::kMiss);
+}
+
+TEST(Bench, SaysTooNoisyInsteadOfANumber)
+{
+	Outcome noisy = outcome(50, 150, 75, 1.8);
+	for (std::size_t i = 0; i < 40; i += 2)
+		noisy.series[2].ns[i] = 1234;
+	Report report;
+	report.rows.push_back(row_of(noisy));
+
+	EXPECT_EQ(too_noisy(report), std::vector<std::string>{"tcp4-1"});
+	const std::string text = text_of(report.rows[0]) + summary_of(report);
+	EXPECT_NE(text.find("too noisy to conclude"), std::string::npos) << text;
+	EXPECT_EQ(text.find("1234"), std::string::npos) << text;
+	EXPECT_EQ(text.find("654"), std::string::npos) << text; // the median
+	EXPECT_EQ(text.find("PASS"), std::string::npos) << text;
+	EXPECT_FALSE(json_of(report)["cases"][0]["series"][kOurs].contains("median"));
+	report.rows = {row_of(outcome(50, 150, 75, 1.8))};
+	EXPECT_TRUE(too_noisy(report).empty());
+}
+
+TEST(Bench, ComparesWithAnEarlierRunLessEachOnesFloor)
+{
+	Report earlier, now;
+	earlier.rows.push_back(row_of(outcome(50, 150, 75, 1.8)));
+	now.rows.push_back(row_of(outcome(20, 120, 55, 1.8)));
+	const nlohmann::json saved = nlohmann::json::parse(json_of(earlier).dump());
+
+	EXPECT_NE(compared(now, saved).find("25       35      +10   SLOWER"), std::string::npos)
+		<< compared(now, saved);
+	EXPECT_NE(compared(earlier, saved).find("within the noise"), std::string::npos);
+	now.rows = {row_of(outcome(50, 150, 70, 1.8))};
+	EXPECT_NE(compared(now, saved).find("faster"), std::string::npos);
+}
+
+TEST(Bench, RefusesWithoutRootAndWithoutJit)
+{
+	EXPECT_TRUE(may_measure(true, "1").has_value());
+	EXPECT_TRUE(may_measure(true, "2").has_value());
+	const auto user = may_measure(false, "1"), interpreted = may_measure(true, "0"),
+		   none = may_measure(true, "");
+	ASSERT_FALSE(user.has_value());
+	EXPECT_NE(user.error().message().find("root"), std::string::npos);
+	EXPECT_EQ(user.error().kind, Exit::kFailed);
+	for (const auto &refused : {interpreted, none}) {
+		ASSERT_FALSE(refused.has_value());
+		EXPECT_NE(refused.error().message().find("bpf_jit_enable"), std::string::npos);
+		EXPECT_EQ(refused.error().kind, Exit::kUnsupported);
+	}
+}
+
+} // namespace
+} // namespace anycast::bench
