@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // More nodes: a third edge joins while sessions run, and an edge under attack takes nobody with it.
-#include <fstream>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -35,14 +34,12 @@ void serve_everywhere(const Lab &lab)
 // The next hop that the router's kernel takes for each source port of the client.
 std::vector<std::string> ways(const Lab &lab)
 {
-	const std::string file = std::string(kLabDir) + "/questions";
-	std::ofstream questions(file);
+	std::string questions;
 	for (int port = 0; port < kPorts; port++)
-		questions << fmt::format(
-			"route get {} from {} iif wan0 ipproto tcp sport {} dport 80\n", kVip,
-			kClientAddress, 20000 + port);
-	questions.close();
-	const Output answers = run(lab.router, {"ip", "-batch", file});
+		questions +=
+			fmt::format("route get {} from {} iif wan0 ipproto tcp sport {} dport 80\n",
+				    kVip, kClientAddress, 20000 + port);
+	const Output answers = run(lab.router, {"ip", "-batch", "-"}, questions);
 	std::vector<std::string> hops;
 	std::istringstream words(answers.out);
 	for (std::string word; words >> word;)
