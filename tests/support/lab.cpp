@@ -21,7 +21,7 @@ std::string bfd_config(const std::string &interface)
 	       "; min tx interval " + interval + "; multiplier 3; }; }\n";
 }
 
-std::string router_config()
+std::string router_config(std::size_t edges)
 {
 	std::ostringstream out;
 	out << "log stderr all;\ndebug protocols { states, events };\n"
@@ -30,7 +30,7 @@ std::string router_config()
 	       "protocol kernel { merge paths on; scan time 2; ipv4 { import none; export all; }; "
 	       "}\n"
 	    << bfd_config("lan0");
-	for (const int edge : {1, 2})
+	for (std::size_t edge = 1; edge <= edges; edge++)
 		out << "protocol bgp edge" << edge << " {\n"
 		    << "\tlocal " << kRouterAddress << " as 64500;\n"
 		    << "\tneighbor 10.1.0." << edge + 1
@@ -82,7 +82,8 @@ unsigned first_cpu()
 
 } // namespace
 
-Lab::Lab(std::uint64_t big_bytes, int backend_count) : big_file(std::string(kLabDir) + "/big")
+Lab::Lab(std::uint64_t big_bytes, int backend_count, int edge_count)
+	: big_file(std::string(kLabDir) + "/big")
 {
 	make_big_file(big_file, big_bytes, 1);
 	big_sha256 = sha256(client, big_file);
@@ -94,7 +95,7 @@ Lab::Lab(std::uint64_t big_bytes, int backend_count) : big_file(std::string(kLab
 		if (fabric.has_sysctl(key))
 			fabric.sysctl(key, "0");
 	add_router();
-	for (const int i : {1, 2})
+	for (int i = 1; i <= edge_count; i++)
 		edges.push_back(std::make_unique<Node>("edge" + std::to_string(i), i + 1));
 	for (int i = 1; i <= backend_count; i++)
 		backends.push_back(std::make_unique<Node>("b" + std::to_string(i), i + 10));
@@ -163,7 +164,7 @@ void Lab::start_edge_bird(std::size_t edge)
 
 void Lab::start_routing()
 {
-	router_bird.emplace(router, router_config());
+	router_bird.emplace(router, router_config(edges.size()));
 	for (std::size_t i = 0; i < edges.size(); i++)
 		start_edge_bird(i);
 	if (!wait_until(milliseconds(15000), [&] { return sessions_established(); }) ||

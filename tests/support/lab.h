@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The anycast lab. Only for use inside run_isolated().
 //
-//   client ---- router ---- switch ---- edge1, edge2         10.1.0.2, 10.1.0.3
+//   client ---- router ---- switch ---- edge1, edge2 ...     10.1.0.2, 10.1.0.3 ...
 //   203.0.113.10   10.1.0.1   |
 //                             +-------- b1, b2, b3           10.1.0.11, .12, .13
 //
@@ -51,7 +51,7 @@ struct Node {
 class Lab {
 public:
 	// Links, addresses, routes and sysctls. No daemon runs yet.
-	explicit Lab(std::uint64_t big_bytes = 16 << 20, int backend_count = 3);
+	explicit Lab(std::uint64_t big_bytes = 16 << 20, int backend_count = 3, int edge_count = 2);
 
 	// BIRD on router and edges; returns when both sessions and both BFD sessions are up and the
 	// router has both next hops.

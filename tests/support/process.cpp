@@ -167,6 +167,7 @@ Output run(const Netns &netns, const Argv &argv, std::string_view input, millise
 	in.read.reset();
 	out.write.reset();
 	err.write.reset();
+	fcntl(in.write.get(), F_SETFL, O_NONBLOCK); // it may want its output read first
 
 	Output output;
 	const auto deadline = Clock::now() + limit * slowness();
