@@ -2,7 +2,8 @@
 /* The other direction, on a node that serves VIPs itself: a tc program sees what the server sends,
  * counts what is sent again, reads the server's duplicate reports (RFC 2883), and counts the
  * answers of DNS services. Readers join it with what XDP has seen of the same flow: docs/loss.md.
- * It changes nothing, and lets everything pass.
+ * It lets everything pass, and changes nothing but, where a pool says so, the MSS that is offered
+ * (clamp.h). Which of both is wanted, the settings say.
  *
  * An object of its own: the XDP program's maps that it reads are given to it when it is loaded. */
 #include <linux/bpf.h>
@@ -20,6 +21,7 @@
 #include <anycast_xdp/abi.h>
 #include <anycast_xdp/loss.h>
 
+#include "clamp.h"
 #include "filter.h"
 #include "map_kinds.h"
 #include "serial.h"
@@ -27,11 +29,21 @@
 #define AX_DNS_HEADER 12 /* RFC 1035 section 4.1.1 */
 #define AX_DNS_SECONDS 5 /* so long a query's number stands for it, as in measure.h */
 
-const volatile __u32 ax_vips = 1; /* size of one half */
+const volatile __u32 ax_vips = 1; /* sizes of one half */
+const volatile __u32 ax_pools = 1;
 
 AX_ARRAY(ax_ctl, struct ax_ctl, 1, BPF_F_MMAPABLE);
 AX_HASH(ax_vip, struct ax_vip_key, __u32, 2);
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 2);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ax_prefix_key);
+	__type(value, struct ax_prefix);
+} ax_prefix SEC(".maps");
 AX_ARRAY(ax_vip_info, struct ax_vip, 2, 0);
+AX_ARRAY(ax_pool, struct ax_pool, 2, 0);
+AX_PERCPU(ax_note, struct ax_counter, AX_REASON_LIMIT);
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1);
@@ -110,24 +122,45 @@ ax_read_leaving(struct __sk_buff *skb, const struct ax_settings *settings, struc
 	return 0;
 }
 
-/* The service's id, as steering finds it: any port's and any protocol's too. */
+/* Exact, then any port, then any protocol. */
+static __always_inline __u32 *ax_leaving_by(const struct ax_ctl *ctl, const struct ax_leaving *out,
+					    struct ax_vip_key *key)
+{
+	__u32 *id;
+
+	key->port = out->key.vip_port;
+	key->proto = out->key.proto;
+	key->half = ctl->generation & 1;
+	id = bpf_map_lookup_elem(&ax_vip, key);
+	if (id)
+		return id;
+	key->port = 0;
+	id = bpf_map_lookup_elem(&ax_vip, key);
+	if (id)
+		return id;
+	key->proto = 0;
+	return bpf_map_lookup_elem(&ax_vip, key);
+}
+
+/* The service's id, as steering finds it: by its own address, else by the prefix that has it. */
 static __always_inline __u32 *ax_leaving_service(const struct ax_ctl *ctl,
 						 const struct ax_leaving *out)
 {
-	struct ax_vip_key key = {.addr = out->key.vip,
-				 .port = out->key.vip_port,
-				 .proto = out->key.proto,
-				 .half = ctl->generation & 1};
-	__u32 *id = bpf_map_lookup_elem(&ax_vip, &key);
+	__u32 half = ctl->generation & 1;
+	struct ax_vip_key key = {.addr = out->key.vip};
+	struct ax_prefix_key of = {
+		.length = AX_PREFIX_BITS + 128, .half = half, .addr = out->key.vip};
+	struct ax_prefix *prefix;
+	__u32 *id = ax_leaving_by(ctl, out, &key);
 
-	if (id)
+	if (id || !(ctl->half[half].flags & AX_SETTINGS_PREFIX))
 		return id;
-	key.port = 0;
-	id = bpf_map_lookup_elem(&ax_vip, &key);
-	if (id)
-		return id;
-	key.proto = 0;
-	return bpf_map_lookup_elem(&ax_vip, &key);
+	prefix = bpf_map_lookup_elem(&ax_prefix, &of);
+	if (!prefix)
+		return 0;
+	key.addr = prefix->addr;
+	key.bits = prefix->bits;
+	return ax_leaving_by(ctl, out, &key);
 }
 
 static __always_inline struct ax_egress_flow *ax_new_leaving(const struct ax_leaving *out)
@@ -214,8 +247,38 @@ static __always_inline void ax_leaving_sack(struct __sk_buff *skb, __u32 at, __u
 		flow->duplicates += ax_segments(end - start, mss);
 }
 
+static __always_inline void ax_leaving_offer(struct __sk_buff *skb, const struct ax_ctl *ctl,
+					     const struct ax_leaving *out, __u32 header)
+{
+	__u32 half = ctl->generation & 1, *id = ax_leaving_service(ctl, out), at, headers;
+	__u32 note = AX_R_MSS_CLAMPED;
+	struct ax_counter *counter;
+	struct ax_pool *pool;
+	struct ax_vip *vip;
+
+	if (!id || *id >= ax_vips)
+		return;
+	at = half * ax_vips + *id;
+	vip = bpf_map_lookup_elem(&ax_vip_info, &at);
+	if (!vip || vip->pool >= ax_pools)
+		return;
+	at = half * ax_pools + vip->pool;
+	pool = bpf_map_lookup_elem(&ax_pool, &at);
+	headers = (skb->protocol == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr)
+							: sizeof(struct ipv6hdr)) +
+		  sizeof(struct tcphdr);
+	if (!pool || pool->path_mtu <= headers + vip->reserve ||
+	    !ax_clamp_mss(skb, out->l4, header, pool->path_mtu - headers - vip->reserve))
+		return;
+	counter = bpf_map_lookup_elem(&ax_note, &note);
+	if (counter) {
+		counter->packets++;
+		counter->bytes += skb->len;
+	}
+}
+
 static __always_inline void ax_leaving_tcp(struct __sk_buff *skb, const struct ax_ctl *ctl,
-					   const struct ax_leaving *out)
+					   const struct ax_leaving *out, __u32 wanted)
 {
 	struct ax_egress_flow *flow;
 	struct tcphdr tcp;
@@ -225,6 +288,10 @@ static __always_inline void ax_leaving_tcp(struct __sk_buff *skb, const struct a
 		return;
 	header = tcp.doff * 4;
 	if (tcp.rst || header < sizeof(tcp) || out->l4 + header > skb->len)
+		return;
+	if (tcp.syn && wanted & AX_SETTINGS_CLAMP)
+		ax_leaving_offer(skb, ctl, out, header);
+	if (!(wanted & AX_SETTINGS_WATCH))
 		return;
 	flow = bpf_map_lookup_elem(&ax_egress, &out->key);
 	if (!flow) {
@@ -298,8 +365,8 @@ int anycast_egress(struct __sk_buff *skb)
 	if (!(settings->flags & AX_SETTINGS_VALID) || ax_read_leaving(skb, settings, &out))
 		return TC_ACT_UNSPEC;
 	if (out.key.proto == IPPROTO_TCP)
-		ax_leaving_tcp(skb, ctl, &out);
-	else
+		ax_leaving_tcp(skb, ctl, &out, settings->flags);
+	else if (settings->flags & AX_SETTINGS_WATCH)
 		ax_leaving_answer(skb, ctl, &out);
 	return TC_ACT_UNSPEC;
 }

@@ -69,6 +69,8 @@ enum ax_settings_flags {
 	AX_SETTINGS_ECHO = 16,	   /* echo requests to VIPs are answered here */
 	AX_SETTINGS_NOTES = 32,	   /* some pool wants notes of its first fragments */
 	AX_SETTINGS_PREFIX = 64,   /* some VIP is a prefix: ax_prefix is not empty */
+	AX_SETTINGS_WATCH = 128,   /* the tc program counts what servers here send */
+	AX_SETTINGS_CLAMP = 256,   /* the tc program lowers the MSS that they offer */
 };
 
 /* What the last packet came to: written by replay instances only (read-only switch `ax_replay`). */
@@ -180,7 +182,8 @@ struct ax_pool {
 	__u8 quic_rotation; /* config rotation bits of the connection ids that are ours */
 	__u8 quic_length;   /* bytes of a server id */
 	__u8 notes;	    /* first fragments go like their flow, and note it for the rest */
-	__u8 pad[3];
+	__u8 pad;
+	__u16 path_mtu; /* that its servers' MSS is lowered to fit into; 0 = as they are */
 };
 AX_ASSERT_SIZE(struct ax_pool, 16);
 

@@ -142,7 +142,8 @@
 	X(QUIC_UNROUTABLE,   207, NOTE, COUNT, "quic_unroutable",     "draft-ietf-quic-load-balancers", "a connection id that names no backend, as a first packet's does: steered by addresses and ports") \
 	X(CANDIDATES_SPENT,  208, NOTE, COUNT, "candidates_spent",    "", "no candidate of the flow has the connection: the stack will reset it") \
 	X(CANDIDATE_UNKNOWN, 209, NOTE, COUNT, "candidate_unknown",   "", "a GUE header names a backend that is not configured here: skipped") \
-	X(LOSS_NOT_ADMITTED, 210, NOTE, COUNT, "loss_not_admitted",   "", "all loss state is in use by other flows, and the flow's hash did not admit it: it reports null")
+	X(LOSS_NOT_ADMITTED, 210, NOTE, COUNT, "loss_not_admitted",   "", "all loss state is in use by other flows, and the flow's hash did not admit it: it reports null") \
+	X(MSS_CLAMPED,       211, NOTE, COUNT, "mss_clamped",         "RFC 9293 section 3.7.1", "a server's SYN-ACK left with a lower MSS than the server offered, so that the pool's tunnel fits")
 /* clang-format on */
 
 enum ax_reason {

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Backends that are not behind the interface where packets arrive: another one, a bridge, a VLAN.
+#include <fstream>
+#include <sstream>
+
 #include <fmt/ranges.h>
 
+#include "config/config.h"
 #include "kernel/applying.h"
 #include "net/attaching.h"
+#include "support/cli.h"
 #include "support/netns.h"
 #include "support/isolation.h"
 #include "support/packet.h"
@@ -167,6 +172,67 @@ TEST(NextHop, DevicesAreLookedAtByEachApply)
 			EXPECT_TRUE(wait_until(milliseconds(2000),
 					       [] { return counted(AX_R_NO_TRANSMIT) == 1; }));
 		});
+	});
+}
+
+// Devices come, go and become another's port while nobody applies anything.
+TEST(NextHop, TheAgentFollowsDevices)
+{
+	in_lab([] {
+		const Cli cli;
+		Chain chain;
+		chain.address("dev1", chain.backend, "b0");
+		const std::string file = std::string(kLabDir) + "/edge.toml";
+		std::ofstream(file) << to_toml(to_backend(AX_FORWARD_IPIP));
+		cli.expect(chain.edge, {"attach", "dev0", "--config", file});
+		const Process agent =
+			Process::spawn(chain.edge, {cli.binary(), "agent", "--config", file},
+				       "/run/lab/agent.log");
+		const auto trouble = [&]() -> std::string {
+			const Output metrics = cli.run(chain.edge, {"metrics", "--config", file});
+			std::istringstream lines(metrics.out);
+			for (std::string line; std::getline(lines, line);)
+				if (line.find("anycast_next_hops{") == 0 &&
+				    line.find("not_known") != std::string::npos)
+					return line.substr(line.rfind(' ') + 1);
+			return "no agent: " + metrics.err;
+		};
+		const auto sends = [&] {
+			Sniffer sniffer({chain.backend, "b0"});
+			chain.send();
+			return tunnelled(sniffer).size() == 1;
+		};
+		const auto drops = [&] {
+			return chain.edge.run([] { return counted(AX_R_NO_TRANSMIT); });
+		};
+		const milliseconds soon = milliseconds(15000) * slowness();
+		ASSERT_TRUE(wait_until(soon, [&] { return trouble() == "0"; })) << trouble();
+		EXPECT_TRUE(sends());
+
+		chain.edge.ip("link del dev1"); // a driver that was loaded anew, another name
+		connect_veth({chain.edge, "dev2"}, {chain.backend, "b0"}, 1600);
+		chain.programs.pass_xdp({chain.backend, "b0"});
+		chain.address("dev2", chain.backend, "b0");
+		EXPECT_TRUE(wait_until(soon, sends));
+		EXPECT_TRUE(wait_until(soon, [&] { return trouble() == "0"; })) << trouble();
+		EXPECT_EQ(drops(), 0U);
+
+		chain.edge.ip(
+			"link add br0 type bridge\nlink set br0 up\nlink set dev2 master br0\n"
+			"addr del 10.2.0.1/24 dev dev2\naddr add 10.2.0.1/24 dev br0");
+		chain.know("br0", {chain.backend, "b0"});
+		EXPECT_TRUE(wait_until(soon, [&] {
+			chain.send();
+			return drops() != 0;
+		}));
+		EXPECT_TRUE(wait_until(soon, [&] { return trouble() == "1"; })) << trouble();
+		EXPECT_THAT(cli.run(chain.edge, {"check", "--config", file}).out,
+			    HasSubstr("br0, a bridge device"));
+
+		chain.edge.ip("link del br0\naddr add 10.2.0.1/24 dev dev2");
+		chain.know("dev2", {chain.backend, "b0"});
+		EXPECT_TRUE(wait_until(soon, sends));
+		EXPECT_TRUE(wait_until(soon, [&] { return trouble() == "0"; })) << trouble();
 	});
 }
 

@@ -26,7 +26,11 @@ protected:
 		for (Vip &vip : config.vips)
 			if (vip.port == 53)
 				vip.measure = AX_MEASURE_DNS;
-		apply(config, {}, 9000);
+		config.pools.push_back(
+			{.name = "own", .table_size = 251, .backends = {backend_at("10.1.0.99")}});
+		apply(config,
+		      {.interface_addresses = {}, .node_addresses = {*Address::parse("10.1.0.99")}},
+		      9000);
 	}
 
 	// False: the kernel takes no trains of segments in test runs.
@@ -221,6 +225,26 @@ TEST_F(Egress, OnlyServicesAreWatched)
 	EXPECT_EQ(entries().size(), 0U);
 	from("198.51.100.80", 80);
 	EXPECT_EQ(entries().size(), 1U);
+}
+
+TEST_F(Egress, ServicesOfPrefixesAreWatched)
+{
+	Config config = two_families();
+	config.pools.push_back(
+		{.name = "own", .table_size = 251, .backends = {backend_at("10.1.0.99")}});
+	Vip prefix = vip_at("net", "198.51.100.0", 0, kTcp, "own");
+	prefix.prefix = 24;
+	Vip six = vip_at("net6", "2001:db8::", 80, kTcp, "own");
+	six.prefix = 64;
+	config.vips = {prefix, six};
+	apply(config, {.interface_addresses = {}, .node_addresses = {*Address::parse("10.1.0.99")}},
+	      9000);
+	for (const char *address : {"198.51.100.0", "198.51.100.255", "198.51.99.255"})
+		leave(Eth{} / Ip4{.src = address, .dst = kClient} / Tcp{.sport = 7} / Payload(10));
+	for (const std::uint16_t port : {80, 81})
+		leave(Eth{} / Ip6{.src = "2001:db8::77", .dst = kClient6} / Tcp{.sport = port} /
+		      Payload(10));
+	EXPECT_EQ(entries().size(), 3U); // neither beyond the prefix nor another port
 }
 
 TEST_F(Egress, SixIsCountedToo)

@@ -39,6 +39,7 @@ TEST(ConfigSteering, Defaults)
 	const Config config = parsed(file("", ""));
 	EXPECT_EQ(config.pools[0].hash, AX_HASH_FLOW);
 	EXPECT_FALSE(config.pools[0].fragment_notes);
+	EXPECT_EQ(config.pools[0].clamp_mss, 0U);
 	EXPECT_EQ(config.icmp.answers_per_second, 1000U);
 	EXPECT_FALSE(config.icmp.echo);
 }
@@ -47,6 +48,7 @@ TEST(ConfigSteering, IsWrittenAsItWasRead)
 {
 	for (const std::string &text :
 	     {file("hash = \"source\"\nfragments = \"notes\"\n", ""),
+	      file("clamp_mss_to_mtu = 1500\n", ""),
 	      file("hash = \"source_port\"\n", "", "",
 		   "[icmp]\nanswers_per_second = 7\necho = true\n"),
 	      file("hash = \"quic\"\nquic_rotation = 5\n", "server_id = \"C4605E\"\n",
@@ -66,6 +68,9 @@ TEST(ConfigSteering, MistakesHaveTheirPlaces)
 	EXPECT_THAT(error(file("hash = \"tuple\"\n", "")), HasSubstr("t.toml:5:8: pools.hash"));
 	EXPECT_THAT(error(file("fragments = \"all\"\n", "")),
 		    HasSubstr("t.toml:5:13: pools.fragments"));
+	for (const char *mtu : {"575", "65536", "true"})
+		EXPECT_THAT(error(file(std::string("clamp_mss_to_mtu = ") + mtu + "\n", "")),
+			    HasSubstr("t.toml:5:20: pools.clamp_mss_to_mtu"));
 	EXPECT_THAT(error(file("quic_rotation = 1\n", "")),
 		    HasSubstr("t.toml:5:17: pools.quic_rotation: of use with hash"));
 	EXPECT_THAT(error(file("hash = \"quic\"\nquic_rotation = 7\n", "")),

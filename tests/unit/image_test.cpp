@@ -254,6 +254,30 @@ TEST(Image, NoSessionAddressesNoGtsm)
 	EXPECT_TRUE(compiled(config, {}).settings.flags & AX_SETTINGS_GTSM);
 }
 
+// The tc program is there where it has something to do.
+TEST(Image, WhatLeavesIsForNodesThatServe)
+{
+	const auto flags = [](const Config &config, const NodeFacts &facts = kFacts) {
+		return compiled(config, facts).settings.flags &
+		       (AX_SETTINGS_WATCH | AX_SETTINGS_CLAMP);
+	};
+	NodeFacts serving = kFacts;
+	serving.node_addresses.push_back(address("10.1.0.11"));
+	Config config = three_backends();
+	EXPECT_EQ(flags(config), 0U);
+	EXPECT_EQ(flags(config, serving), AX_SETTINGS_WATCH);
+	config.pools[0].clamp_mss = 1400;
+	EXPECT_EQ(flags(config), 0U) << "an edge: answers do not leave by it";
+	EXPECT_EQ(flags(config, serving), AX_SETTINGS_WATCH | AX_SETTINGS_CLAMP);
+	EXPECT_EQ(compiled(config).pools[0].path_mtu, 1400);
+	config.roles = AX_ROLE_BACKEND;
+	EXPECT_EQ(flags(config), AX_SETTINGS_CLAMP);
+	EXPECT_EQ(flags(config, serving), AX_SETTINGS_CLAMP) << "flows are the edges' to count";
+	for (Vip &vip : config.vips)
+		vip.protocol = 17;
+	EXPECT_EQ(flags(config), 0U) << "there is no MSS in UDP";
+}
+
 TEST(Image, RulesOverrideDefaultActions)
 {
 	Config config = three_backends();

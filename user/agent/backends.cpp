@@ -28,21 +28,6 @@ std::string fingerprint(const std::string &directory)
 constexpr std::size_t kPasses = 5; // seconds until all backends have been looked at
 constexpr int kLoopback = 1;	   // its index: the way to this node's own addresses
 
-// Why packets to the backend would be dropped; "": they would not.
-std::string keep_next_hop(const Address &backend)
-{
-	const auto route = route_to(backend);
-	if (!route)
-		return route.error().what;
-	if (route->ifindex == kLoopback)
-		return {};
-	if (const auto kept = keep_neighbour(route->ifindex, route->gateway); !kept)
-		return kept.error().what;
-	return neighbour_resolved(route->ifindex, route->gateway)
-		       ? ""
-		       : fmt::format("neighbour {} does not answer", route->gateway.text());
-}
-
 } // namespace
 
 std::vector<std::string> follow_health(Config &config, const BackendHealth &health,
@@ -107,7 +92,8 @@ std::vector<std::string> BackendKeeper::sync_one(const std::string &interface,
 	for (const std::string &key : downed)
 		downed_.insert(prefix + key);
 	Seen &seen = seen_[interface] = {fingerprint(state_directory(paths_, interface)), health,
-					 next_warming(config, now)};
+					 next_warming(config, now), instance->attached.ifindex,
+					 instance->attached.mode == XdpMode::kGeneric};
 	if (instance->applied.roles & AX_ROLE_EDGE)
 		for (const Vip &vip : config.vips)
 			seen.vips.insert(vip.address);
@@ -143,6 +129,48 @@ std::vector<std::string> BackendKeeper::sync(const BackendHealth &health,
 			changes.push_back(std::move(change));
 	}
 	return changes;
+}
+
+std::string BackendKeeper::keep_next_hop(const Address &backend) const
+{
+	const auto route = route_to(backend);
+	if (!route)
+		return route.error().what;
+	if (route->ifindex == kLoopback)
+		return {};
+	if (const auto kept = keep_neighbour(route->ifindex, route->gateway); !kept)
+		return kept.error().what;
+	if (!neighbour_resolved(route->ifindex, route->gateway))
+		return fmt::format("neighbour {} does not answer", route->gateway.text());
+	const auto way = ways_ ? ways_->find(static_cast<std::uint32_t>(route->ifindex))
+			       : DeviceWays::const_iterator();
+	const auto sends_elsewhere = [&](const auto &seen) {
+		return !seen.second.generic && seen.second.ifindex != route->ifindex;
+	};
+	if (ways_ && way != ways_->end() && way->second.out.ifindex == 0 &&
+	    std::ranges::any_of(seen_, sends_elsewhere))
+		return no_way_out(way->second);
+	return {};
+}
+
+std::string BackendKeeper::refresh_devices(const std::vector<Interface> &all)
+{
+	DeviceWays ways = ways_out(all);
+	if (ways_ == ways)
+		return {};
+	const auto interfaces = attached_interfaces(paths_);
+	if (!interfaces)
+		return interfaces.error().what;
+	for (const std::string &interface : *interfaces) {
+		auto instance = open_instance(paths_, interface);
+		if (!instance)
+			return fmt::format("{}: {}", interface, instance.error().what);
+		const bool generic = instance->attached.mode == XdpMode::kGeneric;
+		if (const auto told = write_devices(instance->dataplane, generic, ways); !told)
+			return fmt::format("{}: devices: {}", interface, told.error().what);
+	}
+	ways_ = std::move(ways);
+	return {};
 }
 
 void BackendKeeper::refresh_next_hops(const Config &config)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 
 #include "core/check.h"
 #include "kernel/attachment.h"
+#include "kernel/next_hops.h"
 
 namespace anycast::agent {
 
@@ -37,6 +39,9 @@ public:
 	// keep their next hops resolved, since routes change, and kernels before 5.16 forget
 	// neighbours.
 	void refresh_next_hops(const Config &config);
+	// Tells what is attached of devices that have come, gone or changed since attach or apply.
+	// Returns what went wrong, "" if nothing did.
+	std::string refresh_devices(const std::vector<Interface> &all);
 	// {"known","not_known","why":{BACKEND: WHY}}
 	[[nodiscard]] nlohmann::ordered_json next_hops() const;
 
@@ -49,6 +54,8 @@ private:
 		std::string state; // of the interface's state directory
 		BackendHealth health;
 		std::int64_t warming = 0; // when a slow start goes on; 0: none is
+		int ifindex = 0;
+		bool generic = false;
 		std::set<Address> vips{};
 		[[nodiscard]] bool is_due(std::int64_t now) const
 		{
@@ -62,7 +69,11 @@ private:
 	std::vector<std::string> sync_one(const std::string &interface, const BackendHealth &health,
 					  std::vector<std::string> &problems);
 
+	// Why packets to the backend would be dropped; "": they would not.
+	[[nodiscard]] std::string keep_next_hop(const Address &backend) const;
+
 	Paths paths_;
+	std::optional<DeviceWays> ways_;      // as what is attached was told
 	std::map<Address, std::string> hops_; // why there is none; "": there is
 	Address next_;			      // to look at
 	std::set<std::string> downed_;	      // "INTERFACE/POOL/NAME"

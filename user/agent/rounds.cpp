@@ -90,6 +90,7 @@ void Agent::look_at_addresses()
 	own_addresses_.clear();
 	for (const Interface &interface : *all)
 		own_addresses_.insert(interface.addresses.begin(), interface.addresses.end());
+	problem("devices", backends_.refresh_devices(*all));
 }
 
 std::map<Address, VipFacts> Agent::facts() const

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMaxServerDigits = 30;
 constexpr std::uint64_t kSlotsPerBackend = 100; // the paper's advice for shares within 1 %
+constexpr std::int64_t kLeastClampMtu = 576;	// RFC 791: what every host takes
 
 } // namespace
 
@@ -231,6 +232,8 @@ void Services::read_pool(TableReader &reader)
 	if (const auto slow = reader.duration("slow_start", std::chrono::seconds(1), kLongest))
 		pool.slow_start = static_cast<std::uint32_t>(
 			std::chrono::duration_cast<std::chrono::seconds>(slow->value).count());
+	if (const auto mtu = reader.integer("clamp_mss_to_mtu", kLeastClampMtu, UINT16_MAX))
+		pool.clamp_mss = static_cast<std::uint16_t>(mtu->value);
 	if (const auto all_down = reader.choice("all_down", kAllDown))
 		pool.all_down = static_cast<ax_all_down>(all_down->value);
 

@@ -255,6 +255,8 @@ void write_pool(Writer &out, const Pool &pool)
 	out.string("all_down", word_of(kAllDown, pool.all_down));
 	if (pool.slow_start != 0)
 		out.duration("slow_start", std::chrono::seconds(pool.slow_start));
+	if (pool.clamp_mss != 0)
+		out.number("clamp_mss_to_mtu", pool.clamp_mss);
 	for (const Backend &backend : pool.backends) {
 		out.header("[[pools.backends]]");
 		out.string("name", backend.name);

@@ -255,10 +255,12 @@ private:
 		entry.addr = backend.address.raw();
 		entry.gen = backend_ids_.gen(id);
 		entry.state = static_cast<__u8>(backend.state);
-		if (node_.contains(backend.address))
+		if (node_.contains(backend.address)) {
 			entry.flags |= AX_BACKEND_LOCAL;
-		else if (source.is_unspecified() && config_.roles & AX_ROLE_EDGE &&
-			 is_tunnelled(config_, pool))
+			if (config_.roles & AX_ROLE_EDGE)
+				image_.settings.flags |= AX_SETTINGS_WATCH;
+		} else if (source.is_unspecified() && config_.roles & AX_ROLE_EDGE &&
+			   is_tunnelled(config_, pool))
 			return fail(
 				Exit::kUsage,
 				fmt::format(
@@ -284,6 +286,7 @@ private:
 		entry.all_down = static_cast<__u8>(pool.all_down);
 		entry.hash = static_cast<__u8>(pool.hash);
 		entry.notes = pool.fragment_notes;
+		entry.path_mtu = pool.clamp_mss;
 		if (pool.fragment_notes)
 			image_.settings.flags |= AX_SETTINGS_NOTES;
 		if (pool.hash == AX_HASH_QUIC)
@@ -335,6 +338,15 @@ private:
 		}
 	}
 
+	// Do answers of its services leave by this node, perhaps?
+	[[nodiscard]] bool may_serve(const Pool &pool) const
+	{
+		return config_.roles & AX_ROLE_BACKEND ||
+		       std::ranges::any_of(pool.backends, [&](const Backend &backend) {
+			       return node_.contains(backend.address);
+		       });
+	}
+
 	Status virtual_services()
 	{
 		std::vector<std::uint16_t> ids;
@@ -352,6 +364,8 @@ private:
 			entry.forward = static_cast<__u8>(vip.forward) | vip.measure;
 			entry.reserve = largest_overhead(*pool, vip.forward, config_.gue_variant);
 			entry.pool = static_cast<__u32>(std::distance(config_.pools.begin(), pool));
+			if (pool->clamp_mss != 0 && vip.protocol != IPPROTO_UDP && may_serve(*pool))
+				image_.settings.flags |= AX_SETTINGS_CLAMP;
 		}
 		auto keys = vip_keys(config_.vips, ids);
 		if (!keys)

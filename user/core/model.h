@@ -50,6 +50,7 @@ struct Pool {
 	bool fragment_notes = false;
 	std::vector<Generation> generations{}; // earlier ones, oldest first
 	std::uint32_t slow_start = 0; // seconds until a backend that comes has its whole share
+	std::uint16_t clamp_mss = 0;  // MTU that its servers' MSS is lowered to fit into; 0 = off
 	bool operator==(const Pool &) const = default;
 };
 

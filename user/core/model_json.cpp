@@ -167,6 +167,7 @@ template <typename Visit> void members(Visit &visit, Pool &v)
 	visit("fragment_notes", v.fragment_notes);
 	visit("generations", v.generations);
 	visit("slow_start", v.slow_start);
+	visit("clamp_mss", v.clamp_mss);
 }
 
 template <typename Visit> void members(Visit &visit, Community &v)

@@ -81,12 +81,10 @@ Status AttachJob::verify(XdpMode wanted)
 }
 
 // What leaves is worth watching, but no reason to do without XDP.
-void AttachJob::place_egress(Program &program)
+void AttachJob::place_egress(Program &program, const Image &image)
 {
-	const bool wanted = egress::is_wanted(interface, config, options.roles);
-
-	if (const Status done = egress::follow(pins, interface, before.ifindex, wanted,
-					       program.dataplane(), true);
+	if (const Status done = egress::follow(pins, interface, before.ifindex,
+					       egress::is_wanted(image), program.dataplane(), true);
 	    !done)
 		warn(egress::not_seen(done.error()));
 	report.attached.egress = egress::look(pins, before.ifindex);
@@ -94,7 +92,7 @@ void AttachJob::place_egress(Program &program)
 
 void AttachJob::finish(Program &program, const Image &image, const Applied &applied)
 {
-	place_egress(program);
+	place_egress(program, image);
 	report.generation = applied.generation;
 	report.digest = applied.digest;
 	report.sizes = program.dataplane().sizes();

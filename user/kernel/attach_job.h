@@ -28,7 +28,7 @@ struct AttachJob {
 	// Asks the kernel what is on the hook, and puts it into the report.
 	Status verify(XdpMode wanted);
 	// The program that sees what leaves: on the tc hook, or off it.
-	void place_egress(Program &program);
+	void place_egress(Program &program, const Image &image);
 	// The rest of the report; that program; next hops.
 	void finish(Program &program, const Image &image, const Applied &applied);
 };

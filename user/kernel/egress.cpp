@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -19,7 +18,6 @@
 #include "kernel/libbpf_log.h"
 #include "kernel/pins.h"
 #include "kernel/sizes.h"
-#include "net/interfaces.h"
 #include "util/fd.h"
 
 namespace anycast::egress {
@@ -217,7 +215,10 @@ Result<Loaded> Loaded::load(const Dataplane &dataplane, const std::string &pins)
 		return tl::unexpected(load_failed(errno, log));
 	egress_bpf &skeleton = *loaded.skeleton_;
 	skeleton.rodata->ax_vips = sizes.vips;
-	for (bpf_map *map : {skeleton.maps.ax_ctl, skeleton.maps.ax_vip, skeleton.maps.ax_vip_info})
+	skeleton.rodata->ax_pools = sizes.pools;
+	for (bpf_map *map :
+	     {skeleton.maps.ax_ctl, skeleton.maps.ax_vip, skeleton.maps.ax_prefix,
+	      skeleton.maps.ax_vip_info, skeleton.maps.ax_pool, skeleton.maps.ax_note})
 		if (int error = bpf_map__reuse_fd(map, dataplane.map(bpf_map__name(map)).fd()))
 			return tl::unexpected(load_failed(-error, log));
 	bpf_map__set_max_entries(skeleton.maps.ax_egress, egress_entries(sizes));
@@ -228,17 +229,9 @@ Result<Loaded> Loaded::load(const Dataplane &dataplane, const std::string &pins)
 	return loaded;
 }
 
-bool is_wanted(const std::string &interface, const Config &config, std::uint32_t roles)
+bool is_wanted(const Image &image)
 {
-	const auto facts = node_facts(interface);
-
-	if (!facts || !(roles & AX_ROLE_EDGE))
-		return false;
-	for (const Pool &pool : config.pools)
-		for (const Backend &backend : pool.backends)
-			if (std::ranges::count(facts->node_addresses, backend.address) != 0)
-				return true;
-	return false;
+	return image.settings.flags & (AX_SETTINGS_WATCH | AX_SETTINGS_CLAMP);
 }
 
 Status follow(const std::string &pins, const std::string &interface, int ifindex, bool wanted,
@@ -259,7 +252,7 @@ Status follow(const std::string &pins, const std::string &interface, int ifindex
 std::string not_seen(const Error &error)
 {
 	return fmt::format("what the servers of this node send is not seen, so loss beyond it is "
-			   "unknown: {}",
+			   "unknown, and clamp_mss_to_mtu has no effect: {}",
 			   error.what);
 }
 

@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "core/model.h"
+#include "core/image.h"
 #include "kernel/attachment.h"
 #include "util/result.h"
 
@@ -14,8 +14,8 @@ struct egress_bpf;
 
 namespace anycast::egress {
 
-// Is there something to see? Only where services of this node's own answer.
-bool is_wanted(const std::string &interface, const Config &config, std::uint32_t roles);
+// Is there something to do? Only where services of this node's own answer.
+bool is_wanted(const Image &image);
 
 // Puts it on the hook, or in an older one's stead, in one step; or takes it off where there is
 // nothing to see. `renew`: also if it is there already.

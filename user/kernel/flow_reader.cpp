@@ -85,6 +85,11 @@ Status read_egress(const Dataplane &dataplane, EgressTables &into)
 	const Map *map = dataplane.optional_map("ax_egress");
 	if (!map)
 		return {};
+	const auto ctl = dataplane.control();
+	if (!ctl)
+		return tl::unexpected(ctl.error());
+	if (!(ctl->half[ctl->generation & 1].flags & AX_SETTINGS_WATCH)) // there for clamp_mss only
+		return {};
 	const std::size_t before = into.entries.size();
 	AX_TRY(map->for_each([&](const std::byte *key, const std::byte *value) {
 		EgressEntry &entry = into.entries.emplace_back();

@@ -64,20 +64,49 @@ std::optional<ax_device> way_out_of(int ifindex)
 	return all && device != all->end() ? way_out(device->second, *all) : std::nullopt;
 }
 
+bool DeviceWay::operator==(const DeviceWay &other) const
+{
+	return out.ifindex == other.out.ifindex && out.tpid == other.out.tpid &&
+	       out.tci == other.out.tci && name == other.name && kind == other.kind;
+}
+
+DeviceWays ways_out(const std::vector<Interface> &all)
+{
+	std::map<int, Interface> devices;
+	DeviceWays ways;
+
+	for (const Interface &device : all)
+		devices[device.index] = device;
+	for (const auto &[index, device] : devices) {
+		const auto out = way_out(device, devices);
+		if (out && ways.size() < AX_DEVICES)
+			ways[static_cast<std::uint32_t>(index)] = {*out, device.name, device.kind};
+	}
+	return ways;
+}
+
+std::string no_way_out(const DeviceWay &way)
+{
+	return fmt::format(
+		"its route leaves through {}, a {} device: XDP cannot send there, and "
+		"its packets are dropped as no_transmit; route it through a plain device",
+		way.name, way.kind);
+}
+
 Status write_devices(Dataplane &dataplane, bool generic)
 {
-	const auto devices = all_devices();
-	if (!devices)
-		return tl::unexpected(devices.error());
+	const auto all = interfaces();
+	if (!all)
+		return tl::unexpected(all.error());
+	return write_devices(dataplane, generic, ways_out(*all));
+}
+
+Status write_devices(Dataplane &dataplane, bool generic, const DeviceWays &ways)
+{
+	const DeviceWays wanted = generic ? DeviceWays{} : ways;
 	Map &map = dataplane.map("ax_device");
-	std::map<std::uint32_t, ax_device> wanted;
 	std::vector<std::uint32_t> gone;
 
-	for (const auto &[index, device] : *devices) {
-		const auto out = way_out(device, *devices);
-		if (out && !generic && wanted.size() < AX_DEVICES)
-			wanted.emplace(static_cast<std::uint32_t>(index), *out);
-	}
 	AX_TRY(map.for_each([&](const std::byte *key, const std::byte *) {
 		std::uint32_t index = 0;
 		std::memcpy(&index, key, sizeof(index));
@@ -86,8 +115,8 @@ Status write_devices(Dataplane &dataplane, bool generic)
 	}));
 	for (const std::uint32_t index : gone)
 		AX_TRY(map.erase(&index));
-	for (const auto &[index, device] : wanted)
-		AX_TRY(map.update(&index, &device));
+	for (const auto &[index, way] : wanted)
+		AX_TRY(map.update(&index, &way.out));
 	return {};
 }
 
@@ -95,8 +124,8 @@ std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifin
 {
 	std::vector<std::string> warnings;
 	std::set<std::pair<int, Address>> asked;
-	const auto all = all_devices();
-	const std::map<int, Interface> devices = all ? *all : std::map<int, Interface>{};
+	const auto all = interfaces();
+	const DeviceWays ways = all && !generic ? ways_out(*all) : DeviceWays{};
 
 	for (std::size_t id = 0; id < image.backends.size(); ++id) {
 		const ax_backend &backend = image.backends[id];
@@ -112,15 +141,11 @@ std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifin
 		}
 		if (!asked.emplace(route->ifindex, route->gateway).second)
 			continue;
-		const auto device = devices.find(route->ifindex);
-		const auto out =
-			device == devices.end() ? std::nullopt : way_out(device->second, devices);
-		if (out && out->ifindex == 0 && route->ifindex != attached_ifindex && !generic)
-			warnings.push_back(fmt::format(
-				"backend {}: its route leaves through {}, a {} device: XDP "
-				"cannot send there, and its packets are dropped as no_transmit; "
-				"route it through a plain device",
-				who, device->second.name, device->second.kind));
+		const auto way = ways.find(static_cast<std::uint32_t>(route->ifindex));
+		if (way != ways.end() && way->second.out.ifindex == 0 &&
+		    route->ifindex != attached_ifindex)
+			warnings.push_back(
+				fmt::format("backend {}: {}", who, no_way_out(way->second)));
 		if (auto kept = keep_neighbour(route->ifindex, route->gateway,
 					       has_feature("managed_neighbour"));
 		    !kept)

@@ -184,6 +184,8 @@ std::vector<Object> objects_of(const Config &config)
 				    {"hash", std::string(hash_input_name(pool.hash))},
 				    {"quic_rotation", std::to_string(pool.quic_rotation)},
 				    {"slow_start", fmt::format("{} s", pool.slow_start)},
+				    {"clamp_mss_to_mtu",
+				     pool.clamp_mss == 0 ? "off" : std::to_string(pool.clamp_mss)},
 				    {"fragments", pool.fragment_notes ? "notes" : "tuple"},
 				    {"checks", checks_text(pool.checks)}}});
 		for (const Backend &backend : pool.backends)
