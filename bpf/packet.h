@@ -208,9 +208,9 @@ struct ax_scratch {
 	struct ax_too_big too_big;
 	__u32 fragment_id; /* of the IPv6 fragment header met last */
 	struct ax_gue_way gue;
-	struct ax_vip_key service;	       /* the request's, as it was found */
+	struct ax_vip_key service;		/* the request's, as it was found */
 	struct ax_mark_key mark_flow, mark_sum; /* which the next mark is counted for */
-	__u32 marked;			       /* of the tunnel packet that was decapsulated */
+	__u32 marked;				/* of the tunnel packet that was decapsulated */
 	__u32 mark_shift;
 };
 AX_PERCPU(ax_scratch, struct ax_scratch, 1);

@@ -193,8 +193,8 @@ void read_tunnel(TableReader &root, Config &config)
 			config.second_chance = chance->value;
 		if (const auto marking = tunnel.boolean("marking"))
 			config.marking = marking->value;
-		if (const auto period = tunnel.duration("marking_period", kShortestPeriod,
-							kLongestPeriod))
+		if (const auto period =
+			    tunnel.duration("marking_period", kShortestPeriod, kLongestPeriod))
 			config.marking_period = period->value;
 		if (const auto netns = tunnel.integer("socket_netns", 0, INT32_MAX))
 			config.socket_netns = static_cast<std::int32_t>(netns->value);

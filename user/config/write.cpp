@@ -116,8 +116,8 @@ void write_tunnel(Writer &out, const Config &config)
 	const Config defaults;
 	if (config.source_v4 || config.source_v6 || !config.edges.empty() ||
 	    !config.tunnel_addresses.empty() || config.gue_port != defaults.gue_port ||
-	    config.gue_variant != defaults.gue_variant || !config.second_chance ||
-	    config.marking || config.marking_period != defaults.marking_period ||
+	    config.gue_variant != defaults.gue_variant || !config.second_chance || config.marking ||
+	    config.marking_period != defaults.marking_period ||
 	    config.socket_netns != defaults.socket_netns)
 		out.header("[tunnel]");
 	if (config.source_v4)

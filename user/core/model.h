@@ -114,9 +114,9 @@ struct Config {
 	std::vector<Address> edges;	       // who may encapsulate to us (backend role)
 	std::vector<Address> tunnel_addresses; // where tunnels end; default: the interface's
 	std::uint16_t gue_port = AX_GUE_PORT;
-	std::uint8_t gue_variant = 0;	// of what we send; both are understood
-	bool second_chance = true;	// for TCP that goes by GUE
-	bool marking = false;	// packets to backends say in which period they were sent (mark.h)
+	std::uint8_t gue_variant = 0; // of what we send; both are understood
+	bool second_chance = true;    // for TCP that goes by GUE
+	bool marking = false; // packets to backends say in which period they were sent (mark.h)
 	Milliseconds marking_period{1000};
 	std::int32_t socket_netns = -1; // id of the namespace whose sockets are asked; -1: ours
 
