@@ -195,8 +195,11 @@ static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
 		outcome = AX_FRESH(ax_new_stage(ctx));
 	if (outcome == AX_NEXT_REMEMBER)
 		outcome = AX_FRESH(ax_remember_stage(ctx));
-	if ((outcome & 0xffff) == AX_NEXT_SEND)
+	if ((outcome & 0xffff) == AX_NEXT_SEND) {
+		if (unlikely(ax_marks()))
+			ax_mark_stage(ctx);
 		outcome = AX_FRESH(ax_send_stage(ctx)) | (outcome & AX_OUTCOME_ANOMALY);
+	}
 	if ((ax_role & AX_ROLE_BACKEND) && (outcome & 0xffff) == AX_NEXT_KEEP)
 		outcome = AX_FRESH(ax_keep_stage(ctx)) | (outcome & AX_OUTCOME_ANOMALY);
 	if (unlikely((outcome & 0xffff) == AX_R_TOO_BIG))

@@ -171,6 +171,7 @@ __noinline int ax_find_in_prefix(__u32 any)
 	key.addr = prefix->addr;
 	key.bits = prefix->bits;
 	id = ax_service(&pkt, &key);
+	scratch->service = key;
 	return id ? (int)*id : -1;
 }
 
@@ -193,6 +194,7 @@ __noinline int ax_find_service(void)
 	ax_ask(&pkt, &scratch->request);
 	key.addr = scratch->request.destination;
 	id = ax_service(&pkt, &key);
+	scratch->service = key;
 	if (id)
 		return *id;
 	return ax_has_prefixes(&pkt) ? ax_find_in_prefix(0) : -1;

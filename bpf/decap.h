@@ -8,6 +8,7 @@
 #include "address.h"
 #include "gue.h"
 #include "ip4.h"
+#include "mark.h"
 
 static __always_inline int ax_is_gue(const struct ax_packet *pkt)
 {
@@ -90,6 +91,19 @@ static __always_inline int ax_merge_ecn6(struct ipv6hdr *ip, __u8 outer)
 	return AX_CONTINUE;
 }
 
+/* IPIP's; GUE has its own place for it. */
+static __always_inline __u32 ax_outer_mark(struct xdp_md *ctx, const struct ax_packet *pkt)
+{
+	struct iphdr *ip;
+
+	if (pkt->family != 4 || pkt->proto == IPPROTO_UDP)
+		return 0;
+	ip = ax_ip4(ctx, pkt);
+	return ip && ip->frag_off == bpf_htons(AX_IP4_DF) && bpf_ntohs(ip->id) >> 8 == AX_MARK_ID
+		       ? bpf_ntohs(ip->id) & 0xff
+		       : 0;
+}
+
 /* The stage for tunnel packets of edges: takes the outer header away; Ethernet header and VLAN tags
  * stay. Returns how many bytes the frame has now, 0 if that cannot be. */
 __noinline __u32 ax_tunnel_stage(struct xdp_md *ctx)
@@ -111,6 +125,7 @@ __noinline __u32 ax_tunnel_stage(struct xdp_md *ctx)
 	if (ax_addresses(ctx, pkt, &edge, &scratch->gue.source))
 		return 0;
 	scratch->outer_tos = pkt->tos;
+	scratch->marked = ax_outer_mark(ctx, pkt);
 	if (pkt->proto == IPPROTO_UDP) {
 		__u32 header = ax_read_gue(ctx);
 
@@ -141,6 +156,11 @@ __noinline __u32 ax_tunnel_stage(struct xdp_md *ctx)
 		to[8] = header[8];
 		to[9] = header[9];
 		to[10] = type;
+	}
+	if (unlikely(scratch->marked & (AX_MARK_SUM | AX_MARK_FLOW))) {
+		scratch->mark_flow.edge = edge;
+		scratch->mark_flow.backend = scratch->gue.source;
+		ax_mark_received(ctx);
 	}
 	return l2 + pkt->l4_bytes; /* the frame may have padding behind the tunnel's end */
 }

@@ -188,10 +188,11 @@ static __always_inline int ax_forward_l2dsr(struct xdp_md *ctx, struct ax_packet
 	return ax_leave(ctx, pkt, &hop);
 }
 
-/* RFC 2003: DF set, no identification (RFC 6864), TOS copied (RFC 6040 normal mode). */
+/* RFC 2003: DF set, TOS copied (RFC 6040 normal mode); no identification but a mark (RFC 6864). */
 static __always_inline void ax_write_outer4(struct iphdr *outer, const struct ax_packet *pkt,
-					    const struct ax_backend *backend)
+					    const struct ax_backend *backend, __u32 mark)
 {
+	__be16 id = mark ? bpf_htons(AX_MARK_ID << 8 | (mark & 0xff)) : 0;
 	__u8 proto = pkt->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
 	__be16 total = bpf_htons(pkt->l3_bytes + sizeof(*outer));
 
@@ -199,14 +200,14 @@ static __always_inline void ax_write_outer4(struct iphdr *outer, const struct ax
 	outer->ihl = 5;
 	outer->tos = pkt->tos;
 	outer->tot_len = total;
-	outer->id = 0;
+	outer->id = id;
 	outer->frag_off = bpf_htons(AX_IP4_DF);
 	outer->ttl = AX_OUTER_TTL;
 	outer->protocol = proto;
 	outer->saddr = pkt->settings->source4.word[3];
 	outer->daddr = backend->addr.word[3];
-	outer->check =
-		~ax_fold((__u64)backend->csum4 + bpf_htons(pkt->tos) + total + bpf_htons(proto));
+	outer->check = ~ax_fold((__u64)backend->csum4 + bpf_htons(pkt->tos) + total +
+				bpf_htons(proto) + id);
 }
 
 /* RFC 2473; the flow label spreads flows over ECMP paths (RFC 6438). */
@@ -280,7 +281,7 @@ static __always_inline int ax_forward_ipip(struct xdp_md *ctx, struct ax_packet 
 
 		if ((void *)(outer + 1) > ax_data_end(ctx))
 			return AX_R_INTERNAL;
-		ax_write_outer4(outer, pkt, backend);
+		ax_write_outer4(outer, pkt, backend, to->mark);
 		ax_write_ethernet(eth, &hop, bpf_htons(ETH_P_IP));
 	} else {
 		struct ipv6hdr *outer = (void *)(eth + 1);

@@ -90,7 +90,7 @@ static __always_inline void ax_write_gue(struct udphdr *udp, const struct ax_pac
 	gue->option = AX_GUE_OPTION;
 	gue->hops = way->hops;
 	gue->count = way->count;
-	gue->pad = 0;
+	gue->mark = way->mark;
 	gue->other[0] = way->other[0];
 	gue->other[1] = way->other[1];
 }
@@ -218,6 +218,7 @@ static __always_inline int ax_forward_gue(struct xdp_md *ctx, struct ax_packet *
 	if (to->reason != AX_R_STEERED_ICMP && ax_request_of(ctx, pkt, &scratch->request))
 		return AX_R_INTERNAL;
 	ax_name_candidates(to->vip, to->backend);
+	scratch->gue.mark = to->mark;
 	outcome = ax_send_gue(ctx, to->backend, to->label);
 	pkt->verdict = outcome >> 16 & 0xff;
 	return outcome & 0xffff;
@@ -261,6 +262,7 @@ __noinline __u32 ax_read_gue(struct xdp_md *ctx)
 			if (gue->count > AX_GUE_OTHERS || gue->hops > gue->count)
 				return 0;
 			scratch->gue.hops = gue->hops;
+			scratch->marked = gue->mark;
 			scratch->gue.count = gue->count;
 			scratch->gue.other[0] = gue->other[0];
 			scratch->gue.other[1] = gue->other[1];

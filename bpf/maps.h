@@ -11,6 +11,7 @@
 
 #include <anycast_xdp/abi.h>
 #include <anycast_xdp/loss.h>
+#include <anycast_xdp/mark.h>
 #include <anycast_xdp/owners.h>
 
 #include "map_kinds.h"

@@ -104,6 +104,7 @@ struct ax_sending {
 	__u16 reason;
 	__u8 forward;  /* enum ax_forward */
 	__u8 segments; /* that came for the first time */
+	__u32 mark;    /* it carries, mark.h */
 };
 
 /* Why a packet did not fit. */
@@ -167,7 +168,8 @@ struct ax_gue_way {
 	__be32 other[2];       /* AX_GUE_OTHERS tags */
 	__u8 hops, count;
 	__u8 relayed; /* by a backend that did not know the flow */
-	__u8 pad[5];
+	__u8 mark;    /* of what is sent */
+	__u8 pad[4];
 };
 
 /* What the sums have not counted yet. */
@@ -206,6 +208,10 @@ struct ax_scratch {
 	struct ax_too_big too_big;
 	__u32 fragment_id; /* of the IPv6 fragment header met last */
 	struct ax_gue_way gue;
+	struct ax_vip_key service;		/* the request's, as it was found */
+	struct ax_mark_key mark_flow, mark_sum; /* which the next mark is counted for */
+	__u32 marked;				/* of the tunnel packet that was decapsulated */
+	__u32 mark_shift;
 };
 AX_PERCPU(ax_scratch, struct ax_scratch, 1);
 

@@ -6,6 +6,7 @@
 #include "answer.h"
 #include "chance.h"
 #include "encap.h"
+#include "mark.h"
 #include "measure.h"
 
 static __always_inline int ax_send(struct ax_scratch *scratch, __u32 label, int reason,
@@ -17,6 +18,7 @@ static __always_inline int ax_send(struct ax_scratch *scratch, __u32 label, int 
 	scratch->sending.label = label;
 	scratch->sending.reason = reason;
 	scratch->sending.segments = segments;
+	scratch->sending.mark = 0;
 	return AX_NEXT_SEND;
 }
 
@@ -55,8 +57,11 @@ static __always_inline int ax_send_to(struct xdp_md *ctx, struct ax_packet *pkt,
 	} else {
 		failure = to->forward == AX_FORWARD_GUE ? ax_forward_gue(ctx, pkt, scratch)
 							: ax_forward(ctx, pkt, backend, to);
-		if (failure)
+		if (failure) {
+			if (unlikely(to->mark))
+				ax_mark_unsent();
 			return failure;
+		}
 	}
 	return ax_count_sent(pkt, to, reason);
 }

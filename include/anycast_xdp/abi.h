@@ -54,7 +54,8 @@ struct ax_settings {
 	__u8 gue_variant;	/* of what we send: 0 or 1 */
 	__u8 second_chance; /* GUE names further candidates, who pass on what they do not know */
 	__s32 netns;	    /* id of the namespace whose sockets are asked; -1: the device's */
-	__u8 pad[4];
+	__u8 mark_shift;    /* alternate marking: a period is 2^this jiffies; 0 = off (mark.h) */
+	__u8 pad[3];
 	__u8 action[AX_REASON_LIMIT]; /* enum ax_action by reason number */
 	__u64 vip_filter[AX_VIP_FILTER_BITS /
 			 64]; /* bit ax_filter_bit(address) is set for each VIP */
@@ -140,7 +141,8 @@ enum ax_forward {
 	AX_FORWARD_IPIP,     /* RFC 2003, 2473, 4213: all four family combinations */
 	AX_FORWARD_GUE,	     /* gue.h; all four family combinations */
 	AX_FORWARD_HOW = 15, /* the bits of the above; the others are flags beside them: */
-	/* of a flow entry: some rule may count its packets, so none goes the express way */
+	/* of a flow entry: some rule may count its packets, so none goes the express way;
+	 * of a VIP: its packets are marked (mark.h), and so none does either */
 	AX_FORWARD_LONG = 128,
 };
 

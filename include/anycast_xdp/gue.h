@@ -35,7 +35,7 @@ struct ax_gue {
 	__u8 option; /* AX_GUE_OPTION */
 	__u8 hops;   /* how often it was passed on; the next one to ask is other[hops] */
 	__u8 count;  /* of other[]: hops >= count is the end of the way */
-	__u8 pad;
+	__u8 mark;   /* mark.h; 0 = not counted, as senders have it that know of no marks */
 	__be32 other[AX_GUE_OTHERS]; /* tags */
 };
 

@@ -16,6 +16,7 @@ struct Gue {
 	std::uint16_t flags = 0;
 	std::uint8_t option = AX_GUE_OPTION, hops = 0, count = 0;
 	std::array<std::uint32_t, AX_GUE_OTHERS> other{};
+	std::uint8_t mark = 0;
 };
 
 inline Raw layer(const Gue &gue)
@@ -27,7 +28,7 @@ inline Raw layer(const Gue &gue)
 		    gue.option,
 		    gue.hops,
 		    gue.count,
-		    0};
+		    gue.mark};
 	for (const std::uint32_t tag : gue.other)
 		for (int shift = 24; shift >= 0; shift -= 8)
 			bytes.push_back(static_cast<std::uint8_t>(tag >> shift));

@@ -163,11 +163,43 @@ LineCounts Line::counts(Direction direction) const
 	return sides_[direction].counts;
 }
 
+// As <anycast_xdp/mark.h> has it, read anew.
+std::uint8_t Line::mark_in(std::span<const std::uint8_t> frame)
+{
+	if (frame.size() < ETH_HLEN + 40 + 8 + 16)
+		return 0;
+	const bool four = half_at(frame, 12) == ETHERTYPE_IP;
+	const std::size_t l4 = ETH_HLEN + (four ? 20U : 40U);
+	const unsigned protocol = four ? frame[ETH_HLEN + 9] : frame[ETH_HLEN + 6];
+	if (protocol == IPPROTO_UDP && half_at(frame, l4 + 2) == 6080)
+		return frame[l4 + 8 + 7];
+	if (four && (protocol == IPPROTO_IPIP || protocol == IPPROTO_IPV6) &&
+	    frame[ETH_HLEN + 4] == 0xa5)
+		return frame[ETH_HLEN + 5];
+	return 0;
+}
+
 void Line::judge(Side &side, std::span<std::uint8_t> frame, std::int64_t now)
 {
 	const Impairment &how = side.impairment;
 	std::int64_t due = now + how.delay_us * 1000LL;
-	if (const Data data = data_in(frame); data.payload != 0) {
+	if (how.marked) {
+		const std::uint8_t mark = mark_in(frame);
+		if ((mark & 0xc0) != 0) {
+			const bool by_flow = (mark & 0x40) != 0;
+			const std::uint64_t number = side.packets++;
+			side.counts.segments++;
+			side.counts.first += by_flow;
+			if (throw_dice(how.seed, number, 0) < how.lose_per_10000) {
+				(by_flow ? side.counts.first_lost : side.counts.again_lost)++;
+				return;
+			}
+			if (throw_dice(how.seed, number, 1) < how.hold_per_10000) {
+				side.counts.held++;
+				due += how.hold_us * 1000LL;
+			}
+		}
+	} else if (const Data data = data_in(frame); data.payload != 0) {
 		Flow flow{};
 		const std::size_t addresses = data.l4 == ETH_HLEN + 40 ? 32 : 8;
 		std::copy_n(frame.begin() + static_cast<std::ptrdiff_t>(data.l4 - addresses),

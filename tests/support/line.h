@@ -29,6 +29,9 @@ struct Impairment {
 	unsigned burst = 1;	     // so many at a time
 	unsigned hold_per_10000 = 0; // segments that are held up, so that others overtake them
 	unsigned hold_us = 0;
+	// Instead: for what carries a mark of ours (mark.h). `first` counts those that are counted
+	// by flow, `again` the others.
+	bool marked = false;
 	unsigned mark_per_10000 = 0; // set to "congestion experienced", if ECN capable
 };
 
@@ -53,6 +56,8 @@ public:
 	// From the next packet on; counters start from 0.
 	void impair(Direction direction, const Impairment &impairment);
 	[[nodiscard]] LineCounts counts(Direction direction) const;
+	// The line's own end: a node that sends by XDP needs a program there.
+	[[nodiscard]] LinkEnd end_at_b() const { return {netns_, "line1"}; }
 	[[nodiscard]] static unsigned cpu(); // that handles all its packets
 
 private:
@@ -77,6 +82,7 @@ private:
 	};
 	void work(const std::stop_token &stop);
 	void take(Direction direction);
+	static std::uint8_t mark_in(std::span<const std::uint8_t> frame);
 	void judge(Side &side, std::span<std::uint8_t> frame, std::int64_t now);
 	std::int64_t release(Direction direction, std::int64_t now);
 

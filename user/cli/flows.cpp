@@ -12,6 +12,8 @@
 #include <fmt/format.h>
 
 #include "cli/app.h"
+#include "cli/marks.h"
+#include "core/mark_json.h"
 #include "kernel/flow_reader.h"
 #include "net/interfaces.h"
 #include "render/flows.h"
@@ -21,6 +23,8 @@ namespace anycast::cli {
 
 namespace {
 
+using nlohmann::ordered_json;
+
 constexpr std::size_t kTableRows = 40; // unless --limit says otherwise; JSON shows all
 
 struct FlowArguments {
@@ -29,6 +33,7 @@ struct FlowArguments {
 	double watch = 0; // seconds; 0 = once
 	std::uint64_t count = 0;
 	bool limit_given = false;
+	std::vector<std::string> join; // saved reports
 };
 
 // Instances, their flows, and views into both: to be kept together.
@@ -122,9 +127,13 @@ Status run_flows(const Context &context, const FlowArguments &arguments)
 	if (!set)
 		return tl::unexpected(set.error());
 	const std::size_t limit = limit_of(context, arguments);
-	if (context.json())
-		render::write_flows_json(context.out(), std::move(set->flows), limit);
-	else
+	if (context.json()) {
+		const auto marks = marks_of(set->instances);
+		if (!marks)
+			return tl::unexpected(marks.error());
+		render::write_flows_json(context.out(), std::move(set->flows), limit,
+					 {{"marking", marks_to_json(*marks)}});
+	} else
 		context.print(render::flows_text(std::move(set->flows), limit));
 	return {};
 }
@@ -222,18 +231,25 @@ Status report_loss(const Context &context, const FlowArguments &arguments)
 		context.print(render::loss_text(set->flows, by, limit, *totals));
 		return {};
 	}
+	const auto marks = marks_of(set->instances);
+	if (!marks)
+		return tl::unexpected(marks.error());
+	const ordered_json rest{{"marking", marks_to_json(*marks)}};
 	if (arguments.watch == 0) {
-		render::write_loss_json(context.out(), set->flows, by, limit, warnings, *totals);
+		render::write_loss_json(context.out(), set->flows, by, limit, warnings, *totals,
+					rest);
 		return {};
 	}
 	std::ostringstream report; // a stream is a line each
-	render::write_loss_json(report, set->flows, by, limit, warnings, *totals);
+	render::write_loss_json(report, set->flows, by, limit, warnings, *totals, rest);
 	context.print_line(nlohmann::ordered_json::parse(report.str()));
 	return {};
 }
 
 Status run_loss(const Context &context, const FlowArguments &arguments)
 {
+	if (!arguments.join.empty())
+		return join_reports(context, arguments.join, limit_of(context, arguments));
 	const bool clears = !context.json() && ::isatty(STDOUT_FILENO) != 0;
 	for (std::uint64_t shown = 1;; shown++) {
 		if (arguments.watch != 0 && clears)
@@ -294,6 +310,11 @@ void add_flows(CLI::App &app, Action &chosen)
 			    "Again every so many seconds, until interrupted")
 		->check(CLI::Range(0.1, 3600.0))
 		->type_name("SECONDS");
+	command->add_option("--join", loss->join,
+			    "Instead: what edges sent and backends got, from saved --json reports")
+		->check(CLI::ExistingFile)
+		->excludes("--watch")
+		->type_name("FILE...");
 	command->add_option("--count,-n", loss->count, "Leave after that many reports")
 		->needs("--watch");
 	command->callback([loss, command, &chosen] {

@@ -12,6 +12,8 @@ namespace anycast {
 namespace {
 
 constexpr std::size_t kMaxName = 63;
+// Counters of a period are compared half a period after its end; eight periods are kept.
+constexpr Milliseconds kShortestPeriod{500}, kLongestPeriod{10000};
 constexpr std::size_t kMaxInterface = 15;   // IFNAMSIZ - 1
 constexpr std::size_t kMaxSocketPath = 107; // sockaddr_un
 constexpr std::uint32_t kSmallFlowTable = 16384;
@@ -189,6 +191,11 @@ void read_tunnel(TableReader &root, Config &config)
 			config.gue_variant = static_cast<std::uint8_t>(variant->value);
 		if (const auto chance = tunnel.boolean("second_chance"))
 			config.second_chance = chance->value;
+		if (const auto marking = tunnel.boolean("marking"))
+			config.marking = marking->value;
+		if (const auto period =
+			    tunnel.duration("marking_period", kShortestPeriod, kLongestPeriod))
+			config.marking_period = period->value;
 		if (const auto netns = tunnel.integer("socket_netns", 0, INT32_MAX))
 			config.socket_netns = static_cast<std::int32_t>(netns->value);
 		// Variant 1 has no room for candidates.

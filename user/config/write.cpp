@@ -116,7 +116,8 @@ void write_tunnel(Writer &out, const Config &config)
 	const Config defaults;
 	if (config.source_v4 || config.source_v6 || !config.edges.empty() ||
 	    !config.tunnel_addresses.empty() || config.gue_port != defaults.gue_port ||
-	    config.gue_variant != defaults.gue_variant || !config.second_chance ||
+	    config.gue_variant != defaults.gue_variant || !config.second_chance || config.marking ||
+	    config.marking_period != defaults.marking_period ||
 	    config.socket_netns != defaults.socket_netns)
 		out.header("[tunnel]");
 	if (config.source_v4)
@@ -131,6 +132,10 @@ void write_tunnel(Writer &out, const Config &config)
 		out.number("gue_variant", config.gue_variant);
 	if (!config.second_chance)
 		out.boolean("second_chance", false);
+	if (config.marking)
+		out.boolean("marking", true);
+	if (config.marking_period != defaults.marking_period)
+		out.string("marking_period", duration_text(config.marking_period));
 	if (config.socket_netns != defaults.socket_netns)
 		out.number("socket_netns", static_cast<std::uint32_t>(config.socket_netns));
 }

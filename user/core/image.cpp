@@ -13,6 +13,7 @@
 
 #include "core/ids.h"
 #include "core/maglev.h"
+#include "core/mark.h"
 #include "core/names.h"
 #include "core/own_addresses.h"
 #include "core/vip_places.h"
@@ -179,6 +180,8 @@ private:
 		s.gue_variant = config_.gue_variant;
 		s.second_chance = config_.second_chance && config_.gue_variant == 0;
 		s.netns = config_.socket_netns;
+		if (config_.marking)
+			s.mark_shift = mark_shift(config_.marking_period, facts_.hz);
 		std::ranges::copy(actions, s.action);
 		for (const auto &[label, action] : config_.rules) {
 			if (const ReasonInfo *reason = find_reason(label))
@@ -362,6 +365,8 @@ private:
 			ax_vip &entry = image_.vips[ids.back()];
 			entry.gen = vip_ids_.gen(ids.back());
 			entry.forward = static_cast<__u8>(vip.forward) | vip.measure;
+			if (is_marked(config_, vip))
+				entry.forward |= AX_FORWARD_LONG;
 			entry.reserve = largest_overhead(*pool, vip.forward, config_.gue_variant);
 			entry.pool = static_cast<__u32>(std::distance(config_.pools.begin(), pool));
 			if (pool->clamp_mss != 0 && vip.protocol != IPPROTO_UDP && may_serve(*pool))

@@ -23,6 +23,7 @@ struct NodeFacts {
 	std::vector<Address> interface_addresses; // of the attached interface, link-local included
 	std::vector<Address> node_addresses;	  // of all interfaces
 	std::int64_t now = 0;			  // Unix time; 0: every slow start is over
+	std::uint32_t hz = 250;			  // jiffies a second
 };
 
 // An id is kept as long as its thing exists, and reused afterwards with the next generation number,

@@ -86,6 +86,7 @@ struct Limits {				 // sizes of the maps: fixed at load, `apply` refuses others
 	std::uint32_t inserts_per_second = 50000; // per CPU; 0 = no limit
 	std::uint32_t loss_prefix_v4 = 24; // bits of the client prefixes that loss is summed by
 	std::uint32_t loss_prefix_v6 = 48;
+	std::uint32_t marked_flows = 32768; // of alternate marking: sent and received ones
 	bool operator==(const Limits &) const = default;
 };
 
@@ -114,8 +115,10 @@ struct Config {
 	std::vector<Address> edges;	       // who may encapsulate to us (backend role)
 	std::vector<Address> tunnel_addresses; // where tunnels end; default: the interface's
 	std::uint16_t gue_port = AX_GUE_PORT;
-	std::uint8_t gue_variant = 0;	// of what we send; both are understood
-	bool second_chance = true;	// for TCP that goes by GUE
+	std::uint8_t gue_variant = 0; // of what we send; both are understood
+	bool second_chance = true;    // for TCP that goes by GUE
+	bool marking = false; // packets to backends say in which period they were sent (mark.h)
+	Milliseconds marking_period{1000};
 	std::int32_t socket_netns = -1; // id of the namespace whose sockets are asked; -1: ours
 
 	// [gtsm]

@@ -256,6 +256,7 @@ template <typename Visit> void members(Visit &visit, Limits &v)
 	visit("inserts_per_second", v.inserts_per_second);
 	visit("loss_prefix_v4", v.loss_prefix_v4);
 	visit("loss_prefix_v6", v.loss_prefix_v6);
+	visit("marked_flows", v.marked_flows);
 }
 
 template <typename Visit> void members(Visit &visit, IcmpOptions &v)
@@ -321,6 +322,8 @@ template <typename Visit> void members(Visit &visit, Config &v)
 	visit("gue_port", v.gue_port);
 	visit("gue_variant", v.gue_variant);
 	visit("second_chance", v.second_chance);
+	visit("marking", v.marking);
+	visit("marking_period", v.marking_period);
 	visit("socket_netns", v.socket_netns);
 	visit("gtsm_local", v.gtsm_local);
 	visit("gtsm_peers", v.gtsm_peers);
@@ -351,7 +354,7 @@ template <typename Visit> void members(Visit &visit, Ids &v)
 // A member that somebody adds to a struct and forgets above would be lost at the next restart.
 static_assert(sizeof(Backend) == 2 * sizeof(std::string) + 16 + 8 + 8);
 static_assert(sizeof(GtsmPeer) == 18);
-static_assert(sizeof(Limits) == 10 * 4);
+static_assert(sizeof(Limits) == 11 * 4);
 static_assert(sizeof(IcmpOptions) == 8);
 static_assert(sizeof(Pool) == sizeof(std::string) + 16 + 3 * sizeof(std::vector<Backend>) + 8);
 static_assert(sizeof(Generation) == 16 + sizeof(std::vector<int>));

@@ -98,6 +98,8 @@ DataplaneSizes Dataplane::sizes() const
 	s.slots = map("ax_slot").max_entries() / 2;
 	s.backends = map("ax_backend").max_entries() / 2;
 	s.peers = map("ax_peer_ctr").max_entries();
+	if (const Map *marks = optional_map("ax_mark"))
+		s.marked_flows = marks->max_entries();
 	for (const MapShape &shape : map_shapes(s)) {
 		if (!maps_.contains(shape.name))
 			continue;

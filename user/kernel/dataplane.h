@@ -28,6 +28,7 @@ struct ReasonCount {
 struct DataplaneSizes {
 	std::uint32_t cpus, buckets4, buckets6, anomalies; // per CPU, but `cpus`
 	std::uint32_t vips, pools, slots, backends, peers; // of one half
+	std::uint32_t marked_flows;
 	// Everything the maps take, as the kernel accounts it or, where it does not say, computed.
 	std::uint64_t bytes;
 	bool operator==(const DataplaneSizes &) const = default;
@@ -94,6 +95,7 @@ public:
 private:
 	Status fill(const Image &image, std::uint32_t half);
 	Status clear_reused_counters(const Image &image, std::uint32_t running);
+	Status start_marking(const Image &image, const ax_settings &before);
 
 	std::map<std::string, Map, std::less<>> maps_;
 };

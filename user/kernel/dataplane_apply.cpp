@@ -14,6 +14,7 @@
 #include <anycast_xdp/owners.h>
 
 #include "kernel/dataplane.h"
+#include "kernel/mark_reader.h"
 
 namespace anycast {
 
@@ -303,6 +304,30 @@ Status Dataplane::clear_reused_counters(const Image &image, std::uint32_t runnin
 	return {};
 }
 
+// From now on an absent record means that nothing was counted. What was counted by another period,
+// or before it was switched off for a while, goes.
+Status Dataplane::start_marking(const Image &image, const ax_settings &before)
+{
+	if (!optional_map("ax_mark") || !optional_map("ax_mark_sum"))
+		return fail(
+			Exit::kUnsupported,
+			"[tunnel] marking: the attached program cannot mark packets",
+			"attach again if a version before attached it; kernels before 5.6 cannot "
+			"at all: set marking = false");
+	if (before.mark_shift == image.settings.mark_shift)
+		return {};
+	AX_TRY(map("ax_mark").erase_all());
+	AX_TRY(map("ax_mark_sum").erase_all());
+	for (const ax_mark_kind kind : {AX_MARK_UNSENT, AX_MARK_UNRECEIVED}) {
+		ax_mark_key key{};
+		::ax_mark state{};
+		key.kind = kind;
+		state.since = mark_clock().jiffies;
+		AX_TRY(map("ax_mark_sum").update(&key, &state));
+	}
+	return {};
+}
+
 Result<std::uint32_t> Dataplane::apply(const Image &image)
 {
 	auto ctl = control();
@@ -316,6 +341,8 @@ Result<std::uint32_t> Dataplane::apply(const Image &image)
 	Status written = fill(image, running ^ 1);
 	if (written)
 		written = clear_reused_counters(image, running);
+	if (written && image.settings.mark_shift != 0)
+		written = start_marking(image, ctl->half[running]);
 	const std::uint32_t next = next_generation(ctl->generation);
 	if (written)
 		written = set_generation(next);

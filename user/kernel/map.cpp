@@ -114,9 +114,9 @@ Status Map::update(const void *key, const void *value, std::uint64_t flags)
 	return {};
 }
 
-Result<bool> Map::lookup(const void *key, void *value) const
+Result<bool> Map::lookup(const void *key, void *value, std::uint64_t flags) const
 {
-	int error = bpf_map_lookup_elem(fd_.get(), key, value);
+	int error = bpf_map_lookup_elem_flags(fd_.get(), key, value, flags);
 
 	if (error == -ENOENT)
 		return false;
@@ -134,12 +134,24 @@ Status Map::erase(const void *key)
 	return {};
 }
 
-Status
-Map::for_each(const std::function<void(const std::byte *key, const std::byte *value)> &visit) const
+Status Map::erase_all()
+{
+	std::vector<std::byte> keys;
+
+	AX_TRY(for_each([&](const std::byte *key, const std::byte *) {
+		keys.insert(keys.end(), key, key + key_size_);
+	}));
+	for (std::size_t at = 0; at < keys.size(); at += key_size_)
+		AX_TRY(erase(keys.data() + at));
+	return {};
+}
+
+Status Map::for_each(const std::function<void(const std::byte *key, const std::byte *value)> &visit,
+		     std::uint64_t flags) const
 {
 	if ((type_ == BPF_MAP_TYPE_HASH || type_ == BPF_MAP_TYPE_LRU_HASH) &&
 	    has_feature("batch_ops"))
-		return for_each_batch(visit);
+		return for_each_batch(visit, flags);
 	const int cpus = is_per_cpu(type_) ? libbpf_num_possible_cpus() : 1;
 	std::vector<std::byte> key(key_size_), next(key_size_);
 	std::vector<std::byte> value(round_up8(value_size_) * static_cast<std::size_t>(cpus));
@@ -148,7 +160,7 @@ Map::for_each(const std::function<void(const std::byte *key, const std::byte *va
 	// A key that vanishes under the walk makes the kernel start over: bound it.
 	for (std::uint64_t steps = 0; !error && steps < 2ULL * max_entries_; ++steps) {
 		key.swap(next);
-		auto found = lookup(key.data(), value.data());
+		auto found = lookup(key.data(), value.data(), flags);
 		if (!found)
 			return tl::unexpected(std::move(found.error()));
 		if (*found)
@@ -161,12 +173,13 @@ Map::for_each(const std::function<void(const std::byte *key, const std::byte *va
 }
 
 // Bucket by bucket: whatever changes meanwhile, no key is visited twice.
-Status Map::for_each_batch(
-	const std::function<void(const std::byte *key, const std::byte *value)> &visit) const
+Status
+Map::for_each_batch(const std::function<void(const std::byte *key, const std::byte *value)> &visit,
+		    std::uint64_t flags) const
 {
 	std::uint32_t room = std::min(kBatch, max_entries_), position = 0;
 	std::vector<std::byte> keys, values;
-	LIBBPF_OPTS(bpf_map_batch_opts, options);
+	LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = flags);
 
 	for (bool first = true;;) {
 		std::uint32_t count = room, next = 0;

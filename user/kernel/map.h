@@ -42,11 +42,15 @@ public:
 	[[nodiscard]] std::uint64_t memory() const;
 
 	Status update(const void *key, const void *value, std::uint64_t flags = BPF_ANY);
-	Result<bool> lookup(const void *key, void *value) const; // false: no such key
-	Status erase(const void *key);				 // absent key: not an error
+	// false: no such key
+	Result<bool> lookup(const void *key, void *value, std::uint64_t flags = 0) const;
+	Status erase(const void *key); // absent key: not an error
+	Status erase_all();	       // of a hash
 	// For each key of a hash; `visit` must not change the map.
-	Status for_each(const std::function<void(const std::byte *key, const std::byte *value)>
-				&visit) const;
+	// BPF_F_LOCK: each value is whole, of maps whose values have a lock.
+	Status
+	for_each(const std::function<void(const std::byte *key, const std::byte *value)> &visit,
+		 std::uint64_t flags = 0) const;
 
 	// Arrays: elements [first, first + count), value_size() bytes each.
 	Status write(std::uint32_t first, std::span<const std::byte> values);
@@ -72,8 +76,9 @@ private:
 	};
 
 	Status fill_info();
-	Status for_each_batch(const std::function<void(const std::byte *key,
-						       const std::byte *value)> &visit) const;
+	Status for_each_batch(
+		const std::function<void(const std::byte *key, const std::byte *value)> &visit,
+		std::uint64_t flags) const;
 
 	Fd fd_;
 	std::string name_;

@@ -63,7 +63,7 @@ bool is_wanted(const MapShape &shape, ax_samples samples)
 		return samples == AX_SAMPLES_RING;
 	if (shape.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY)
 		return samples == AX_SAMPLES_PERF;
-	return !shape.optional || samples != AX_SAMPLES_NONE;
+	return !shape.optional || !shape.legacy || samples != AX_SAMPLES_NONE;
 }
 
 Error load_failed(int error, const LibbpfLog &log)
@@ -99,7 +99,7 @@ Result<Program> Program::load(const LoadOptions &options)
 	bpf_object *object = program.object_.object();
 
 	for (const MapShape &shape : map_shapes(sizes)) {
-		if (shape.egress)
+		if (shape.egress || (!shape.legacy && needs_legacy_build()))
 			continue;
 		const std::string name(shape.name);
 		bpf_map *map = bpf_object__find_map_by_name(object, name.c_str());

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <anycast_xdp/loss.h>
+#include <anycast_xdp/mark.h>
 #include <anycast_xdp/owners.h>
 
 #include "core/vip_keys.h"
@@ -136,6 +137,18 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 		array<ax_cpu>("ax_cpu", cpus),
 		{"ax_egress", BPF_MAP_TYPE_LRU_HASH, sizeof(ax_egress_key), sizeof(ax_egress_flow),
 		 egress_entries(s), "flows_v4", true, true},
+		{"ax_mark", BPF_MAP_TYPE_HASH, sizeof(ax_mark_key), sizeof(::ax_mark),
+		 s.marked_flows, "marked_flows", true, false, false, true},
+		{"ax_mark_sum",
+		 BPF_MAP_TYPE_HASH,
+		 sizeof(ax_mark_key),
+		 sizeof(::ax_mark),
+		 AX_MARK_SUMS,
+		 {},
+		 true,
+		 false,
+		 false,
+		 true},
 		{"ax_drop_last", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(ax_sample), AX_REASON_LIMIT,
 		 "", true},
 		{"ax_drop_ring", BPF_MAP_TYPE_RINGBUF, 0, 0, AX_DROP_RING_BYTES, "", true},
@@ -160,7 +173,8 @@ std::uint64_t map_bytes(const MapShape &shape, std::uint32_t cpus)
 		return shape.entries * (value * cpus + sizeof(void *));
 	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_HASH: // struct htab_elem is 48 bytes, struct bucket 16
-		return shape.entries * (48 + key + value) + std::bit_ceil(shape.entries) * 16;
+		return (shape.grows ? 0 : shape.entries * (48 + key + value)) +
+		       std::bit_ceil(shape.entries) * 16;
 	case BPF_MAP_TYPE_LPM_TRIE: // a node takes 40 bytes, and each may need one more to branch
 		return shape.entries * 2 * (40 + key + value);
 	case BPF_MAP_TYPE_RINGBUF: // entries are bytes
@@ -184,6 +198,7 @@ DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus)
 	s.slots = std::max(limits.table_slots, 1U);
 	s.backends = std::max(limits.backends, 1U);
 	s.peers = std::max(limits.peers, 1U);
+	s.marked_flows = std::max(limits.marked_flows, 1U);
 	for (const MapShape &shape : map_shapes(s))
 		s.bytes += map_bytes(shape, cpus);
 	return s;

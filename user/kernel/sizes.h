@@ -21,6 +21,8 @@ struct MapShape {
 	// Made where it is used; a data plane without it is whole.
 	bool optional = false;
 	bool egress = false; // of the tc program's object, not of the XDP program's
+	bool legacy = true;  // the legacy build has it too
+	bool grows = false;  // entries take their memory when they are made
 };
 
 // Every map of bpf/maps.h and bpf/egress.bpf.c, in the order that `map list` shows.

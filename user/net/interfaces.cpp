@@ -164,6 +164,9 @@ Result<NodeFacts> node_facts(const std::string &interface)
 
 	NodeFacts facts;
 	facts.now = std::time(nullptr);
+	timespec tick{}; // the coarse clock's resolution is a jiffy
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) == 0 && tick.tv_nsec != 0)
+		facts.hz = static_cast<std::uint32_t>(1000000000 / tick.tv_nsec);
 	for (const Interface &candidate : *all) {
 		facts.node_addresses.insert(facts.node_addresses.end(), candidate.addresses.begin(),
 					    candidate.addresses.end());

@@ -145,14 +145,17 @@ ordered_json flow_json(const NamedFlow &named)
 	return json;
 }
 
-void write_flows_json(std::ostream &out, std::vector<NamedFlow> flows, std::size_t limit)
+void write_flows_json(std::ostream &out, std::vector<NamedFlow> flows, std::size_t limit,
+		      const nlohmann::ordered_json &rest)
 {
 	const std::size_t total = flows.size();
 	keep_busiest(flows, limit);
 	JsonList list(out, "flows");
 	for (const NamedFlow &flow : flows)
 		list.add(flow_json(flow));
-	list.close({{"total", total}});
+	nlohmann::ordered_json end{{"total", total}};
+	end.update(rest);
+	list.close(end);
 }
 
 std::string flows_text(std::vector<NamedFlow> flows, std::size_t limit)

@@ -42,7 +42,9 @@ std::string key_text(const FlowRecord &flow); // "192.0.2.1:5000 > 198.51.100.80
 nlohmann::ordered_json flow_json(const NamedFlow &flow);
 
 // Busiest first; `limit` 0 shows all.
-void write_flows_json(std::ostream &out, std::vector<NamedFlow> flows, std::size_t limit);
+// `rest`: further members of the object.
+void write_flows_json(std::ostream &out, std::vector<NamedFlow> flows, std::size_t limit,
+		      const nlohmann::ordered_json &rest = nlohmann::ordered_json::object());
 std::string flows_text(std::vector<NamedFlow> flows, std::size_t limit);
 
 } // namespace anycast::render

@@ -375,7 +375,7 @@ std::string figure_text(const LossFigure &figure)
 
 void write_loss_json(std::ostream &out, const std::vector<NamedFlow> &flows, LossBy by,
 		     std::size_t limit, const std::vector<std::string> &warnings,
-		     const GroupTotals &since_attach)
+		     const GroupTotals &since_attach, const ordered_json &rest)
 {
 	const char *key = by == LossBy::kFlow	   ? "flows"
 			  : by == LossBy::kVip	   ? "vips"
@@ -390,11 +390,13 @@ void write_loss_json(std::ostream &out, const std::vector<NamedFlow> &flows, Los
 	const LossVerdict verdict = loss_verdict(flows);
 	ordered_json totals{{"flows", sum.flows}, {"measured", sum.measured}};
 	add_figures(totals, sum.report);
-	list.close({{"total", total},
-		    {"totals", std::move(totals)},
-		    {"verdict", text_or_null(verdict.text)},
-		    {"verdict_missing", text_or_null(verdict.why_not)},
-		    {"warnings", warnings}});
+	ordered_json end{{"total", total},
+			 {"totals", std::move(totals)},
+			 {"verdict", text_or_null(verdict.text)},
+			 {"verdict_missing", text_or_null(verdict.why_not)},
+			 {"warnings", warnings}};
+	end.update(rest);
+	list.close(end);
 }
 
 std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,

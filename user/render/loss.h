@@ -35,7 +35,8 @@ std::string figure_text(const LossFigure &figure); // "3", "-" if it could not b
 // ...}
 void write_loss_json(std::ostream &out, const std::vector<NamedFlow> &flows, LossBy by,
 		     std::size_t limit, const std::vector<std::string> &warnings,
-		     const GroupTotals &since_attach = {});
+		     const GroupTotals &since_attach = {},
+		     const nlohmann::ordered_json &rest = nlohmann::ordered_json::object());
 std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,
 		      const GroupTotals &since_attach = {});
 
