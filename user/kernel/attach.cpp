@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Putting the program on an interface: may we, and what was there before. The work itself:
 // attach_fresh.cpp, attach_again.cpp.
+#include <algorithm>
 #include <random>
 
 #include <bpf/bpf.h>
@@ -191,6 +192,24 @@ Status dry_run(AttachJob &job)
 	return {};
 }
 
+void warn_of_other_ports(AttachJob &job)
+{
+	const auto all = interfaces();
+	if (!all)
+		return;
+	const auto port = std::ranges::find(*all, job.before.ifindex, &Interface::index);
+	const auto master = port == all->end()
+				    ? all->end()
+				    : std::ranges::find(*all, port->master, &Interface::index);
+	if (master == all->end() || master->kind == "vrf")
+		return;
+	job.warn(fmt::format("{} is a port of {}: what arrives by its other ports is not seen; "
+			     "attach to {}",
+			     job.interface, master->name,
+			     master->kind == "bond" ? master->name + ", or to each port"
+						    : "each port that clients come by"));
+}
+
 Status run(AttachJob &job)
 {
 	auto before = hook::look(job.pins, job.interface, job.before.ifindex);
@@ -198,6 +217,7 @@ Status run(AttachJob &job)
 		return tl::unexpected(std::move(before.error()));
 	job.before = std::move(*before);
 	AX_TRY(may_take(job));
+	warn_of_other_ports(job);
 	if (auto vlan = device_feature(job.interface, "rx-vlan-hw-parse"); vlan && *vlan)
 		job.warn(fmt::format(
 			"{} strips VLAN tags before XDP sees them: ethtool -K {} rxvlan off",

@@ -163,6 +163,7 @@ Result<NodeFacts> node_facts(const std::string &interface)
 		return tl::unexpected(std::move(all.error()));
 
 	NodeFacts facts;
+	const Interface *of = nullptr;
 	facts.now = std::time(nullptr);
 	timespec tick{}; // the coarse clock's resolution is a jiffy
 	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) == 0 && tick.tv_nsec != 0)
@@ -171,8 +172,16 @@ Result<NodeFacts> node_facts(const std::string &interface)
 		facts.node_addresses.insert(facts.node_addresses.end(), candidate.addresses.begin(),
 					    candidate.addresses.end());
 		if (candidate.name == interface)
-			facts.interface_addresses = candidate.addresses;
+			of = &candidate;
 	}
+	if (of != nullptr)
+		facts.interface_addresses = of->addresses;
+	// What is for a bond or bridge arrives by its ports.
+	for (const Interface &candidate : *all)
+		if (of != nullptr && of->master == candidate.index && candidate.kind != "vrf")
+			facts.interface_addresses.insert(facts.interface_addresses.end(),
+							 candidate.addresses.begin(),
+							 candidate.addresses.end());
 	return facts;
 }
 

@@ -43,6 +43,16 @@ std::vector<std::string> vips_of(const Config &config, const std::string &pool)
 	return names;
 }
 
+// When its slow start began; 0: it is not at one.
+std::int64_t since_of(const Config &config, const BackendCount &count)
+{
+	const auto pool = std::ranges::find(config.pools, count.pool, &Pool::name);
+	if (pool == config.pools.end())
+		return 0;
+	const auto backend = std::ranges::find(pool->backends, count.backend, &Backend::name);
+	return backend == pool->backends.end() ? 0 : backend->since;
+}
+
 std::string port_text(std::uint16_t port)
 {
 	return port == 0 ? "any" : std::to_string(port);
@@ -97,15 +107,18 @@ ordered_json backends_json(const std::vector<InterfaceObjects> &interfaces)
 	for (const InterfaceObjects &objects : interfaces) {
 		ordered_json backends = ordered_json::array();
 		each_backend(objects, [&](const BackendCount &backend) {
-			backends.push_back({{"pool", backend.pool},
-					    {"backend", backend.backend},
-					    {"address", backend.address},
-					    {"state", backend.state},
-					    {"weight", backend.weight},
-					    {"share", backend.share},
-					    {"packets", backend.packets},
-					    {"bytes", backend.bytes},
-					    {"vips", vips_of(*objects.config, backend.pool)}});
+			const std::int64_t since = since_of(*objects.config, backend);
+			backends.push_back(
+				{{"pool", backend.pool},
+				 {"backend", backend.backend},
+				 {"address", backend.address},
+				 {"state", backend.state},
+				 {"weight", backend.weight},
+				 {"since", since == 0 ? ordered_json() : ordered_json(since)},
+				 {"share", backend.share},
+				 {"packets", backend.packets},
+				 {"bytes", backend.bytes},
+				 {"vips", vips_of(*objects.config, backend.pool)}});
 		});
 		out.push_back({{"interface", objects.stats.interface},
 			       {"backends", std::move(backends)}});
@@ -126,10 +139,11 @@ std::string backends_text(const std::vector<InterfaceObjects> &interfaces)
 		     {"BYTES", Align::kRight}});
 	for (const InterfaceObjects &objects : interfaces)
 		each_backend(objects, [&](const BackendCount &backend) {
+			const bool slow = since_of(*objects.config, backend) != 0;
 			table.row({objects.stats.interface, backend.pool, backend.backend,
-				   backend.address, backend.state, std::to_string(backend.weight),
-				   percent_text(backend.share), std::to_string(backend.packets),
-				   bytes_text(backend.bytes)});
+				   backend.address, backend.state + (slow ? ", slow start" : ""),
+				   std::to_string(backend.weight), percent_text(backend.share),
+				   std::to_string(backend.packets), bytes_text(backend.bytes)});
 		});
 	return table.empty() ? "no backends\n" : table.text();
 }
