@@ -36,6 +36,19 @@ std::string filters(const LossLab &lab)
 	return run(lab.node.netns, {"tc", "filter", "show", "dev", "eth0", "egress"}).out;
 }
 
+bool has_clsact(const LossLab &lab)
+{
+	return run(lab.node.netns, {"tc", "qdisc", "show", "dev", "eth0"}).out.find("clsact") !=
+	       std::string::npos;
+}
+
+void tc(const LossLab &lab, Argv arguments)
+{
+	arguments.insert(arguments.begin(), "tc");
+	const Output output = run(lab.node.netns, arguments);
+	ASSERT_EQ(output.status, 0) << output.err;
+}
+
 void upload_once(LossLab &lab)
 {
 	const Upload sent = upload(lab.client, lab.sink(), 1 << 20);
@@ -61,7 +74,8 @@ void goes_with_xdp(const std::string &how)
 
 	lab.cli.expect(lab.node.netns, {"detach", "eth0"});
 	EXPECT_EQ(filters(lab), "");
-	upload_once(lab); // and everything goes on
+	EXPECT_FALSE(has_clsact(lab)); // it was ours
+	upload_once(lab);	       // and everything goes on
 }
 
 } // namespace
@@ -76,6 +90,28 @@ TEST(Egress, FallsBackToClsact)
 	in_lab([] {
 		setenv("AX_WITHOUT", "tcx", 1);
 		goes_with_xdp("clsact");
+	});
+}
+
+// What others use, or had made before, is not ours to take away.
+TEST(Egress, LeavesTheQdiscOfOthers)
+{
+	in_lab([] {
+		setenv("AX_WITHOUT", "tcx", 1);
+		LossLab lab({});
+		const std::string config = std::string(kLabDir) + "/node.toml";
+		ASSERT_TRUE(has_clsact(lab));
+		tc(lab, {"filter", "add", "dev", "eth0", "ingress", "matchall", "action", "pass"});
+		lab.cli.expect(lab.node.netns, {"detach", "eth0"});
+		EXPECT_TRUE(has_clsact(lab));
+		EXPECT_EQ(filters(lab), "");
+
+		tc(lab, {"qdisc", "del", "dev", "eth0", "clsact"});
+		tc(lab, {"qdisc", "add", "dev", "eth0", "clsact"});
+		lab.cli.expect(lab.node.netns, {"attach", "eth0", "--config", config});
+		ASSERT_EQ(egress_of(lab), "clsact");
+		lab.cli.expect(lab.node.netns, {"detach", "eth0"});
+		EXPECT_TRUE(has_clsact(lab));
 	});
 }
 

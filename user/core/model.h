@@ -85,6 +85,7 @@ struct Limits {				 // sizes of the maps: fixed at load, `apply` refuses others
 	std::uint32_t inserts_per_second = 50000; // per CPU; 0 = no limit
 	std::uint32_t loss_prefix_v4 = 24; // bits of the client prefixes that loss is summed by
 	std::uint32_t loss_prefix_v6 = 48;
+	std::uint32_t flow_idle = 10800; // seconds until the agent forgets a flow
 	bool operator==(const Limits &) const = default;
 };
 

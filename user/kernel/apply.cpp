@@ -162,7 +162,7 @@ Result<ApplyReport> apply(const Paths &paths, const std::string &interface, cons
 	const int ifindex = instance->attached.ifindex;
 	if (const Status done = egress::follow(pin_directory(paths, interface), interface, ifindex,
 					       egress::is_wanted(interface, config, applied.roles),
-					       dataplane, false);
+					       dataplane, config.limits, false);
 	    !done)
 		report.warnings.push_back(egress::not_seen(done.error()));
 	report.generation = applied.generation;

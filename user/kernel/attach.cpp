@@ -86,7 +86,7 @@ void AttachJob::place_egress(Program &program)
 	const bool wanted = egress::is_wanted(interface, config, options.roles);
 
 	if (const Status done = egress::follow(pins, interface, before.ifindex, wanted,
-					       program.dataplane(), true);
+					       program.dataplane(), config.limits, true);
 	    !done)
 		warn(egress::not_seen(done.error()));
 	report.attached.egress = egress::look(pins, before.ifindex);
@@ -187,9 +187,10 @@ Status dry_run(AttachJob &job)
 	job.report.attached = job.before;
 	job.report.replaced = job.before.ours;
 	job.report.digest = image->digest;
-	job.report.sizes = sizes_for(job.config.limits, possible_cpus());
+	const bool both_ways = egress::is_wanted(job.interface, job.config, job.options.roles);
+	job.report.sizes = sizes_for(job.config.limits, possible_cpus(), both_ways);
 	if (!job.before.ours)
-		AX_TRY(require_memory(job.config.limits, job.report.sizes.bytes));
+		AX_TRY(require_memory(job.config.limits, job.report.sizes.bytes, both_ways));
 	return {};
 }
 
