@@ -53,9 +53,7 @@ __noinline int ax_owner_lives(__u32 index)
 	struct ax_anomaly *a = ax_anomaly_at(index);
 	struct ax_flow *flow = 0;
 
-	if (!AX_HAS_CLOCKS || !a)
-		return 1;
-	if (!ax_entry(a->family, a->owner, &flow) || !flow)
+	if (!a || !ax_entry(a->family, a->owner, &flow) || !flow)
 		return 0;
 	return flow->version == a->owner_version && !(flow->flags & (AX_FLOW_FIN | AX_FLOW_RST));
 }
@@ -91,7 +89,7 @@ static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_r
 	if (!a || !sack)
 		return 0;
 	if (a->owner) {
-		if (ax_owner_lives(index))
+		if (!AX_HAS_CLOCKS || ax_owner_lives(index))
 			ax_note_reason(AX_R_LOSS_STATE_STOLEN, bytes);
 		ax_count_unrepaired(index);
 	}

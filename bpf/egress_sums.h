@@ -8,6 +8,7 @@
 #include "news.h"
 
 #define AX_FOLDED __noinline
+#define AX_COUNTED_KINDS AX_LOSS_KINDS
 #define AX_MAPPED_BITS 96 /* RFC 4291 section 2.5.5.2 */
 
 const volatile __u32 ax_pools = 1;

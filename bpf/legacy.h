@@ -18,6 +18,7 @@
 /* No room is left for these: what timestamps say of a sender's clock, sums of both directions. */
 #define AX_HAS_CLOCKS 0
 #define AX_HAS_BOTH_WAYS 0
+#define AX_COUNTED_KINDS (AX_LOSS_QUIC_L + 1) /* enum ax_loss_kind: the others are of both ways */
 #define AX_HAS_RING 0
 #define AX_HAS_FRAGS 0
 
@@ -41,6 +42,7 @@ const volatile __u32 ax_hz = 250;
 #define AX_FOLDED __noinline
 #define AX_HAS_CLOCKS 1
 #define AX_HAS_BOTH_WAYS 1
+#define AX_COUNTED_KINDS AX_LOSS_KINDS
 #define AX_HAS_RING 1
 #define AX_HAS_FRAGS 1
 #define AX_JIFFIES() bpf_jiffies64()

@@ -7,7 +7,7 @@
 
 static __always_inline void ax_add_news(struct ax_loss_sum *sum, const struct ax_loss_news *news)
 {
-	for (int i = 0; i < AX_LOSS_KINDS; i++)
+	for (int i = 0; i < AX_COUNTED_KINDS; i++)
 		sum->count[i] += news->count[i];
 }
 
@@ -50,7 +50,7 @@ __noinline int ax_give_row(__u32 row)
 	barrier();
 	if (loss->bits) {
 		others->segments += loss->segments;
-		for (int i = 0; i < AX_LOSS_KINDS; i++)
+		for (int i = 0; i < AX_COUNTED_KINDS; i++)
 			others->sum.count[i] += loss->sum.count[i];
 	}
 	__builtin_memset(&loss->sum, 0, sizeof(loss->sum));

@@ -91,7 +91,7 @@ __noinline int ax_is_own(__u32 backend_id)
 	struct ax_backend *backend;
 	__u32 at;
 
-	if (!AX_HAS_BOTH_WAYS || !ctl || backend_id >= ax_backends)
+	if (!ctl || backend_id >= ax_backends)
 		return 0;
 	at = (ctl->generation & 1) * ax_backends + backend_id;
 	backend = bpf_map_lookup_elem(&ax_backend, &at);

@@ -42,13 +42,6 @@ bool has_clsact(const LossLab &lab)
 	       std::string::npos;
 }
 
-void tc(const LossLab &lab, Argv arguments)
-{
-	arguments.insert(arguments.begin(), "tc");
-	const Output output = run(lab.node.netns, arguments);
-	ASSERT_EQ(output.status, 0) << output.err;
-}
-
 void upload_once(LossLab &lab)
 {
 	const Upload sent = upload(lab.client, lab.sink(), 1 << 20);
@@ -74,8 +67,7 @@ void goes_with_xdp(const std::string &how)
 
 	lab.cli.expect(lab.node.netns, {"detach", "eth0"});
 	EXPECT_EQ(filters(lab), "");
-	EXPECT_FALSE(has_clsact(lab)); // it was ours
-	upload_once(lab);	       // and everything goes on
+	upload_once(lab); // and everything goes on
 }
 
 } // namespace
@@ -99,19 +91,29 @@ TEST(Egress, LeavesTheQdiscOfOthers)
 	in_lab([] {
 		setenv("AX_WITHOUT", "tcx", 1);
 		LossLab lab({});
-		const std::string config = std::string(kLabDir) + "/node.toml";
-		ASSERT_TRUE(has_clsact(lab));
-		tc(lab, {"filter", "add", "dev", "eth0", "ingress", "matchall", "action", "pass"});
-		lab.cli.expect(lab.node.netns, {"detach", "eth0"});
-		EXPECT_TRUE(has_clsact(lab));
-		EXPECT_EQ(filters(lab), "");
+		const auto attach = [&] {
+			lab.cli.expect(lab.node.netns, {"attach", "eth0", "--config",
+							std::string(kLabDir) + "/node.toml"});
+			EXPECT_EQ(egress_of(lab), "clsact");
+			EXPECT_TRUE(has_clsact(lab));
+		};
+		const auto detach = [&] {
+			lab.cli.expect(lab.node.netns, {"detach", "eth0"});
+			EXPECT_EQ(filters(lab), "");
+		};
+		detach();
+		EXPECT_TRUE(has_clsact(lab)) << "the lab's dropper had made it";
 
-		tc(lab, {"qdisc", "del", "dev", "eth0", "clsact"});
-		tc(lab, {"qdisc", "add", "dev", "eth0", "clsact"});
-		lab.cli.expect(lab.node.netns, {"attach", "eth0", "--config", config});
-		ASSERT_EQ(egress_of(lab), "clsact");
-		lab.cli.expect(lab.node.netns, {"detach", "eth0"});
-		EXPECT_TRUE(has_clsact(lab));
+		const Argv remove{"tc", "qdisc", "del", "dev", "eth0", "clsact"};
+		ASSERT_EQ(run(lab.node.netns, remove).status, 0);
+		attach();
+		detach();
+		EXPECT_FALSE(has_clsact(lab)) << "it was ours";
+
+		attach();
+		lab.programs.attach_dropper_ingress(lab.node.nic());
+		detach();
+		EXPECT_TRUE(has_clsact(lab)) << "it has another filter by now";
 	});
 }
 

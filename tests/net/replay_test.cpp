@@ -271,8 +271,8 @@ TEST(Replay, LiveTrafficHasTheLiveFigures)
 			return all;
 		};
 		std::map<int, json> live, replayed;
-		for (const json &flow :
-		     lab.cli.ask(lab.node.netns, {"flows", "--vip", "sink"}).at("flows"))
+		const json document = lab.cli.ask(lab.node.netns, {"flows", "--vip", "sink"});
+		for (const json &flow : document.at("flows"))
 			live[flow.at("flow").at("source_port")] = figures(flow);
 		const Output output = lab.cli.expect(
 			lab.node.netns, {"replay", "--config", std::string(kLabDir) + "/node.toml",
