@@ -199,7 +199,7 @@ test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNEL
 # The program by every compiler that builds it, for the kernel matrix.
 COMPILERS := 14 16 19
 # Of the namespace suite, what differs between kernels.
-VM_NET := Attach.IsNative*:Attach.AgainReplaces*:Attach.Works*:AttachRefuses.Foreign*:AttachRefuses.*Abi:Dispatcher.*:Neighbours.*:Kernel*:Releases.*
+VM_NET := Attach.IsNative*:Attach.AgainReplaces*:Attach.Works*:AttachRefuses.Foreign*:AttachRefuses.*Abi:Dispatcher.*:Neighbours.*:Kernel*:Releases.*:Egress.*
 VM_OPTIONS ?= --time-limit 2100
 # The captures of the corpus, where they are.
 VM_CORPUS := $(wildcard ../shared/corpus)

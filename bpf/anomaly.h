@@ -11,19 +11,10 @@
 
 #define AX_DEFAULT_PATIENCE_US 3000 /* while the RTT is unknown */
 #define AX_RECENT_US 1000000
-#define AX_ADMIT_BITS 3	     /* one flow in eight, when all records are in use */
-#define AX_RECENT (1u << 31) /* of ax_next_record: was used within AX_RECENT_US */
-
-/* Of the same number, what its client's ACKs say: sack.h. */
-static __always_inline struct ax_sack *ax_sack_at(__u32 index)
-{
-	__u32 at;
-
-	if (index - 1 >= ax_anomalies)
-		return 0;
-	at = bpf_get_smp_processor_id() * ax_anomalies + index - 1;
-	return bpf_map_lookup_elem(&ax_sack, &at);
-}
+#define AX_CLOCK_US 64000 /* after which a sender's clock has shown how fine it is */
+#define AX_SLOW_RTT (4000 / AX_RTT_UNIT_US) /* of several ticks of a millisecond */
+#define AX_ADMIT_BITS 3			    /* one flow in eight, when all records are in use */
+#define AX_RECENT (1u << 31)		    /* of ax_next_record: was used within AX_RECENT_US */
 
 /* The deferred segment's. */
 static __always_inline struct ax_anomaly *ax_record(const struct ax_scratch *scratch)
@@ -54,6 +45,17 @@ static __always_inline int ax_is_admitted(const struct ax_flow_ref *ref)
 
 	return !(ref->flow->flags & AX_FLOW_LOSS_LOST) &&
 	       name * 0x9e3779b1 >> (32 - AX_ADMIT_BITS) == 0;
+}
+
+/* Is the flow whose record this is still there, and has it not ended? */
+__noinline int ax_owner_lives(__u32 index)
+{
+	struct ax_anomaly *a = ax_anomaly_at(index);
+	struct ax_flow *flow = 0;
+
+	if (!a || !ax_entry(a->family, a->owner, &flow) || !flow)
+		return 0;
+	return flow->version == a->owner_version && !(flow->flags & (AX_FLOW_FIN | AX_FLOW_RST));
 }
 
 /* The flow's record: the one it has, or the one under the clock hand, from whomever it is. The hand
@@ -87,7 +89,8 @@ static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_r
 	if (!a || !sack)
 		return 0;
 	if (a->owner) {
-		ax_note_reason(AX_R_LOSS_STATE_STOLEN, bytes);
+		if (!AX_HAS_CLOCKS || ax_owner_lives(index))
+			ax_note_reason(AX_R_LOSS_STATE_STOLEN, bytes);
 		ax_count_unrepaired(index);
 	}
 	__builtin_memset(a, 0, sizeof(*a));
@@ -97,6 +100,10 @@ static __always_inline struct ax_anomaly *ax_take_anomaly(const struct ax_flow_r
 	a->family = ref->family;
 	a->vip = flow->vip;
 	a->backend = flow->backend;
+	if (AX_HAS_CLOCKS) {
+		a->clock_us = now_us;
+		a->clock_ts = flow->max_ts;
+	}
 	if (flow->flags & AX_FLOW_LOSS_LOST || ended)
 		a->folded_segments = flow->segments; /* its last record's, or at its end */
 	flow->anomaly = index;
@@ -131,9 +138,21 @@ __noinline int ax_open_hole(__u32 start, __u32 end, __u32 opened_us, __u32 ts)
 	return 0;
 }
 
+/* Does the sender's clock tick every two milliseconds at least, and does sending again take longer
+ * than that? Then what is sent again carries a newer timestamp than what showed the hole. */
+static __always_inline int ax_has_fine_clock(const struct ax_anomaly *a, const struct ax_flow *flow,
+					     const struct ax_hole *hole)
+{
+	__s32 took = hole->opened_us - a->clock_us;
+
+	if (!AX_HAS_CLOCKS || !(flow->flags & AX_FLOW_RTT) || flow->rtt < AX_SLOW_RTT)
+		return 0;
+	return took < AX_CLOCK_US || ax_after(hole->ts, a->clock_ts) >= took / 2000;
+}
+
 /* Was the original of what now fills the hole lost, or is this it, late? */
-static __always_inline int ax_was_lost(const struct ax_flow *flow, const struct ax_hole *hole,
-				       const struct ax_segment *segment)
+static __always_inline int ax_was_lost(const struct ax_anomaly *a, const struct ax_flow *flow,
+				       const struct ax_hole *hole, const struct ax_segment *segment)
 {
 	__u32 patience = AX_DEFAULT_PATIENCE_US;
 
@@ -151,7 +170,7 @@ static __always_inline int ax_was_lost(const struct ax_flow *flow, const struct 
 	if (segment->has_ts && (flow->flags & AX_FLOW_TS)) {
 		/* A retransmission would carry a newer value: the sender's clock has ticked since.
 		 */
-		if (ax_after(flow->max_ts, hole->ts) > 0)
+		if (ax_after(flow->max_ts, hole->ts) > 0 || ax_has_fine_clock(a, flow, hole))
 			return 0;
 	}
 	if (flow->flags & AX_FLOW_RTT)
@@ -207,7 +226,7 @@ __noinline int ax_fill_hole(__u32 index)
 		hole->start = hole->end;
 	}
 	segments = ax_segments(end - start, scratch->flow.mss);
-	if (ax_was_lost(&scratch->flow, hole, segment)) {
+	if (ax_was_lost(a, &scratch->flow, hole, segment)) {
 		a->lost += segments;
 		ax_remember_lost(a, start, end, segment->ts);
 	} else {

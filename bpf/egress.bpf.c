@@ -51,6 +51,8 @@ struct {
 	__type(value, struct ax_egress_flow);
 } ax_egress SEC(".maps");
 
+#include "egress_sums.h"
+
 struct ax_leaving {
 	struct ax_egress_key key;
 	__u32 l4;
@@ -61,6 +63,13 @@ static __always_inline void ax_mapped(struct ax_addr *to, __be32 address)
 	to->pair[0] = 0;
 	to->word[2] = bpf_htonl(0xffff);
 	to->word[3] = address;
+}
+
+static __always_inline int ax_is_mapped(const struct ax_leaving *out)
+{
+	const struct ax_addr *client = &out->key.client;
+
+	return !client->pair[0] && client->word[2] == bpf_htonl(0xffff);
 }
 
 static __always_inline int ax_leaving4(struct __sk_buff *skb, const struct ax_settings *settings,
@@ -169,6 +178,22 @@ static __always_inline struct ax_egress_flow *ax_new_leaving(const struct ax_lea
 
 	bpf_map_update_elem(&ax_egress, &out->key, &fresh, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&ax_egress, &out->key);
+}
+
+/* What of the flow the sums lack. Of TCP flows that were seen from their beginning only. */
+static __always_inline void ax_sum_tcp(const struct ax_ctl *ctl, const struct ax_leaving *out,
+				       struct ax_egress_flow *flow, __u32 rtx, __u32 duplicates)
+{
+	__u32 *vip = ax_leaving_service(ctl, out);
+	struct ax_loss_news *news;
+
+	if (!flow->whole || !vip || !(news = ax_news_of(&out->key.client, ax_is_mapped(out))))
+		return;
+	news->count[AX_LOSS_SENT] = flow->segments - flow->folded;
+	news->count[AX_LOSS_SENT_AGAIN] = rtx;
+	news->count[AX_LOSS_SERVER_TWICE] = duplicates;
+	flow->folded = flow->segments;
+	ax_add_leaving(*vip);
 }
 
 /* ---- TCP ----------------------------------------------------------------------------------- */
@@ -282,18 +307,23 @@ static __always_inline void ax_leaving_tcp(struct __sk_buff *skb, const struct a
 {
 	struct ax_egress_flow *flow;
 	struct tcphdr tcp;
-	__u32 header, segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
+	__u32 header, segments = skb->gso_segs > 1 ? skb->gso_segs : 1, rtx, duplicates;
 
 	if (bpf_skb_load_bytes(skb, out->l4, &tcp, sizeof(tcp)))
 		return;
 	header = tcp.doff * 4;
-	if (tcp.rst || header < sizeof(tcp) || out->l4 + header > skb->len)
+	if (header < sizeof(tcp) || out->l4 + header > skb->len)
 		return;
 	if (tcp.syn && wanted & AX_SETTINGS_CLAMP)
 		ax_leaving_offer(skb, ctl, out, header);
 	if (!(wanted & AX_SETTINGS_WATCH))
 		return;
 	flow = bpf_map_lookup_elem(&ax_egress, &out->key);
+	if (tcp.rst) {
+		if (flow && flow->folded != flow->segments)
+			ax_sum_tcp(ctl, out, flow, 0, 0);
+		return;
+	}
 	if (!flow) {
 		if (!ax_leaving_service(ctl, out))
 			return;
@@ -301,7 +331,11 @@ static __always_inline void ax_leaving_tcp(struct __sk_buff *skb, const struct a
 		if (!flow)
 			return;
 	}
+	rtx = flow->rtx;
+	duplicates = flow->duplicates;
 	if (tcp.syn) {
+		if (flow->nxt != bpf_ntohl(tcp.seq) + 1 && flow->folded != flow->segments)
+			ax_sum_tcp(ctl, out, flow, 0, 0); /* another connection's, before it */
 		ax_leaving_syn(skb, out, bpf_ntohl(tcp.seq), flow);
 		return;
 	}
@@ -309,6 +343,8 @@ static __always_inline void ax_leaving_tcp(struct __sk_buff *skb, const struct a
 	ax_leaving_data(flow, bpf_ntohl(tcp.seq), skb->len - out->l4 - header, tcp.fin, segments);
 	ax_leaving_sack(skb, out->l4 + sizeof(tcp), header - sizeof(tcp), bpf_ntohl(tcp.ack_seq),
 			flow);
+	if (flow->rtx != rtx || flow->duplicates != duplicates || tcp.fin)
+		ax_sum_tcp(ctl, out, flow, flow->rtx - rtx, flow->duplicates - duplicates);
 }
 
 /* ---- DNS ----------------------------------------------------------------------------------- */
@@ -330,7 +366,9 @@ static __always_inline void ax_leaving_answer(struct __sk_buff *skb, const struc
 {
 	__u16 now = bpf_ktime_get_ns() >> 30, id;
 	struct ax_egress_flow *flow;
+	struct ax_loss_news *news;
 	__u8 dns[AX_DNS_HEADER];
+	__u32 *vip;
 
 	if (bpf_skb_load_bytes(skb, out->l4 + sizeof(struct udphdr), dns, sizeof(dns)) ||
 	    !(dns[2] & 0x80) || !ax_measures_dns(ctl, out))
@@ -348,6 +386,11 @@ static __always_inline void ax_leaving_answer(struct __sk_buff *skb, const struc
 	flow->answer[flow->segments & (AX_ANSWERS - 1)].id = id;
 	flow->answer[flow->segments & (AX_ANSWERS - 1)].at = now;
 	flow->segments++;
+	vip = ax_leaving_service(ctl, out);
+	if (!vip || !(news = ax_news_of(&out->key.client, ax_is_mapped(out))))
+		return;
+	news->count[AX_LOSS_OWN_ANSWERS] = 1;
+	ax_add_leaving(*vip);
 }
 
 SEC("tc")

@@ -70,13 +70,16 @@ ax_read_segment(struct xdp_md *ctx, const struct ax_packet *pkt, struct ax_scrat
 	segment->ack = bpf_ntohl(tcp->ack_seq);
 	segment->has_ts = 0;
 	segment->blocks = 0;
+	segment->echoes = 0;
 	if (header >= sizeof(*tcp) + 12) {
 		__be32 *word = (void *)(tcp + 1);
 
 		/* what nearly all stacks send: NOP NOP TS */
-		if (header == sizeof(*tcp) + 12 && (void *)(word + 2) <= ax_data_end(ctx) &&
+		if (header == sizeof(*tcp) + 12 && (void *)(word + 3) <= ax_data_end(ctx) &&
 		    *word == bpf_htonl(0x0101080a)) {
 			segment->ts = bpf_ntohl(word[1]);
+			if (AX_HAS_CLOCKS)
+				segment->echo = bpf_ntohl(word[2]);
 			segment->has_ts = 1;
 		} else {
 			__u64 found = ax_tcp_options(ctx, pkt->l4_offset + sizeof(*tcp),

@@ -94,6 +94,7 @@ static __always_inline void ax_measure_dns(const struct ax_ctl *ctl, const __u8 
 		flow->max_ts++;
 	} else {
 		flow->segments++;
+		news->count[AX_LOSS_OWN_QUERIES] = AX_HAS_BOTH_WAYS && ax_is_own(flow->backend);
 	}
 	dns->hash = hash;
 	dns->at_us = now_us | 1;
@@ -175,7 +176,7 @@ __noinline __u32 ax_measure(struct xdp_md *ctx, __u32 family, __u32 slot)
 	default:
 		ax_measure_quic(*payload, flow, &scratch->news);
 	}
-	for (int i = AX_LOSS_RTP_LOST; i <= AX_LOSS_QUIC_L; i++)
+	for (int i = AX_LOSS_RTP_LOST; i < AX_COUNTED_KINDS; i++)
 		found |= scratch->news.count[i];
 	if (found) {
 		ax_add_to_services(flow->vip, flow->backend);

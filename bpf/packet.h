@@ -6,6 +6,7 @@
 #include <bpf/bpf_endian.h>
 
 #include "maps.h"
+#include "news.h"
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -85,8 +86,8 @@ struct ax_packet {
 struct ax_segment {
 	__u32 seq, end; /* SYN and FIN take a number each */
 	__u32 payload;
-	__u32 ts;
-	__u32 now_us; /* in the anomaly path only */
+	__u32 ts, echo; /* RFC 7323: TSval, TSecr */
+	__u32 now_us;	/* in the anomaly path only */
 	__u16 ip_id;
 	__u8 has_ts;
 	__u8 tcp_flags;
@@ -94,7 +95,7 @@ struct ax_segment {
 	__u8 in_order; /* it is here for its acknowledgement */
 	__u8 tos;
 	__u8 blocks; /* of SACK, in the scratch */
-	__u8 pad;
+	__u8 echoes; /* `echo` is of what fills the hole that is being looked at */
 };
 
 /* To whom, and what it is then counted as. */
@@ -170,13 +171,6 @@ struct ax_gue_way {
 	__u8 relayed; /* by a backend that did not know the flow */
 	__u8 mark;    /* of what is sent */
 	__u8 pad[4];
-};
-
-/* What the sums have not counted yet. */
-struct ax_loss_news {
-	__u32 count[AX_LOSS_KINDS]; /* by enum ax_loss_kind */
-	__u32 segments;		    /* for VIP and backend */
-	__u32 flow_segments;	    /* for the prefix */
 };
 
 struct ax_scratch {

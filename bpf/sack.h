@@ -10,6 +10,9 @@
 
 #include "anomaly.h"
 
+#define AX_CLOCK_SURE_US (1 << 18)   /* after which the server's clock has shown its pace */
+#define AX_CLOCK_WINDOW_US (1 << 24) /* 100 ppm of it are 1.7 ms */
+
 static __always_inline void ax_forget_holes(struct ax_sack *s, __u32 ack)
 {
 	__builtin_memset(s->hole, 0, sizeof(s->hole));
@@ -22,7 +25,7 @@ __noinline int ax_open_sack(__u32 start, __u32 end, __u32 opened_us)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_sack *s;
-	struct ax_hole *hole;
+	struct ax_gap *hole;
 
 	if (!scratch || !(s = ax_sack_at(scratch->record)))
 		return 0;
@@ -44,20 +47,75 @@ __noinline int ax_open_sack(__u32 start, __u32 end, __u32 opened_us)
 	return 0;
 }
 
-/* Was it sent again, or was it late? Half the RTT is less than sending again can take. What was
- * opened by this very segment had been filled before: its blocks come in any order. */
+/* RFC 7323: who acknowledges something new echoes the timestamp of what has just come. The least
+ * time from sending to such an ACK tells what the server's clock shows now. Clocks drift, so what
+ * is older than two windows does not count. */
+static __always_inline void ax_read_clock(struct ax_sack *s, const struct ax_segment *segment)
+{
+	__u32 ahead = segment->now_us - segment->echo * 1000, took, ticks;
+
+	if (s->clock == AX_CLOCK_UNKNOWN) {
+		s->clock = AX_CLOCK_MS;
+		s->ahead_us[0] = s->ahead_us[1] = ahead;
+		s->window_us = segment->now_us;
+		s->window_echo = segment->echo;
+	}
+	if (ax_after(ahead, s->ahead_us[0]) < 0)
+		s->ahead_us[0] = ahead;
+	if (ax_after(segment->ack, s->ack) <= 0) /* an old echo */
+		return;
+	took = segment->now_us - s->window_us;
+	ticks = segment->echo - s->window_echo;
+	if (took >= AX_CLOCK_SURE_US)
+		s->clock =
+			ticks >= took / 2000 && ticks <= took / 500 ? AX_CLOCK_MS : AX_CLOCK_OTHER;
+	if (took >= AX_CLOCK_WINDOW_US) {
+		s->ahead_us[1] = s->ahead_us[0];
+		s->ahead_us[0] = ahead;
+		s->window_us = segment->now_us;
+		s->window_echo = segment->echo;
+	}
+}
+
+/* How much later than the hole was seen, in the server's time, what now fills it was sent. Up to 0
+ * if it is the original, which was sent before what showed the hole; a round trip at least if it
+ * was sent because the client had told of the hole. */
+static __always_inline __s32 ax_sent_after(const struct ax_sack *s,
+					   const struct ax_segment *segment, __u32 opened_us)
+{
+	__u32 ahead = s->ahead_us[0];
+
+	if (ax_after(s->ahead_us[1], ahead) < 0)
+		ahead = s->ahead_us[1];
+	return ax_after(segment->echo * 1000 + ahead, opened_us);
+}
+
+/* Was it sent again, or was it late? Half the RTT is less than sending again can take; where the
+ * client echoes when it was sent, it does not matter how long it was under way. */
+static __always_inline int ax_was_sent_again(const struct ax_scratch *scratch,
+					     const struct ax_sack *s, __u32 opened_us)
+{
+	const struct ax_segment *segment = &scratch->segment;
+	__s32 patience = AX_DEFAULT_PATIENCE_US, took = segment->now_us - opened_us;
+
+	if (!(scratch->flow.flags & AX_FLOW_RTT))
+		return took > patience;
+	patience = (__u32)scratch->flow.rtt * AX_RTT_UNIT_US / 2;
+	if (!AX_HAS_CLOCKS || !segment->echoes || s->clock != AX_CLOCK_MS ||
+	    scratch->flow.rtt < AX_SLOW_RTT)
+		return took > patience;
+	return took > patience / 2 && ax_sent_after(s, segment, opened_us) > patience / 2;
+}
+
+/* What was opened by this very segment had been filled before: its blocks come in any order. */
 static __always_inline void ax_judge_sack(struct ax_scratch *scratch, struct ax_sack *s,
 					  __u32 start, __u32 end, __u32 opened_us)
 {
-	__u32 patience = AX_DEFAULT_PATIENCE_US, segments = ax_segments(end - start, s->mss);
-	__u32 took = scratch->segment.now_us - opened_us;
-	__u32 at = s->undo_next & (AX_UNDO - 1);
+	__u32 segments = ax_segments(end - start, s->mss), at = s->undo_next & (AX_UNDO - 1);
 
-	if (scratch->flow.flags & AX_FLOW_RTT)
-		patience = (__u32)scratch->flow.rtt * AX_RTT_UNIT_US / 2;
-	if (!took)
+	if (scratch->segment.now_us == opened_us)
 		return;
-	if (took <= patience) {
+	if (!ax_was_sent_again(scratch, s, opened_us)) {
 		s->reordered += segments;
 		return;
 	}
@@ -72,7 +130,7 @@ __noinline int ax_fill_sack(__u32 index, __u32 start, __u32 end)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_sack *s;
-	struct ax_hole *hole;
+	struct ax_gap *hole;
 
 	if (!scratch || !(s = ax_sack_at(scratch->record)))
 		return 0;
@@ -90,8 +148,9 @@ __noinline int ax_fill_sack(__u32 index, __u32 start, __u32 end)
 	} else if (end == hole->end) {
 		hole->end = start;
 	} else { /* one in the middle leaves two */
-		scratch->rest = *hole;
 		scratch->rest.start = end;
+		scratch->rest.end = hole->end;
+		scratch->rest.opened_us = hole->opened_us;
 		hole->end = start;
 	}
 	return 1;
@@ -179,7 +238,7 @@ __noinline int ax_sack_block(__u32 index)
 }
 
 /* The cumulative acknowledgement. */
-static __always_inline void ax_advance_ack(struct ax_sack *s, __u32 ack)
+static __always_inline void ax_advance_ack(struct ax_scratch *scratch, struct ax_sack *s, __u32 ack)
 {
 	__s32 ahead = ax_after(ack, s->ack);
 
@@ -187,7 +246,9 @@ static __always_inline void ax_advance_ack(struct ax_sack *s, __u32 ack)
 		return;
 	s->acked += ahead;
 	s->ack = ack;
+	scratch->segment.echoes = AX_HAS_CLOCKS && scratch->segment.has_ts;
 	ax_acknowledged(ack - AX_RESYNC_BYTES, ack);
+	scratch->segment.echoes = 0;
 	if (ax_after(ack, s->high) > 0)
 		s->high = ack;
 }
@@ -226,7 +287,9 @@ __noinline int ax_sack_stage(void)
 		s->acked += ax_after(ack, s->ack) > 0 ? ack - s->ack : 0;
 		s->ack = ack;
 	}
-	ax_advance_ack(s, ack);
+	if (AX_HAS_CLOCKS && scratch->segment.has_ts)
+		ax_read_clock(s, &scratch->segment);
+	ax_advance_ack(scratch, s, ack);
 	for (__u32 i = 0; i < AX_SACK_BLOCKS; i++) {
 		if (i >= scratch->segment.blocks)
 			break;

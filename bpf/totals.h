@@ -5,6 +5,7 @@
 #define AX_BPF_TOTALS_H
 
 #include "loss.h"
+#include "prefixes.h"
 
 static __always_inline struct ax_anomaly *ax_anomaly_at(__u32 index)
 {
@@ -16,16 +17,21 @@ static __always_inline struct ax_anomaly *ax_anomaly_at(__u32 index)
 	return bpf_map_lookup_elem(&ax_anomaly, &at);
 }
 
+/* Of the same number, what its client's ACKs say: sack.h. */
+static __always_inline struct ax_sack *ax_sack_at(__u32 index)
+{
+	__u32 at;
+
+	if (index - 1 >= ax_anomalies)
+		return 0;
+	at = bpf_get_smp_processor_id() * ax_anomalies + index - 1;
+	return bpf_map_lookup_elem(&ax_sack, &at);
+}
+
 static __always_inline int ax_owns(const struct ax_anomaly *a, const struct ax_flow_ref *ref)
 {
 	return a->owner == ref->slot && a->owner_version == ref->flow->version &&
 	       a->family == ref->family;
-}
-
-static __always_inline void ax_add_news(struct ax_loss_sum *sum, const struct ax_loss_news *news)
-{
-	for (int i = 0; i < AX_LOSS_KINDS; i++)
-		sum->count[i] += news->count[i];
 }
 
 /* The scratch's news, to those of a VIP and a backend. */
@@ -78,18 +84,49 @@ __noinline int ax_count_unrepaired(__u32 index)
 	return ax_add_to_services(a->vip, a->backend);
 }
 
+/* Is that backend this node? */
+__noinline int ax_is_own(__u32 backend_id)
+{
+	struct ax_ctl *ctl = ax_control();
+	struct ax_backend *backend;
+	__u32 at;
+
+	if (!ctl || backend_id >= ax_backends)
+		return 0;
+	at = (ctl->generation & 1) * ax_backends + backend_id;
+	backend = bpf_map_lookup_elem(&ax_backend, &at);
+	return backend && backend->flags & AX_BACKEND_LOCAL;
+}
+
+/* Of a flow that this node answers, and has seen from its SYN on: the tc program counts the other
+ * half (egress.bpf.c). */
+static __always_inline void ax_collect_own(struct ax_loss_news *news, const struct ax_flow *flow,
+					   struct ax_sack *s)
+{
+	if (!AX_HAS_BOTH_WAYS || !(flow->flags & AX_FLOW_SYN) || !ax_is_own(flow->backend))
+		return;
+	news->count[AX_LOSS_OWN_SEGMENTS] = news->flow_segments;
+	news->count[AX_LOSS_OWN_RTX] = news->count[AX_LOSS_RTX_SEEN];
+	if (!s)
+		return;
+	news->count[AX_LOSS_CLIENT_TWICE] = s->duplicates - s->folded_duplicates;
+	s->folded_duplicates = s->duplicates;
+}
+
 /* What of the flow the sums lack; `segments`: how many it had before this packet's stage. */
 static __always_inline void ax_collect(struct ax_scratch *scratch, const struct ax_flow_ref *ref,
 				       __u32 segments)
 {
 	struct ax_anomaly *a = ax_anomaly_at(ref->flow->anomaly);
 	struct ax_loss_news *news = &scratch->news;
+	struct ax_sack *s;
 	const __u32 *now;
 
 	__builtin_memset(news, 0, sizeof(*news));
 	news->segments = ref->flow->segments - segments;
 	if (!a || !ax_owns(a, ref)) {
 		news->flow_segments = scratch->ended ? ref->flow->segments : 0;
+		ax_collect_own(news, ref->flow, 0);
 		return;
 	}
 	_Static_assert(__builtin_offsetof(struct ax_anomaly, resync) -
@@ -103,6 +140,14 @@ static __always_inline void ax_collect(struct ax_scratch *scratch, const struct 
 	}
 	news->flow_segments = ref->flow->segments - a->folded_segments;
 	a->folded_segments = ref->flow->segments;
+	s = ax_sack_at(ref->flow->anomaly);
+	if (AX_HAS_BOTH_WAYS && s) {
+		news->count[AX_LOSS_SACK_LOST] = s->lost - s->folded_lost;
+		news->count[AX_LOSS_SACK_UNDONE] = s->undone - s->folded_undone;
+		s->folded_lost = s->lost;
+		s->folded_undone = s->undone;
+	}
+	ax_collect_own(news, ref->flow, s);
 }
 
 /* ---- by client prefix ---------------------------------------------------------------------- */
@@ -137,101 +182,18 @@ __noinline int ax_make_prefix(__u32 family, __u32 slot)
 	return 1;
 }
 
-static __always_inline struct ax_prefix_loss *ax_prefix_row(__u32 row)
-{
-	__u32 at = bpf_get_smp_processor_id() * (AX_PREFIXES + 1) + row;
-
-	return row <= AX_PREFIXES ? bpf_map_lookup_elem(&ax_prefix_loss, &at) : 0;
-}
-
-/* Is this row the scratch's prefix's? If not, it may be the oldest of those looked at. */
-__noinline int ax_is_prefix(__u32 row, __u32 stamp)
-{
-	struct ax_scratch *scratch = ax_own_scratch();
-	struct ax_prefix_loss *loss = ax_prefix_row(row), *oldest;
-
-	if (!scratch || !loss)
-		return 0;
-	if (loss->bits == scratch->prefix_bits && loss->addr.pair[0] == scratch->prefix.pair[0] &&
-	    loss->addr.pair[1] == scratch->prefix.pair[1]) {
-		scratch->prefix_row = row;
-		return 1;
-	}
-	oldest = ax_prefix_row(scratch->oldest_row);
-	if (!scratch->oldest_row || !oldest || !loss->bits ||
-	    (oldest->bits && stamp - loss->stamp > stamp - oldest->stamp))
-		scratch->oldest_row = row;
-	return 0;
-}
-
-/* Gives a row to the scratch's prefix; what it holds goes to the CPU's first. */
-__noinline int ax_give_row(__u32 row)
-{
-	struct ax_prefix_loss *loss = ax_prefix_row(row), *others = ax_prefix_row(0);
-	struct ax_scratch *scratch = ax_own_scratch();
-
-	if (!scratch || !loss || !others)
-		return 0;
-	loss->version |= 1;
-	barrier();
-	if (loss->bits) {
-		others->segments += loss->segments;
-		for (int i = 0; i < AX_LOSS_KINDS; i++)
-			others->sum.count[i] += loss->sum.count[i];
-	}
-	__builtin_memset(&loss->sum, 0, sizeof(loss->sum));
-	loss->segments = 0;
-	loss->addr = scratch->prefix;
-	loss->bits = scratch->prefix_bits;
-	barrier();
-	loss->version++;
-	return 0;
-}
-
-/* The row of the scratch's prefix. */
-AX_FOLDED int ax_find_prefix(__u32 stamp)
-{
-	struct ax_scratch *scratch = ax_own_scratch();
-	struct ax_ctl *ctl = ax_control();
-	__u64 hash;
-	__u32 first;
-
-	if (!scratch || !ctl)
-		return 0;
-	/* as ax_hash_key: only high bits are used, and every bit has to come through to them */
-	hash = (scratch->prefix.pair[0] ^ ctl->table_seed[0]) * (ctl->table_seed[1] | 1);
-	hash = (hash ^ hash >> 32 ^ scratch->prefix.pair[1]) * (ctl->table_seed[0] | 1);
-	hash = (hash ^ hash >> 32) * (ctl->table_seed[1] | 1);
-	first = (hash >> 40 & (AX_PREFIXES / AX_PREFIX_WAYS - 1)) * AX_PREFIX_WAYS + 1;
-	scratch->prefix_row = 0;
-	scratch->oldest_row = 0;
-#pragma unroll
-	for (int i = 0; i < AX_PREFIX_WAYS; i++)
-		if (ax_is_prefix(first + i, stamp))
-			return 0;
-	scratch->prefix_row = scratch->oldest_row;
-	return ax_give_row(scratch->prefix_row);
-}
-
 /* The scratch's news, to the prefix of the flow's client. */
 __noinline int ax_add_to_prefix(__u32 family, __u32 slot)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_ctl *ctl = ax_control();
-	struct ax_prefix_loss *loss;
 	__u32 stamp;
 
 	if (!scratch || !ctl || !ax_make_prefix(family, slot))
 		return 0;
 	stamp = ax_jiffies(ctl) >> 8;
 	ax_find_prefix(stamp);
-	loss = ax_prefix_row(scratch->prefix_row);
-	if (!loss)
-		return 0;
-	loss->stamp = stamp;
-	loss->segments += scratch->news.flow_segments;
-	ax_add_news(&loss->sum, &scratch->news);
-	return 0;
+	return ax_add_to_row(stamp);
 }
 
 #endif

@@ -77,8 +77,11 @@ __noinline int ax_tcp_option(struct xdp_md *ctx, __u32 offset, __u32 length)
 		scratch->found |= AX_OPTIONS_BROKEN;
 		return 0;
 	}
-	if (*kind == 8 && kind[1] == 10 && (void *)(kind + 10) <= end)
+	if (*kind == 8 && kind[1] == 10 && (void *)(kind + 10) <= end) {
 		scratch->found = AX_OPTIONS_TS | bpf_ntohl(*(__be32 *)(kind + 2));
+		if (AX_HAS_CLOCKS)
+			scratch->segment.echo = bpf_ntohl(*(__be32 *)(kind + 6));
+	}
 	if (*kind == 5) {
 		scratch->sack_at = at + 2;
 		scratch->sack_bytes = kind[1] - 2;

@@ -186,8 +186,10 @@ struct ax_pool {
 	__u8 notes;	    /* first fragments go like their flow, and note it for the rest */
 	__u8 pad;
 	__u16 path_mtu; /* that its servers' MSS is lowered to fit into; 0 = as they are */
+	__u16 own;	/* id + 1 of the only backend that is this node; 0 = none, or several */
+	__u16 pad2;
 };
-AX_ASSERT_SIZE(struct ax_pool, 16);
+AX_ASSERT_SIZE(struct ax_pool, 20);
 
 /* ax_slot: ARRAY[2 * slots], memory-mapped. Candidates are backend ids, the owner first. */
 struct ax_slot {
@@ -342,8 +344,20 @@ enum ax_loss_kind {
 	AX_LOSS_DNS_REPEAT, /* queries repeated within 5 s */
 	AX_LOSS_QUIC_Q,	    /* RFC 9506 section 4.1: lost before this node */
 	AX_LOSS_QUIC_L,	    /* section 4.2: what the sender says it lost, end to end */
+	AX_LOSS_SACK_LOST,  /* as struct ax_sack's: between server and client */
+	AX_LOSS_SACK_UNDONE,
+	/* Of flows that this node answers, both directions; written by XDP: */
+	AX_LOSS_OWN_SEGMENTS, /* the client's unique ones, as far as they are counted by prefix */
+	AX_LOSS_OWN_RTX,      /* of RTX_SEEN */
+	AX_LOSS_CLIENT_TWICE, /* segments that the client says came twice (RFC 2883) */
+	AX_LOSS_OWN_QUERIES,  /* DNS */
+	/* and by the tc program: */
+	AX_LOSS_SENT, /* the server's unique segments, of flows that ended or sent some again */
+	AX_LOSS_SENT_AGAIN,
+	AX_LOSS_SERVER_TWICE, /* segments that the server says came twice */
+	AX_LOSS_OWN_ANSWERS,  /* DNS queries answered */
 };
-#define AX_LOSS_KINDS 20 /* a few to spare */
+#define AX_LOSS_KINDS 24
 
 /* ax_vip_loss, ax_backend_loss: PERCPU_ARRAY by id. */
 struct ax_loss_sum {
@@ -363,7 +377,7 @@ struct ax_prefix_loss {
 	__u64 segments; /* unique ones, of flows that ended or were out of order */
 	struct ax_loss_sum sum;
 };
-AX_ASSERT_SIZE(struct ax_prefix_loss, 192);
+AX_ASSERT_SIZE(struct ax_prefix_loss, 224);
 
 /* A dropped frame. ax_drop_last: PERCPU_ARRAY[AX_REASON_LIMIT], the last sample of each reason;
  * ax_drop_ring (RINGBUF) or, where the kernel has none, ax_drop_perf (PERF_EVENT_ARRAY): all of
@@ -509,7 +523,8 @@ struct ax_anomaly {
 	__u32 folded[AX_LOSS_RESYNC + 1]; /* by enum ax_loss_kind */
 	__u32 folded_segments;		  /* in the prefix's row */
 	__u16 vip, backend;		  /* ids: whose sums */
-	__u8 tail[12];
+	__u32 clock_us, clock_ts; /* when the record was taken, and the client's timestamp then */
+	__u8 tail[4];
 };
 AX_ASSERT_SIZE(struct ax_anomaly, 320);
 

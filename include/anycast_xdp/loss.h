@@ -16,9 +16,21 @@ struct ax_range {
 };
 AX_ASSERT_SIZE(struct ax_range, 8);
 
+/* [start, end) was not acknowledged when something behind it was. start == end: unused. */
+struct ax_gap {
+	__u32 start, end;
+	__u32 opened_us; /* wraps every 71 minutes */
+};
+AX_ASSERT_SIZE(struct ax_gap, 12);
+
+enum ax_server_clock { /* of its timestamps, which the client echoes */
+		       AX_CLOCK_UNKNOWN = 0,
+		       AX_CLOCK_MS,    /* a millisecond, as nearly all have it; assumed at first */
+		       AX_CLOCK_OTHER, /* tells nothing here */
+};
+
 /* ax_sack: ARRAY[cpus * anomalies], memory-mapped. What the client's ACKs say of the server's
- * segments. A hole of it was not acknowledged when something behind it was; its `ts` is not used.
- * Element i goes with element i of ax_anomaly, and is of the same flow. */
+ * segments. Element i goes with element i of ax_anomaly, and is of the same flow. */
 struct ax_sack {
 	__u64 acked;	  /* bytes acknowledged since the first ACK that told of a hole */
 	__u32 high;	  /* largest number acknowledged, selectively too */
@@ -31,12 +43,18 @@ struct ax_sack {
 	__u16 mss;	  /* the server's segments are taken to be this long */
 	__u8 undo_next;	  /* ring position */
 	__u8 started;	  /* 0: nothing here */
-	struct ax_hole hole[AX_HOLES];
+	struct ax_gap hole[AX_HOLES];
 	struct ax_range undo[AX_UNDO];
-	__u32 ce;    /* segments that met congestion on their way to this node (RFC 3168) */
-	__u32 ece;   /* segments in which the client reports congestion */
-	__u8 victim; /* which hole was overwritten last */
-	__u8 tail[15];
+	__u32 ce;  /* segments that met congestion on their way to this node (RFC 3168) */
+	__u32 ece; /* segments in which the client reports congestion */
+	/* The server's clock, as echoed: how far this node's is ahead at least when an echo comes,
+	 * in this window of time and in the one before; and the window's first echo. */
+	__u32 ahead_us[2];
+	__u32 window_us, window_echo;
+	__u32 folded_lost, folded_undone, folded_duplicates; /* what the sums have already */
+	__u8 clock;					     /* enum ax_server_clock */
+	__u8 victim;					     /* which hole was overwritten last */
+	__u8 tail[18];
 };
 AX_ASSERT_SIZE(struct ax_sack, 256);
 
@@ -68,7 +86,8 @@ struct ax_egress_flow {
 	__u8 synced;	  /* nxt is valid */
 	__u8 whole;	  /* its SYN-ACK was seen: nothing is missing */
 	struct ax_dns_answer answer[AX_ANSWERS]; /* of VIPs that measure DNS; a ring */
-	__u8 tail[8];
+	__u32 folded;				 /* of `segments`, what the sums have already */
+	__u8 tail[4];
 };
 AX_ASSERT_SIZE(struct ax_egress_flow, 64);
 

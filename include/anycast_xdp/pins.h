@@ -20,6 +20,7 @@
 #define AX_PIN_LINK "link"
 #define AX_PIN_EGRESS "egress" /* the tc program, and its link where it has one */
 #define AX_PIN_EGRESS_LINK "egress_link"
+#define AX_PIN_EGRESS_QDISC "egress_qdisc" /* it again: the clsact qdisc is of our making */
 
 #define AX_PROG_NAME "anycast" /* as bpftool and `ip link` show it */
 #define AX_EGRESS_PROG_NAME "anycast_egress"

@@ -36,6 +36,12 @@ std::string filters(const LossLab &lab)
 	return run(lab.node.netns, {"tc", "filter", "show", "dev", "eth0", "egress"}).out;
 }
 
+bool has_clsact(const LossLab &lab)
+{
+	return run(lab.node.netns, {"tc", "qdisc", "show", "dev", "eth0"}).out.find("clsact") !=
+	       std::string::npos;
+}
+
 void upload_once(LossLab &lab)
 {
 	const Upload sent = upload(lab.client, lab.sink(), 1 << 20);
@@ -76,6 +82,38 @@ TEST(Egress, FallsBackToClsact)
 	in_lab([] {
 		setenv("AX_WITHOUT", "tcx", 1);
 		goes_with_xdp("clsact");
+	});
+}
+
+// What others use, or had made before, is not ours to take away.
+TEST(Egress, LeavesTheQdiscOfOthers)
+{
+	in_lab([] {
+		setenv("AX_WITHOUT", "tcx", 1);
+		LossLab lab({});
+		const auto attach = [&] {
+			lab.cli.expect(lab.node.netns, {"attach", "eth0", "--config",
+							std::string(kLabDir) + "/node.toml"});
+			EXPECT_EQ(egress_of(lab), "clsact");
+			EXPECT_TRUE(has_clsact(lab));
+		};
+		const auto detach = [&] {
+			lab.cli.expect(lab.node.netns, {"detach", "eth0"});
+			EXPECT_EQ(filters(lab), "");
+		};
+		detach();
+		EXPECT_TRUE(has_clsact(lab)) << "the lab's dropper had made it";
+
+		const Argv remove{"tc", "qdisc", "del", "dev", "eth0", "clsact"};
+		ASSERT_EQ(run(lab.node.netns, remove).status, 0);
+		attach();
+		detach();
+		EXPECT_FALSE(has_clsact(lab)) << "it was ours";
+
+		attach();
+		lab.programs.attach_dropper_ingress(lab.node.nic());
+		detach();
+		EXPECT_TRUE(has_clsact(lab)) << "it has another filter by now";
 	});
 }
 

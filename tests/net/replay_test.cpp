@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include <gmock/gmock.h>
 
 #include "net/pcap.h"
 #include "support/cli.h"
 #include "support/in_lab.h"
+#include "support/loss_lab.h"
 #include "support/packet.h"
+#include "support/sniffer.h"
 
 namespace anycast::test {
 
@@ -222,6 +225,65 @@ TEST(Replay, FlowsHaveTheLossOfTheCapture)
 			EXPECT_EQ(flow["c2s_rtx_seen"]["value"], 0);
 			EXPECT_EQ(flow["c2s_up_lost"]["unrepaired"], 0);
 		}
+	});
+}
+
+// What the node saw, replayed: the same figures, flow by flow.
+TEST(Replay, LiveTrafficHasTheLiveFigures)
+{
+	in_lab([] {
+		LossConditions conditions;
+		conditions.bytes = 3 << 20;
+		conditions.forth.lose_per_10000 = 100;
+		conditions.forth.hold_per_10000 = 200;
+		conditions.forth.hold_us = 3000;
+		conditions.vip = "sink";
+		LossLab lab(conditions);
+		std::vector<std::pair<std::uint64_t, Bytes>> seen;
+		{
+			Sniffer sniffer(lab.node.nic());
+			std::jthread reader([&](const std::stop_token &stop) {
+				for (bool last = false; !last;
+				     std::this_thread::sleep_for(milliseconds(1))) {
+					last = stop.stop_requested();
+					const auto now =
+						std::chrono::system_clock::now().time_since_epoch();
+					for (Bytes &frame : sniffer.frames())
+						if (frame.size() > 34 && frame[30] == 198)
+							seen.emplace_back(
+								std::chrono::nanoseconds(now)
+									.count(),
+								std::move(frame));
+				}
+			});
+			EXPECT_TRUE(lab.run().errors.empty());
+		}
+		auto writer = CaptureWriter::create(kIn);
+		ASSERT_TRUE(writer);
+		for (const auto &[time_ns, frame] : seen)
+			ASSERT_TRUE(writer->write(frame, time_ns));
+		ASSERT_TRUE(writer->close());
+
+		const auto figures = [](const json &flow) {
+			json all;
+			for (const char *name : {"c2s_up_lost", "c2s_up_reordered", "c2s_rtx_seen"})
+				all[name] = flow.at(name);
+			return all;
+		};
+		std::map<int, json> live, replayed;
+		const json document = lab.cli.ask(lab.node.netns, {"flows", "--vip", "sink"});
+		for (const json &flow : document.at("flows"))
+			live[flow.at("flow").at("source_port")] = figures(flow);
+		const Output output = lab.cli.expect(
+			lab.node.netns, {"replay", "--config", std::string(kLabDir) + "/node.toml",
+					 "--pcap", kIn, "--flows", "--json"});
+		std::istringstream stream(output.out);
+		for (std::string line; std::getline(stream, line);)
+			if (const json flow = json::parse(line);
+			    flow.contains("c2s_up_lost") && flow.at("vip") == "sink")
+				replayed[flow.at("flow").at("source_port")] = figures(flow);
+		EXPECT_EQ(live.size(), conditions.flows);
+		EXPECT_EQ(replayed, live);
 	});
 }
 

@@ -6,6 +6,7 @@
 #include <bpf/bpf.h>
 #include <linux/pkt_cls.h>
 
+#include "core/loss_totals.h"
 #include "kernel/egress.h"
 #include "kernel/flow_reader.h"
 #include "support/program_fixture.h"
@@ -108,6 +109,52 @@ protected:
 		return all.empty() ? ax_egress_flow{} : all.front().second;
 	}
 
+	// This node is the only backend.
+	void apply_own()
+	{
+		Config config = two_families();
+		config.pools[0].backends.resize(1);
+		for (Vip &vip : config.vips)
+			if (vip.port == 53)
+				vip.measure = AX_MEASURE_DNS;
+		NodeFacts facts;
+		facts.node_addresses = {config.pools[0].backends[0].address};
+		apply(config, facts, 9000);
+	}
+	void from_client(std::uint32_t seq, std::uint32_t bytes, std::uint8_t flags = kAck,
+			 const Bytes &options = {})
+	{
+		send(Eth{} / Ip4{.src = kClient} /
+		     Tcp{.sport = 40000,
+			 .seq = seq,
+			 .ack = kIsn + 1,
+			 .flags = flags,
+			 .options = options} /
+		     Payload(bytes));
+	}
+	LossTotals of_vip(const std::string &name)
+	{
+		const auto &vips = image().ids.vips;
+		const auto id = static_cast<std::size_t>(
+			std::ranges::find(vips, name, &Named::name) - vips.begin());
+		return {(*dataplane().vip_loss())[id], (*dataplane().vip_counters())[id].segments,
+			true};
+	}
+	LossTotals of_backends()
+	{
+		LossTotals all;
+		for (const ax_loss_sum &sum : *dataplane().backend_loss())
+			all.add({sum, 0, true});
+		return all;
+	}
+	LossTotals of_prefix()
+	{
+		const auto rows = *read_prefixes(dataplane());
+		EXPECT_EQ(rows.size(), 1U);
+		EXPECT_EQ(rows.empty() ? "" : rows[0].prefix->text(), "203.0.113.0/24");
+		return rows.empty() ? LossTotals() : rows[0].totals;
+	}
+
 	egress::Loaded egress_ = std::move(*egress::Loaded::load(dataplane(), ""));
 };
 
@@ -208,6 +255,83 @@ TEST_F(Egress, JoinedInTheMiddleItIsNotWhole)
 	EXPECT_EQ(flow.whole, 0);
 	EXPECT_EQ(flow.segments, 1U);
 	EXPECT_EQ(flow.rtx, 1U);
+}
+
+// Each program adds its half, for all three dimensions.
+TEST_F(Egress, SumsOfBothDirectionsOutliveTheFlow)
+{
+	apply_own();
+	from_client(400, 0, kSyn, mss(kMss));
+	syn_ack();
+	from_client(401, 0);
+	from_client(401, 100);
+	from_client(401, 100); // sent again
+	for (std::uint32_t i = 0; i < 4; i++)
+		data(i);
+	data(1);					    // sent again, too
+	ack(join({nop(), nop(), sack({{401, 501}})}), 501); // that had come twice
+	from_client(501, 0, kAck, join({nop(), nop(), sack({{kIsn - 1001, kIsn - 1}})}));
+	EXPECT_EQ(of_vip("www").sent, 5U) << "as of the last finding";
+	data(4);
+	data(5, 1, kFin | kAck);
+	from_client(501, 0, kFin | kAck);
+
+	LossTotals sums = of_vip("www");
+	EXPECT_EQ(sums.own_segments, 3U); // SYN, data, FIN
+	EXPECT_EQ(sums.own_rtx, 1U);
+	EXPECT_EQ(sums.server_twice, 1U);
+	EXPECT_EQ(sums.sent, 7U); // SYN-ACK, five, one with FIN
+	EXPECT_EQ(sums.sent_again, 1U);
+	EXPECT_EQ(sums.client_twice, 1U);
+	EXPECT_EQ(sums.report().c2s_down_lost.value, 0U);
+	EXPECT_EQ(sums.report().c2s_down_lost.of, 3U);
+	EXPECT_EQ(sums.report().s2c_lost.value, 0U);
+	EXPECT_EQ(sums.report().s2c_lost.of, 7U);
+	for (const LossTotals &others : {of_backends(), of_prefix()}) {
+		EXPECT_EQ(others.own_segments, 3U);
+		EXPECT_EQ(others.own_rtx, 1U);
+		EXPECT_EQ(others.server_twice, 1U);
+		EXPECT_EQ(others.sent, 7U);
+		EXPECT_EQ(others.sent_again, 1U);
+		EXPECT_EQ(others.client_twice, 1U);
+	}
+
+	// Forgotten, and another connection of the same ports that ends by a reset.
+	forget_entries();
+	EXPECT_EQ(of_vip("www"), sums);
+	syn_ack(900000);
+	leave(Eth{} / Ip4{.src = "198.51.100.80", .dst = kClient} /
+	      Tcp{.sport = 80, .dport = 40000, .seq = 900001, .flags = kRst | kAck});
+	sums.sent++;
+	EXPECT_EQ(of_vip("www"), sums);
+}
+
+TEST_F(Egress, SumsOfAnotherNodesFlowsKnowOneDirection)
+{
+	from_client(400, 0, kSyn); // tunnelled to somebody else
+	from_client(401, 0);
+	from_client(401, 100);
+	from_client(401, 100);
+	EXPECT_EQ(of_vip("www").rtx_seen, 1U);
+	EXPECT_EQ(of_vip("www").own_rtx, 0U);
+	EXPECT_FALSE(of_vip("www").report().c2s_down_lost.value);
+	EXPECT_FALSE(of_vip("www").report().s2c_lost.value);
+}
+
+TEST_F(Egress, AnswersAreSummedToo)
+{
+	apply_own();
+	for (std::uint16_t id = 1; id <= 5; id++)
+		send(Eth{} / Ip4{.src = kClient} / Udp{} / dns(id, 0));
+	for (const std::uint16_t id : {1, 2, 4})
+		answer(id);
+	for (const LossTotals &sums : {of_vip("dns"), of_backends(), of_prefix()}) {
+		EXPECT_EQ(sums.queries, 5U);
+		EXPECT_EQ(sums.answers, 3U);
+		LossTotals with = sums;
+		with.both_ways = true;
+		EXPECT_EQ(with.report().dns_unanswered.value, 2U);
+	}
 }
 
 TEST_F(Egress, OnlyServicesAreWatched)

@@ -24,6 +24,7 @@ struct ClientOptions {
 	std::uint32_t isn = 1'000'000;
 	std::uint32_t first_ts = 5'000;
 	std::uint32_t rtt_ms = 30;
+	std::uint32_t tick_ms = 1;	// of its timestamps, as Linux has it
 	std::size_t option_padding = 2; // NOPs before the timestamp; 2 is what all stacks send
 };
 
@@ -83,11 +84,11 @@ protected:
 		[[nodiscard]] std::uint64_t now_us() const { return test_.clock_us(); }
 
 	private:
-		// One tick a millisecond, as Linux has it.
 		[[nodiscard]] std::uint32_t ts() const
 		{
 			return options_.first_ts +
-			       static_cast<std::uint32_t>(test_.clock_us() / 1000);
+			       static_cast<std::uint32_t>(test_.clock_us() / 1000 /
+							  options_.tick_ms);
 		}
 		void transmit(const Segment &segment, std::uint8_t flags)
 		{

@@ -53,15 +53,54 @@ TEST_F(Loss, EqualTimestampsAreToldByTime)
 {
 	for (const bool soon : {true, false}) {
 		reset_flows();
-		Client client = open({.rtt_ms = 20});
+		Client client = open({.rtt_ms = 3}); // too short for a clock of a millisecond
 		client.send_next();
 		const Segment missing = client.skip();
 		client.send_next(); // in the same tick of the sender's clock
-		set_clock_us(client.now_us() + (soon ? 10'000 : 19'000)); // 0.9 RTT is 18 ms
+		set_clock_us(client.now_us() + (soon ? 2'000 : 2'900)); // 0.9 RTT is 2.7 ms
 		client.original(missing);
 		EXPECT_EQ(only_flow().loss.lost, soon ? 0U : 1U);
 		EXPECT_EQ(only_flow().loss.reordered, soon ? 1U : 0U);
 	}
+}
+
+// A retransmission takes a round trip at least, in which a fine clock ticks: a quiet line or a busy
+// machine may hold up an original for as long as it likes.
+TEST_F(Loss, EqualTimestampsOfAFineClockAreLateOriginals)
+{
+	for (const std::uint32_t rtt_ms : {20U, 2U}) { // 2 ms: too close to the ticks
+		reset_flows();
+		Client client = open({.v6 = true, .rtt_ms = rtt_ms});
+		for (int i = 0; i < 4; i++) {
+			const Segment late = client.skip();
+			client.send_next();
+			client.wait_ms(30);
+			client.original(late);
+		}
+		EXPECT_EQ(only_flow().loss.lost, rtt_ms == 20 ? 0U : 4U);
+		EXPECT_EQ(only_flow().loss.reordered, rtt_ms == 20 ? 4U : 0U);
+		const Segment lost = client.skip();
+		client.send_next();
+		client.wait_ms(30);
+		client.again(lost);
+		EXPECT_EQ(only_flow().loss.lost, rtt_ms == 20 ? 1U : 5U);
+	}
+}
+
+TEST_F(Loss, EqualTimestampsOfASlowClockAreToldByTime)
+{
+	Client client = open({.v6 = true, .tick_ms = 100});
+	Segment lost = client.skip();
+	client.send_next();
+	client.wait_ms(30);
+	client.again(lost); // so far it may be a fine one
+	EXPECT_EQ(only_flow().loss.lost, 0U);
+	client.wait_ms(170);
+	lost = client.skip();
+	client.send_next();
+	client.wait_ms(30);
+	client.again(lost);
+	EXPECT_EQ(only_flow().loss.lost, 1U);
 }
 
 TEST_F(Loss, EqualTimestampsWhenTheClockHasTickedAreLateOriginals)

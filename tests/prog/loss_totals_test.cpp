@@ -190,6 +190,22 @@ TEST_F(LossTotals, OpenHolesCountWhenTheirRecordIsTaken)
 	EXPECT_EQ(of_vip("www").unrepaired, 1U);
 }
 
+TEST_F(LossTotals, TheRecordOfAFlowThatEndedIsNobodysLoss)
+{
+	const std::uint32_t records = dataplane().sizes().anomalies;
+	for (std::uint32_t i = 0; i <= records; i++) {
+		advance_us(30'000);
+		Client client = middle({.port = static_cast<std::uint16_t>(1000 + i)});
+		client.send_next();
+		client.skip();
+		client.send_next();
+		if (i == 0)
+			client.fin();
+	}
+	EXPECT_EQ(notes()[AX_R_LOSS_STATE_STOLEN], 0U);
+	EXPECT_EQ(of_vip("www").unrepaired, 1U);
+}
+
 TEST_F(LossTotals, WhenAllRecordsAreInUseTheHashAdmits)
 {
 	const std::uint32_t records = dataplane().sizes().anomalies;

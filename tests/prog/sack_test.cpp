@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Loss between server and client from scripted acknowledgements. Definitions: docs/loss.md.
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -39,6 +40,8 @@ protected:
 	{
 		Tcp tcp{.seq = flags == kSyn ? 1000U : 1001U, .ack = ack, .flags = flags};
 		tcp.options = options;
+		if (echo_ && flags != kSyn)
+			tcp.options = join({Bytes(2, 1), timestamps(7, *echo_), options});
 		const Outcome outcome = v6_ ? send(Eth{} / Ip6{} / tcp)
 					    : send(Eth{} / Ip4{.tos = tos_, .df = true} / tcp);
 		EXPECT_EQ(outcome.verdict, static_cast<std::uint32_t>(XDP_TX)) << outcome;
@@ -46,7 +49,7 @@ protected:
 
 	void open()
 	{
-		transmit(0, kSyn, mss(kMss));
+		transmit(0, kSyn, mss(kMss + (echo_ ? 12 : 0))); // less a timestamp
 		advance_us(kRttUs);
 		transmit(number(0), kAck, {});
 	}
@@ -60,8 +63,22 @@ protected:
 
 	LossFigure figure() { return loss_report(only_flow()).s2c_lost_sack; }
 
+	// The server's clock at that time.
+	[[nodiscard]] std::uint32_t server_clock(std::uint64_t at_us) const
+	{
+		return 77'000 + static_cast<std::uint32_t>(at_us / tick_us_);
+	}
+	// What acknowledges a segment that was sent a round trip ago says so.
+	void ack_new(unsigned segments, const Blocks &blocks = {})
+	{
+		echo_ = server_clock(clock_us() + 1000 - kRttUs);
+		ack(segments, blocks);
+	}
+
 	bool v6_ = false;
 	std::uint8_t tos_ = 0;
+	std::optional<std::uint32_t> echo_; // timestamps, from the handshake's ACK on
+	std::uint64_t tick_us_ = 1000;
 };
 
 TEST_F(Sack, WithoutAHoleNothingTellsWhetherTheClientWouldSaySo)
@@ -105,6 +122,72 @@ TEST_F(Sack, AHoleFilledSoonWasReordered)
 	ack(5);
 	EXPECT_EQ(figure().value, 0U);
 	EXPECT_EQ(only_flow().sack.reordered, 1U);
+}
+
+// However long it took: what the hole's end echoes was sent before the hole was seen.
+TEST_F(Sack, AnEchoTellsALateOriginal)
+{
+	echo_ = server_clock(clock_us());
+	open();
+	unsigned next = 3, late = 0;
+	for (const std::uint64_t pause_us : {UINT64_C(0), UINT64_C(700'000)}) {
+		ack_new(next);
+		advance_us(pause_us);
+		ack(next, {{next + 1, next + 2}}); // echoes as before (RFC 7323 section 4.3)
+		const std::uint32_t original = server_clock(clock_us() - kRttUs);
+		advance_us(3 * kRttUs);
+		echo_ = original;
+		ack(next + 2);
+		EXPECT_EQ(figure().value, late) << pause_us;
+		EXPECT_EQ(only_flow().sack.reordered, ++late);
+		// and another one, whose repetition comes as soon as can be
+		ack_new(next + 4);
+		ack(next + 4, {{next + 5, next + 6}});
+		const std::uint32_t again = server_clock(clock_us());
+		advance_us(kRttUs - 1000);
+		echo_ = again;
+		ack(next + 6);
+		EXPECT_EQ(figure().value, late) << pause_us;
+		EXPECT_EQ(only_flow().sack.reordered, late);
+		next += 10;
+	}
+}
+
+TEST_F(Sack, AHoleAboveAnotherIsToldByTime)
+{
+	echo_ = server_clock(clock_us());
+	open();
+	ack_new(3);
+	ack(3, {{4, 5}});
+	ack(3, {{6, 7}, {4, 5}});
+	advance_us(kRttUs / 4);
+	ack(3, {{4, 7}}); // nothing new is acknowledged, so the echo is of 3
+	EXPECT_EQ(only_flow().sack.reordered, 1U);
+	advance_us(kRttUs);
+	ack_new(7);
+	EXPECT_EQ(figure().value, 1U);
+}
+
+TEST_F(Sack, AServerWithASlowClockIsToldByTime)
+{
+	tick_us_ = 10'000;
+	echo_ = server_clock(clock_us());
+	open();
+	unsigned next = 1;
+	for (int i = 0; i < 20; i++, next += 3) { // 440 ms: it shows
+		ack_new(next);
+		ack(next, {{next + 1, next + 2}});
+		advance_us(kRttUs);
+		ack_new(next + 2);
+	}
+	const std::uint64_t before = figure().value.value();
+	ack_new(next);
+	ack(next, {{next + 1, next + 2}});
+	const std::uint32_t old = *echo_;
+	advance_us(kRttUs);
+	echo_ = old;
+	ack(next + 2);
+	EXPECT_EQ(figure().value, before + 1);
 }
 
 TEST_F(Sack, EveryHoleOfABurstIsCountedAndMayBeFilledInAnyOrder)

@@ -68,6 +68,13 @@ Connection::Connection(const Netns &netns, const Endpoint &to, const ConnectionO
 					    std::pair{SO_SNDBUF, options.send_buffer}})
 		if (bytes)
 			setsockopt(fd_.get(), SOL_SOCKET, option, &bytes, sizeof(bytes));
+	if (options.keepalive_s) {
+		const int on = 1;
+		setsockopt(fd_.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+		for (const int option : {TCP_KEEPIDLE, TCP_KEEPINTVL})
+			setsockopt(fd_.get(), IPPROTO_TCP, option, &options.keepalive_s,
+				   sizeof(options.keepalive_s));
+	}
 	if (options.first_sequence)
 		begin_at(fd_.get(), options.first_sequence);
 	if (options.source_port)

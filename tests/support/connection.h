@@ -37,6 +37,8 @@ struct ConnectionOptions {
 	int receive_buffer = 0;	       // bytes; 0: the kernel's choice
 	int send_buffer = 0;
 	std::uint32_t first_sequence = 0; // 0: the kernel's choice
+	int keepalive_s = 0;		  // probes after so many idle seconds; 0: none
+	milliseconds pause{0};		  // in the middle of an upload
 };
 
 // Failures throw LabError.

@@ -224,9 +224,15 @@ Upload upload(const Netns &netns, const Endpoint &to, std::uint64_t bytes,
 		const auto start = Clock::now();
 		Connection connection(netns, to, options);
 		result.source_port = connection.source_port();
-		for (std::uint64_t left = bytes; left > 0;)
-			left -= connection.send_some(data.data(),
-						     std::min<std::uint64_t>(left, data.size()));
+		const auto send = [&](std::uint64_t left) {
+			while (left > 0)
+				left -= connection.send_some(
+					data.data(), std::min<std::uint64_t>(left, data.size()));
+		};
+		send(bytes / 2);
+		if (options.pause.count() != 0)
+			std::this_thread::sleep_for(options.pause);
+		send(bytes - bytes / 2);
 		connection.end_of_data();
 		std::string answer;
 		char buffer[256];

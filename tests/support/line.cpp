@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/socket.h>
 
@@ -116,14 +117,13 @@ unsigned Line::cpu()
 
 Line::Line(const LinkEnd &a, const LinkEnd &b, unsigned mtu)
 {
-	const unsigned cpu_number = cpu();
 	// Its ends must send nothing of their own: a router solicitation from a timer would have
 	// the node's packets handled by that timer's CPU.
 	netns_.sysctl("net.ipv6.conf.default.disable_ipv6", "1");
 	for (const auto &[side, end] : {std::pair{0, &a}, std::pair{1, &b}}) {
 		const LinkEnd own{netns_, side == 0 ? "line0" : "line1"};
 		connect_veth(*end, own, mtu);
-		receive_on_cpu(own, cpu_number);
+		receive_on_cpu(own, own_cpu_);
 		netns_.run([&] {
 			Fd &fd = sides_[static_cast<std::size_t>(side)].in;
 			fd = Fd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -142,9 +142,44 @@ Line::Line(const LinkEnd &a, const LinkEnd &b, unsigned mtu)
 		});
 	}
 	thread_ = std::jthread([this](const std::stop_token &stop) { work(stop); });
+	run_on(own_cpu_);
 }
 
 Line::~Line() = default;
+
+bool Line::use_other_cpu(unsigned every)
+{
+	const std::lock_guard lock(mutex_);
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	sched_getaffinity(0, sizeof(set), &set);
+	for (unsigned other = cpu() + 1; other < CPU_SETSIZE; other++) {
+		if (!CPU_ISSET(other, &set))
+			continue;
+		other_cpu_ = other;
+		turn_ = every;
+		turned_ = sent_;
+		run_on(other);
+		return true;
+	}
+	return false;
+}
+
+void Line::run_on(unsigned cpu_number)
+{
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	CPU_SET(cpu_number, &set);
+	pthread_setaffinity_np(thread_.native_handle(), sizeof(set), &set);
+}
+
+void Line::take_turns()
+{
+	if (turn_ == 0 || sent_ - turned_ < turn_)
+		return;
+	turned_ = sent_;
+	run_on(sent_ / turn_ % 2 == 0 ? other_cpu_ : own_cpu_);
+}
 
 void Line::impair(Direction direction, const Impairment &impairment)
 {
@@ -252,6 +287,8 @@ std::int64_t Line::release(Direction direction, std::int64_t now)
 	while (!waiting.empty() && waiting.top().due_ns <= now) {
 		const auto &frame = waiting.top().frame;
 		send(out, frame.data(), frame.size(), 0);
+		sent_++;
+		take_turns();
 		waiting.pop();
 	}
 	return waiting.empty() ? kForever : waiting.top().due_ns;
@@ -259,10 +296,6 @@ std::int64_t Line::release(Direction direction, std::int64_t now)
 
 void Line::work(const std::stop_token &stop)
 {
-	cpu_set_t set;
-	CPU_ZERO(&set);
-	CPU_SET(cpu(), &set);
-	sched_setaffinity(0, sizeof(set), &set);
 	pollfd fds[2]{{sides_[kForth].in.get(), POLLIN, 0}, {sides_[kBack].in.get(), POLLIN, 0}};
 	while (!stop.stop_requested()) {
 		std::int64_t due = kForever;

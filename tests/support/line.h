@@ -59,6 +59,9 @@ public:
 	// The line's own end: a node that sends by XDP needs a program there.
 	[[nodiscard]] LinkEnd end_at_b() const { return {netns_, "line1"}; }
 	[[nodiscard]] static unsigned cpu(); // that handles all its packets
+	// From now on another one does; with `every` they take turns, so many packets each. False
+	// if the machine has none.
+	bool use_other_cpu(unsigned every = 0);
 
 private:
 	using Flow = std::array<std::uint8_t, 36>;
@@ -81,6 +84,8 @@ private:
 		Fd in;
 	};
 	void work(const std::stop_token &stop);
+	void run_on(unsigned cpu);
+	void take_turns();
 	void take(Direction direction);
 	static std::uint8_t mark_in(std::span<const std::uint8_t> frame);
 	void judge(Side &side, std::span<std::uint8_t> frame, std::int64_t now);
@@ -89,6 +94,9 @@ private:
 	Netns netns_{"line"};
 	mutable std::mutex mutex_;
 	std::array<Side, 2> sides_;
+	const unsigned own_cpu_ = cpu();
+	unsigned other_cpu_ = 0, turn_ = 0; // packets
+	std::uint64_t sent_ = 0, turned_ = 0;
 	std::jthread thread_; // last: it uses the others
 };
 

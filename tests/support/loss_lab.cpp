@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "support/loss_lab.h"
 
+#include <signal.h>
+
 #include <mutex>
 #include <sstream>
 #include <thread>
@@ -30,6 +32,8 @@ std::string config_of(const Node &node, const LossConditions &conditions)
 			out << "[[vips]]\nname = \"" << name << (six ? "6" : "")
 			    << "\"\naddress = \"" << (six ? kVip6 : kVip) << "\"\nport = " << port
 			    << "\nprotocol = \"tcp\"\npool = \"own" << (six ? "6" : "") << "\"\n";
+	out << "[[vips]]\nname = \"echo\"\naddress = \"" << kVip << "\"\nport = " << kEcho.port
+	    << "\nprotocol = \"udp\"\npool = \"own\"\n";
 	return out.str();
 }
 
@@ -76,38 +80,84 @@ LossLab::LossLab(const LossConditions &conditions) : conditions_(conditions)
 	disable_offloads(node.nic()); // veth switches GRO on with its first XDP program
 }
 
+std::string LossLab::one_transfer(unsigned number)
+{
+	ConnectionOptions options{.limit = milliseconds(60000), .send_buffer = kBuffer};
+	if (conditions_.wrap)
+		options.first_sequence =
+			0U - static_cast<std::uint32_t>(conditions_.bytes / 2 + number);
+	if (conditions_.download)
+		return http_download(client, conditions_.six ? kWww6 : kWww, "/big", "/dev/null",
+				     UINT64_C(1) << 40, [](std::uint64_t) {},
+				     {.limit = milliseconds(60000)})
+			.error;
+	if (conditions_.meanwhile != Meanwhile::kKeepAlives)
+		return upload(client, sink(), conditions_.bytes, options).error;
+	options.keepalive_s = 1;
+	options.pause = milliseconds(2500);
+	return upload(client, sink(), conditions_.bytes, options).error;
+}
+
 void LossLab::transfer(std::vector<std::string> &errors)
 {
 	std::mutex mutex;
-	const auto one = [&](unsigned number) {
-		ConnectionOptions options{.limit = milliseconds(60000), .send_buffer = kBuffer};
-		if (conditions_.wrap)
-			options.first_sequence =
-				0U - static_cast<std::uint32_t>(conditions_.bytes / 2 + number);
-		std::string error;
-		if (conditions_.download) {
-			const std::string file =
-				std::string(kLabDir) + "/got-" + std::to_string(number);
-			error = http_download(client, conditions_.six ? kWww6 : kWww, "/big",
-					      "/dev/null", UINT64_C(1) << 40, [](std::uint64_t) {},
-					      {.limit = milliseconds(60000)})
-					.error;
-		} else {
-			error = upload(client, sink(), conditions_.bytes, options).error;
-		}
-		const std::lock_guard lock(mutex);
-		if (!error.empty())
-			errors.push_back(error);
-	};
 	std::vector<std::jthread> threads;
 	for (unsigned i = 0; i < conditions_.flows; i++)
-		threads.emplace_back(one, i);
+		threads.emplace_back([&, i] {
+			const std::string error = one_transfer(i);
+			const std::lock_guard lock(mutex);
+			if (!error.empty())
+				errors.push_back(error);
+		});
+	disturb();
+}
+
+void LossLab::disturb()
+{
+	if (conditions_.meanwhile == Meanwhile::kNothing)
+		return;
+	std::this_thread::sleep_for(milliseconds(300));
+	switch (conditions_.meanwhile) {
+	case Meanwhile::kClosedWindow:
+		kill(node.servers.back().pid(), SIGSTOP);
+		std::this_thread::sleep_for(milliseconds(2000));
+		kill(node.servers.back().pid(), SIGCONT);
+		break;
+	case Meanwhile::kOtherCpu:
+	case Meanwhile::kTwoCpus:
+		if (!line->use_other_cpu(conditions_.meanwhile == Meanwhile::kTwoCpus ? 50 : 0))
+			throw LabError("this needs two CPUs");
+		break;
+	default:;
+	}
+}
+
+std::uint64_t LossLab::send_datagrams() const
+{
+	const SocketAddress to(kEcho);
+	const std::vector<char> data(500, 'd');
+	std::uint64_t sent = 0;
+	for (unsigned flow = 0; flow < conditions_.flows; flow++) {
+		Fd fd;
+		client.run([&] { fd = Fd(socket(to.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0)); });
+		for (std::uint64_t left = conditions_.bytes; left > data.size();
+		     left -= data.size()) {
+			if (sendto(fd.get(), data.data(), data.size(), 0, to.get(), to.size) < 0)
+				throw_errno("sendto");
+			if (++sent % 64 == 0) // the queues on the way hold so many
+				std::this_thread::sleep_for(milliseconds(1));
+		}
+	}
+	return sent;
 }
 
 LossOutcome LossLab::read() const
 {
 	LossOutcome outcome;
-	const auto document = cli.ask(node.netns, {"loss"});
+	std::vector<std::string> command{"loss"};
+	if (!conditions_.vip.empty())
+		command.insert(command.end(), {"--vip", conditions_.vip});
+	const auto document = cli.ask(node.netns, command);
 	for (const auto &flow : document.at("flows")) {
 		if (const auto &why = flow.at("loss_unknown"); why.is_string())
 			outcome.blind[why.get<std::string>()]++;
@@ -127,7 +177,7 @@ LossOutcome LossLab::read() const
 					outcome.blind[key] += figure.value(key, std::uint64_t{0});
 		}
 	}
-	const std::string text = cli.expect(node.netns, {"loss"}).out;
+	const std::string text = cli.expect(node.netns, command).out;
 	const auto end = text.find_last_not_of('\n');
 	const auto begin = text.rfind('\n', end);
 	outcome.verdict = text.substr(begin + 1, end - begin);
@@ -144,7 +194,11 @@ LossOutcome LossLab::run()
 	programs.drop(conditions_.forth.seed + 1, conditions_.beyond_per_10000,
 		      conditions_.six ? kVip6 : kVip, 0);
 	std::vector<std::string> errors;
-	transfer(errors);
+	std::uint64_t datagrams = 0;
+	if (conditions_.meanwhile == Meanwhile::kUdp)
+		datagrams = send_datagrams();
+	else
+		transfer(errors);
 	std::this_thread::sleep_for(std::chrono::microseconds(
 		2 * (conditions_.forth.delay_us + conditions_.back.delay_us) + 50'000));
 	programs.stop_dropping();
@@ -153,6 +207,7 @@ LossOutcome LossLab::run()
 	outcome.back = line->counts(Line::kBack);
 	outcome.beyond = programs.dropped();
 	outcome.errors = std::move(errors);
+	outcome.datagrams = datagrams;
 	return outcome;
 }
 

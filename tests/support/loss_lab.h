@@ -16,6 +16,16 @@
 
 namespace anycast::test {
 
+// What happens besides the transfers, a third of a second after they began.
+enum class Meanwhile {
+	kNothing,
+	kKeepAlives,   // each pauses in the middle, and sends keep-alives
+	kClosedWindow, // the server reads nothing for a while
+	kOtherCpu,     // packets come by another CPU from then on
+	kTwoCpus,      // by two in turn
+	kUdp,	       // instead: datagrams without numbers
+};
+
 // One experiment.
 struct LossConditions {
 	Impairment forth{.delay_us = 5000}, back{.delay_us = 5000}; // client to node, and back
@@ -25,6 +35,8 @@ struct LossConditions {
 	std::uint64_t bytes = 8 << 20; // each
 	bool six = false, timestamps = true, sack = true, ecn = false;
 	bool wrap = false; // sequence numbers wrap in the middle
+	Meanwhile meanwhile = Meanwhile::kNothing;
+	std::string vip;   // whose flows are read; "": all
 	std::string extra; // to the configuration
 };
 
@@ -41,6 +53,7 @@ struct LossOutcome {
 	std::map<std::string, std::uint64_t> blind; // of c2s_up_lost
 	std::vector<std::string> errors;	    // of connections
 	std::string verdict;			    // what the text says in its last line
+	std::uint64_t datagrams = 0;		    // sent
 	[[nodiscard]] MetricSum of(const std::string &metric) const;
 };
 
@@ -59,6 +72,9 @@ public:
 
 private:
 	void transfer(std::vector<std::string> &errors);
+	std::string one_transfer(unsigned number);
+	void disturb();
+	[[nodiscard]] std::uint64_t send_datagrams() const;
 	LossConditions conditions_;
 };
 

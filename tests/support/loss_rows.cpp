@@ -49,13 +49,16 @@ void add_without_loss(std::vector<LossRow> &rows)
 {
 	rows.push_back(
 		{"nothing", "c2s_up_lost", upload_of(96 * kMiB, 4), nothing, 0, 3, 0, false, true});
-	for (const unsigned ms : {3U, 10U, 30U}) {
-		LossConditions conditions = upload_of(96 * kMiB, 4);
-		conditions.forth.hold_per_10000 = 200;
-		conditions.forth.hold_us = ms * 1000;
-		rows.push_back({fmt::format("2 % reordered by {} ms", ms), "c2s_up_lost",
-				conditions, nothing, 0, 3, 0, false, ms == 10});
-	}
+	for (const bool six : {false, true})
+		for (const unsigned ms : {3U, 10U, 30U}) {
+			LossConditions conditions = upload_of(96 * kMiB, 4);
+			conditions.six = six;
+			conditions.forth.hold_per_10000 = 200;
+			conditions.forth.hold_us = ms * 1000;
+			rows.push_back(
+				{fmt::format("2 % reordered by {} ms{}", ms, six ? ", IPv6" : ""),
+				 "c2s_up_lost", conditions, nothing, 0, 3, 0, false, ms == 10});
+		}
 }
 
 void add_before(std::vector<LossRow> &rows)
@@ -107,6 +110,21 @@ void add_sack(std::vector<LossRow> &rows)
 	};
 	rows.push_back({"nothing, download", "s2c_lost_sack", download(0, 96 * kMiB), nothing, 0, 3,
 			0, true, false});
+	for (const bool six : {false, true})
+		for (const unsigned ms : {3U, 10U, 30U}) {
+			LossConditions held = download(0, 96 * kMiB);
+			held.six = six;
+			held.back.hold_per_10000 = 200;
+			held.back.hold_us = ms * 1000;
+			rows.push_back({fmt::format("2 % reordered by {} ms, download{}", ms,
+						    six ? ", IPv6" : ""),
+					"s2c_lost_sack", held, nothing, 0, 3, 0, false,
+					ms == 3 && !six});
+			rows.push_back({fmt::format("2 % reordered by {} ms, download{}, two "
+						    "directions",
+						    ms, six ? ", IPv6" : ""),
+					"s2c_lost", held, nothing, 0, 3, 0, false, false});
+		}
 	rows.push_back({"server→client 1 %, ingress only", "s2c_lost_sack",
 			download(100, 80 * kMiB), lost_back, 3, 0, 0, false, true});
 	rows.push_back({"server→client 5 %, ingress only", "s2c_lost_sack",
@@ -158,7 +176,7 @@ void add_oddities(std::vector<LossRow> &rows)
 {
 	const auto add = [&](const char *what,
 			     const std::function<void(LossConditions &)> &change) {
-		LossConditions conditions = upload_of(48 * kMiB, 4);
+		LossConditions conditions = upload_of(96 * kMiB, 4);
 		conditions.forth.hold_per_10000 = 200;
 		conditions.forth.hold_us = 3000;
 		change(conditions);
@@ -168,11 +186,30 @@ void add_oddities(std::vector<LossRow> &rows)
 	add("no timestamps", [](LossConditions &c) { c.timestamps = false; });
 	add("no SACK", [](LossConditions &c) { c.sack = false; });
 	add("neither", [](LossConditions &c) { c.timestamps = c.sack = false; });
-	add("IPv6", [](LossConditions &c) { c.six = true; });
+	add("keep-alives", [](LossConditions &c) { c.meanwhile = Meanwhile::kKeepAlives; });
+	add("zero-window probes",
+	    [](LossConditions &c) { c.meanwhile = Meanwhile::kClosedWindow; });
 	add("ECN, 5 % marked", [](LossConditions &c) {
 		c.ecn = true;
 		c.forth.mark_per_10000 = 500;
 	});
+}
+
+// What cannot be measured, though 1 % is lost.
+void add_unmeasurable(std::vector<LossRow> &rows)
+{
+	const auto add = [&](const char *what, Meanwhile meanwhile, unsigned flows,
+			     const char *vip) {
+		LossConditions conditions = losing(100, 24 * kMiB, flows);
+		conditions.meanwhile = meanwhile;
+		conditions.vip = vip;
+		for (const char *metric : {"c2s_up_lost", "s2c_lost", "c2s_down_lost"})
+			rows.push_back({what, metric, conditions, lost_before, 0, 0, 0, true, false,
+					true});
+	};
+	add("UDP without numbers", Meanwhile::kUdp, 1, "echo");
+	add("a flow that moved to another CPU", Meanwhile::kOtherCpu, 1, "sink");
+	add("flows of several CPUs at once", Meanwhile::kTwoCpus, 4, "sink");
 }
 
 double share(std::uint64_t part, std::uint64_t whole)
@@ -195,6 +232,7 @@ std::vector<LossRow> loss_rows()
 	add_sack(rows);
 	add_two_directions(rows);
 	add_oddities(rows);
+	add_unmeasurable(rows);
 	return rows;
 }
 
@@ -207,7 +245,7 @@ LossCell run_row(const LossRow &row, bool brief)
 	const LineCounts &line = conditions.download ? outcome.back : outcome.forth;
 	const MetricSum metric = outcome.of(row.metric);
 	LossCell cell;
-	cell.segments = line.first;
+	cell.segments = outcome.datagrams != 0 ? outcome.datagrams : line.first;
 	cell.truth = row.truth(outcome);
 	cell.reported = metric.value;
 	cell.rate_truth = share(cell.truth, line.first);
@@ -222,8 +260,12 @@ LossCell run_row(const LossRow &row, bool brief)
 
 	if (!outcome.errors.empty())
 		cell.why = outcome.errors.front();
+	else if (metric.known + metric.unknown == 0)
+		cell.why = "no flow";
 	else if (cell.null)
 		cell.why = row.null_is_right ? "" : "null";
+	else if (row.only_null)
+		cell.why = "not null";
 	else if (!within(static_cast<double>(cell.reported), static_cast<double>(cell.truth),
 			 row.percent * (brief ? 1.5 : 1),
 			 static_cast<double>(row.segments) + (brief && row.percent > 0 ? 2 : 0)))
@@ -237,6 +279,8 @@ LossCell run_row(const LossRow &row, bool brief)
 
 std::string allowed(const LossRow &row)
 {
+	if (row.only_null)
+		return "null";
 	if (row.percent == 0)
 		return fmt::format("± {}{}", row.segments, row.null_is_right ? " or null" : "");
 	return fmt::format("{} %", row.percent);

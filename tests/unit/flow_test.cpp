@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "core/flow.h"
+#include "core/flow_ageing.h"
 
 #include <algorithm>
 
@@ -76,6 +77,16 @@ public:
 				     .unit_ms = unit_ms});
 	}
 
+	std::uint64_t forget(std::uint16_t now, std::uint32_t idle_s)
+	{
+		return forget_old_flows(
+			       AgeingTable<ax_flow4>{cpus_, buckets4_, slots4_, flows4_, now, 1000},
+			       idle_s) +
+		       forget_old_flows(
+			       AgeingTable<ax_flow6>{cpus_, buckets6_, slots6_, flows6_, now, 1000},
+			       idle_s);
+	}
+
 private:
 	static void use(std::vector<ax_bucket> &buckets, std::vector<ax_slots> &slots,
 			std::uint32_t cpu, std::uint32_t slot)
@@ -114,6 +125,35 @@ FlowRecord only(const Memory &memory)
 	const auto flows = memory.decode();
 	EXPECT_EQ(flows.size(), 1U);
 	return flows.empty() ? FlowRecord{} : flows[0];
+}
+
+TEST(FlowAgeing, ForgetsWhatEndedSoonAndWhatIsIdleLater)
+{
+	Memory memory(2);
+	const std::uint16_t now = 100; // the stamps of what is old lie before their wrap
+	memory.tcp(0, 1, 1001).flow.stamp = static_cast<std::uint16_t>(now - 5000);
+	memory.tcp(1, 17, 1002).flow.stamp = static_cast<std::uint16_t>(now - 3000);
+	memory.tcp6(1, 18, 1003).flow.stamp = static_cast<std::uint16_t>(now - 5000);
+	ax_flow &ended = memory.tcp(0, 33, 1004).flow;
+	ended.stamp = static_cast<std::uint16_t>(now - kEndedFlowIdle);
+	ended.flags |= AX_FLOW_FIN;
+	ax_flow &reset = memory.tcp(0, 34, 1005).flow;
+	reset.stamp = static_cast<std::uint16_t>(now - kEndedFlowIdle + 1);
+	reset.flags |= AX_FLOW_RST;
+	memory.tcp(0, 35, 1006).flow.stamp = now + 3; // its CPU's clock is ahead of ours
+	ax_flow &busy = memory.tcp(0, 36, 1007).flow; // is being replaced
+	busy.stamp = static_cast<std::uint16_t>(now - 5000);
+	busy.version |= 1;
+
+	EXPECT_EQ(memory.forget(now, 4000), 3U);
+	busy.version++;
+	std::vector<std::uint16_t> left;
+	for (const FlowRecord &flow : memory.decode())
+		left.push_back(flow.source_port);
+	std::ranges::sort(left);
+	EXPECT_EQ(left, (std::vector<std::uint16_t>{1002, 1005, 1006, 1007}));
+	EXPECT_EQ(memory.forget(now, 4000), 1U);
+	EXPECT_EQ(memory.forget(now, 4000), 0U);
 }
 
 TEST(Flow, DecodesAnIpv4EntryIntoHostOrder)

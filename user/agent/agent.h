@@ -36,6 +36,8 @@ struct Surroundings {
 	std::function<nlohmann::ordered_json()> traffic;
 	// Segments lost before this node, and all, of the flows there are; nothing: not measurable.
 	std::function<std::optional<std::pair<double, double>>()> loss;
+	// Forgets flows that ended, or were idle for so many seconds.
+	std::function<void(std::uint32_t)> age;
 	// Hashes of the flows in the tables, by VIP's name.
 	std::function<std::map<std::string, std::vector<std::uint64_t>>()> flows;
 	std::function<void(std::string_view)> log; // one line

@@ -58,6 +58,13 @@ std::optional<std::pair<double, double>> loss_of(const Paths &paths)
 	return std::pair(static_cast<double>(*lost.value), static_cast<double>(lost.of));
 }
 
+void age_all(const Paths &paths, std::uint32_t idle_s)
+{
+	if (auto instances = attached(paths))
+		for (Instance &instance : *instances)
+			(void)age_flows(instance.dataplane, idle_s); // tried again in a minute
+}
+
 // Without text: there may be millions.
 std::uint64_t hash_of(const FlowRecord &flow)
 {
@@ -116,6 +123,8 @@ Status run_agent(const Context &context, const AgentArguments &arguments)
 		.load = [&] { return context.load(path); },
 		.traffic = [paths = context.paths_with(*config)] { return traffic_of(paths); },
 		.loss = [paths = context.paths_with(*config)] { return loss_of(paths); },
+		.age = [paths = context.paths_with(*config)](
+			       std::uint32_t idle_s) { age_all(paths, idle_s); },
 		.flows = [paths = context.paths_with(*config)] { return flows_of(paths); },
 		.log = [](std::string_view line) { std::cerr << line << std::endl; }};
 	return agent::Agent::run(surroundings);

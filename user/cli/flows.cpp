@@ -30,7 +30,8 @@ constexpr std::size_t kTableRows = 40; // unless --limit says otherwise; JSON sh
 struct FlowArguments {
 	std::string vip, backend, source, by = "flow";
 	std::size_t limit = 0;
-	double watch = 0; // seconds; 0 = once
+	double active = 0; // seconds; 0 = all
+	double watch = 0;  // seconds; 0 = once
 	std::uint64_t count = 0;
 	bool limit_given = false;
 	std::vector<std::string> join; // saved reports
@@ -80,7 +81,10 @@ Status see_both_directions(FlowSet &set)
 
 Result<FlowSet> collect(const Context &context, const FlowArguments &arguments)
 {
-	render::FlowFilter filter{.vip = arguments.vip, .backend = arguments.backend, .source = {}};
+	render::FlowFilter filter{.vip = arguments.vip,
+				  .backend = arguments.backend,
+				  .source = {},
+				  .active_ms = static_cast<std::uint64_t>(arguments.active * 1000)};
 	if (!arguments.source.empty()) {
 		filter.source = parse_prefix(arguments.source);
 		if (!filter.source)
@@ -199,7 +203,8 @@ Result<render::GroupTotals> totals_of(const std::vector<Instance> &instances,
 			    (!by_vip && !arguments.backend.empty() && arguments.backend != name &&
 			     arguments.backend != group.backend))
 				continue;
-			totals[group].add(LossTotals((*loss)[i], (*traffic)[i].segments));
+			totals[group].add(LossTotals((*loss)[i], (*traffic)[i].segments,
+						     sees_both_ways(instance.dataplane)));
 		}
 	}
 	return totals;
@@ -273,6 +278,10 @@ void add_filters(CLI::App &command, FlowArguments &arguments)
 		->type_name("[POOL/]NAME");
 	command.add_option("--source", arguments.source, "Only flows from this address or prefix")
 		->type_name("ADDRESS[/BITS]");
+	command.add_option("--active", arguments.active,
+			   "Only flows that were used within the last seconds")
+		->check(CLI::Range(1.0, 1e6))
+		->type_name("SECONDS");
 	command.add_option("--limit", arguments.limit, "How many lines; 0 = all [40; all as JSON]")
 		->type_name("N");
 }

@@ -10,6 +10,8 @@
 
 #include <anycast_xdp/hash.h>
 
+#include "core/flow_place.h"
+
 namespace anycast {
 
 namespace {
@@ -22,17 +24,13 @@ constexpr std::uint32_t kRttUnitUs = 64; // abi.h, ax_flow_state.rtt
 std::vector<bool> used_entries(std::span<const ax_bucket> buckets, std::span<const ax_slots> slots,
 			       std::size_t entries)
 {
-	const std::size_t region = std::min<std::size_t>(buckets.size(), AX_REGION) * AX_WAYS;
-	const bool direct = buckets.size() > AX_DIRECT;
 	std::vector<bool> used(entries);
 	for (std::size_t way = 0; way < buckets.size() * AX_WAYS; way++) {
-		const std::size_t b = way / AX_WAYS, w = way % AX_WAYS;
-		if (buckets[b].tag[w] == 0)
+		if (buckets[way / AX_WAYS].tag[way % AX_WAYS] == 0)
 			continue;
-		const std::size_t slot = direct ? way % region + 1 : slots[b].slot[w];
-		const std::size_t at = way / region * region + slot - 1;
-		if (slot != 0 && slot <= region && at < entries)
-			used[at] = true;
+		const auto at = entry_of_way(buckets.size(), slots, way);
+		if (at && *at < entries)
+			used[*at] = true;
 	}
 	return used;
 }
@@ -101,7 +99,7 @@ SackCounters counters_of(const ax_sack &sack)
 		.ece = sack.ece,
 		.acked_segments = sack.mss ? (sack.acked + sack.mss - 1) / sack.mss : 0,
 	};
-	for (const ax_hole &hole : sack.hole)
+	for (const ax_gap &hole : sack.hole)
 		counters.unrepaired += hole.start != hole.end;
 	return counters;
 }

@@ -278,6 +278,21 @@ private:
 		return {};
 	}
 
+	// struct ax_pool.own
+	[[nodiscard]] std::uint16_t own_backend(const Pool &pool,
+						const std::vector<std::uint16_t> &ids) const
+	{
+		std::uint16_t own = 0;
+		for (std::size_t i = 0; i < ids.size(); ++i) {
+			if (!node_.contains(pool.backends[i].address))
+				continue;
+			if (own != 0)
+				return 0;
+			own = static_cast<std::uint16_t>(ids[i] + 1);
+		}
+		return own;
+	}
+
 	Status one_table(const Pool &pool, const std::vector<std::uint16_t> &ids)
 	{
 		const std::vector<bool> up = who_is_up(pool);
@@ -294,6 +309,7 @@ private:
 			image_.settings.flags |= AX_SETTINGS_NOTES;
 		if (pool.hash == AX_HASH_QUIC)
 			quic_servers(pool, ids, entry);
+		entry.own = own_backend(pool, ids);
 		// The name, not the address, is the key: a machine that takes another's place under
 		// its name takes over its slots, and nobody else's flows move.
 		for (std::size_t i = 0; i < ids.size(); ++i) {

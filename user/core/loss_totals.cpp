@@ -31,14 +31,20 @@ bool copy_stable(const ax_prefix_loss &row, ax_prefix_loss &copy)
 
 } // namespace
 
-LossTotals::LossTotals(const ax_loss_sum &sum, std::uint64_t segments_)
+LossTotals::LossTotals(const ax_loss_sum &sum, std::uint64_t segments_, bool both_ways_)
 	: segments(segments_), lost(sum.count[AX_LOSS_LOST]), undone(sum.count[AX_LOSS_UNDONE]),
 	  reordered(sum.count[AX_LOSS_REORDERED]), rtx_seen(sum.count[AX_LOSS_RTX_SEEN]),
 	  duplicated(sum.count[AX_LOSS_DUPLICATED]), evicted(sum.count[AX_LOSS_EVICTED]),
 	  resync(sum.count[AX_LOSS_RESYNC]), unrepaired(sum.count[AX_LOSS_UNREPAIRED]),
 	  rtp_lost(sum.count[AX_LOSS_RTP_LOST]), rtp_undone(sum.count[AX_LOSS_RTP_UNDONE]),
 	  dns_repeat(sum.count[AX_LOSS_DNS_REPEAT]), quic_q(sum.count[AX_LOSS_QUIC_Q]),
-	  quic_l(sum.count[AX_LOSS_QUIC_L]), syn_rtx(sum.count[AX_LOSS_SYN_RTX])
+	  quic_l(sum.count[AX_LOSS_QUIC_L]), syn_rtx(sum.count[AX_LOSS_SYN_RTX]),
+	  sack_lost(sum.count[AX_LOSS_SACK_LOST]), sack_undone(sum.count[AX_LOSS_SACK_UNDONE]),
+	  both_ways(both_ways_), own_segments(sum.count[AX_LOSS_OWN_SEGMENTS]),
+	  own_rtx(sum.count[AX_LOSS_OWN_RTX]), server_twice(sum.count[AX_LOSS_SERVER_TWICE]),
+	  sent(sum.count[AX_LOSS_SENT]), sent_again(sum.count[AX_LOSS_SENT_AGAIN]),
+	  client_twice(sum.count[AX_LOSS_CLIENT_TWICE]), queries(sum.count[AX_LOSS_OWN_QUERIES]),
+	  answers(sum.count[AX_LOSS_OWN_ANSWERS])
 {
 }
 
@@ -59,31 +65,72 @@ void LossTotals::add(const LossTotals &other)
 	dns_repeat += other.dns_repeat;
 	quic_q += other.quic_q;
 	quic_l += other.quic_l;
+	sack_lost += other.sack_lost;
+	sack_undone += other.sack_undone;
+	both_ways |= other.both_ways;
+	own_segments += other.own_segments;
+	own_rtx += other.own_rtx;
+	server_twice += other.server_twice;
+	sent += other.sent;
+	sent_again += other.sent_again;
+	client_twice += other.client_twice;
+	queries += other.queries;
+	answers += other.answers;
 }
+
+namespace {
+
+void add_from_clients(LossReport &report, const LossTotals &totals)
+{
+	LossFigure figure;
+	figure.basis = "mixed";
+	figure.of = totals.segments;
+	figure.evicted = totals.evicted;
+	figure.unrepaired = totals.unrepaired;
+	figure.resync = totals.resync;
+
+	report.c2s_up_lost = report.c2s_up_reordered = report.c2s_rtx_seen = figure;
+	report.c2s_up_lost.kind = "estimate";
+	report.c2s_up_lost.value = totals.lost - std::min(totals.lost, totals.undone);
+	report.c2s_up_reordered.kind = "estimate";
+	report.c2s_up_reordered.value = totals.reordered;
+	report.c2s_rtx_seen.kind = "upper_bound";
+	report.c2s_rtx_seen.value = totals.rtx_seen;
+}
+
+LossFigure less(std::uint64_t found, std::uint64_t taken_back, std::uint64_t of,
+		std::string_view basis)
+{
+	LossFigure figure;
+	figure.kind = "estimate";
+	figure.basis = basis;
+	figure.value = found - std::min(found, taken_back);
+	figure.of = of;
+	return figure;
+}
+
+} // namespace
 
 LossReport LossTotals::report() const
 {
-	if (segments == 0)
-		return {};
-	LossFigure figure;
-	figure.basis = "mixed";
-	figure.of = segments;
-	figure.evicted = evicted;
-	figure.unrepaired = unrepaired;
-	figure.resync = resync;
-
 	LossReport report{};
-	report.c2s_up_lost = report.c2s_up_reordered = report.c2s_rtx_seen = figure;
-	report.c2s_up_lost.kind = "estimate";
-	report.c2s_up_lost.value = lost > undone ? lost - undone : 0;
-	report.c2s_up_reordered.kind = "estimate";
-	report.c2s_up_reordered.value = reordered;
-	report.c2s_rtx_seen.kind = "upper_bound";
-	report.c2s_rtx_seen.value = rtx_seen;
+	if (segments != 0)
+		add_from_clients(report, *this);
+	if (sack_lost != 0) // of how many is not known
+		report.s2c_lost_sack = less(sack_lost, sack_undone, 0, "sack");
+	if (!both_ways)
+		return report;
+	if (own_segments != 0)
+		report.c2s_down_lost = less(own_rtx, server_twice, own_segments, "dsack");
+	if (sent != 0)
+		report.s2c_lost = less(sent_again, client_twice, sent, "dsack");
+	if (queries != 0)
+		report.dns_unanswered = less(queries, answers, queries, "dns");
 	return report;
 }
 
-std::vector<PrefixTotals> decode_prefixes(std::span<const ax_prefix_loss> rows, std::uint32_t cpus)
+std::vector<PrefixTotals> decode_prefixes(std::span<const ax_prefix_loss> rows, std::uint32_t cpus,
+					  bool both_ways)
 {
 	std::map<std::optional<Prefix>, LossTotals> sums;
 	const std::size_t share = cpus == 0 ? 0 : rows.size() / cpus;
@@ -91,9 +138,9 @@ std::vector<PrefixTotals> decode_prefixes(std::span<const ax_prefix_loss> rows, 
 	for (std::size_t i = 0; i < share * cpus; i++) {
 		if (!copy_stable(rows[i], copy))
 			continue;
-		const LossTotals totals(copy.sum, copy.segments);
+		const LossTotals totals(copy.sum, copy.segments, both_ways);
 		if (i % share == 0) {
-			if (totals != LossTotals())
+			if (totals != LossTotals({}, 0, both_ways))
 				sums[std::nullopt].add(totals);
 			continue;
 		}

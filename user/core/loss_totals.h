@@ -23,13 +23,19 @@ struct LossTotals {
 	std::uint64_t evicted = 0, resync = 0, unrepaired = 0;
 	std::uint64_t rtp_lost = 0, rtp_undone = 0, dns_repeat = 0, quic_q = 0, quic_l = 0;
 	std::uint64_t syn_rtx = 0;
+	std::uint64_t sack_lost = 0, sack_undone = 0;
+	// Of flows that this node answers, where it sees what it sends; else 0.
+	bool both_ways = false;
+	std::uint64_t own_segments = 0, own_rtx = 0, server_twice = 0; // from the client
+	std::uint64_t sent = 0, sent_again = 0, client_twice = 0;      // to the client
+	std::uint64_t queries = 0, answers = 0;
 
 	LossTotals() = default;
-	LossTotals(const ax_loss_sum &sum, std::uint64_t segments);
+	LossTotals(const ax_loss_sum &sum, std::uint64_t segments, bool both_ways = false);
 	void add(const LossTotals &other);
 	bool operator==(const LossTotals &) const = default;
 
-	[[nodiscard]] LossReport report() const; // no value while there is no segment
+	[[nodiscard]] LossReport report() const; // no values while there is no segment
 };
 
 struct PrefixTotals {
@@ -39,6 +45,7 @@ struct PrefixTotals {
 
 // Of all CPUs together, ordered by prefix; may run while the kernel writes. `rows`: the map's
 // memory, `cpus` equal shares.
-std::vector<PrefixTotals> decode_prefixes(std::span<const ax_prefix_loss> rows, std::uint32_t cpus);
+std::vector<PrefixTotals> decode_prefixes(std::span<const ax_prefix_loss> rows, std::uint32_t cpus,
+					  bool both_ways = false);
 
 } // namespace anycast

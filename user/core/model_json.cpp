@@ -257,6 +257,7 @@ template <typename Visit> void members(Visit &visit, Limits &v)
 	visit("loss_prefix_v4", v.loss_prefix_v4);
 	visit("loss_prefix_v6", v.loss_prefix_v6);
 	visit("marked_flows", v.marked_flows);
+	visit("flow_idle", v.flow_idle);
 }
 
 template <typename Visit> void members(Visit &visit, IcmpOptions &v)

@@ -160,8 +160,9 @@ Result<ApplyReport> apply(const Paths &paths, const std::string &interface, cons
 	}
 	AX_TRY(dataplane.set_insert_limit(inserts_per_window(config.limits.inserts_per_second)));
 	const int ifindex = instance->attached.ifindex;
-	if (const Status done = egress::follow(pin_directory(paths, interface), interface, ifindex,
-					       egress::is_wanted(*image), dataplane, false);
+	if (const Status done =
+		    egress::follow(pin_directory(paths, interface), interface, ifindex,
+				   egress::is_wanted(*image), dataplane, config.limits, false);
 	    !done)
 		report.warnings.push_back(egress::not_seen(done.error()));
 	report.generation = applied.generation;

@@ -84,8 +84,9 @@ Status AttachJob::verify(XdpMode wanted)
 // What leaves is worth watching, but no reason to do without XDP.
 void AttachJob::place_egress(Program &program, const Image &image)
 {
-	if (const Status done = egress::follow(pins, interface, before.ifindex,
-					       egress::is_wanted(image), program.dataplane(), true);
+	if (const Status done =
+		    egress::follow(pins, interface, before.ifindex, egress::is_wanted(image),
+				   program.dataplane(), config.limits, true);
 	    !done)
 		warn(egress::not_seen(done.error()));
 	report.attached.egress = egress::look(pins, before.ifindex);
@@ -186,9 +187,10 @@ Status dry_run(AttachJob &job)
 	job.report.attached = job.before;
 	job.report.replaced = job.before.ours;
 	job.report.digest = image->digest;
-	job.report.sizes = sizes_for(job.config.limits, possible_cpus());
+	const bool both_ways = egress::is_wanted(*image);
+	job.report.sizes = sizes_for(job.config.limits, possible_cpus(), both_ways);
 	if (!job.before.ours)
-		AX_TRY(require_memory(job.config.limits, job.report.sizes.bytes));
+		AX_TRY(require_memory(job.config.limits, job.report.sizes.bytes, both_ways));
 	return {};
 }
 

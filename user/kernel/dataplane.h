@@ -35,7 +35,8 @@ struct DataplaneSizes {
 };
 
 // What [limits] comes to on this machine (flow tables are rounded up to a power of two per CPU).
-DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus);
+// `both_ways`: with the map of the tc program, which is there where services of this node answer.
+DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus, bool both_ways = false);
 
 // [limits] inserts_per_second as ax_ctl.insert_limit counts it: per window of 16 jiffies.
 std::uint32_t inserts_per_window(std::uint32_t per_second);

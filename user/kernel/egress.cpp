@@ -18,6 +18,7 @@
 #include "kernel/libbpf_log.h"
 #include "kernel/pins.h"
 #include "kernel/sizes.h"
+#include "net/tc.h"
 #include "util/fd.h"
 
 namespace anycast::egress {
@@ -33,6 +34,12 @@ constexpr std::uint32_t kPriority = 0xac57, kHandle = 1;
 std::string link_pin(const std::string &pins)
 {
 	return pins + "/" AX_PIN_EGRESS_LINK;
+}
+
+// A note more than a pin: a pin directory holds nothing else.
+std::string qdisc_pin(const std::string &pins)
+{
+	return pins + "/" AX_PIN_EGRESS_QDISC;
 }
 
 std::string program_pin(const std::string &pins)
@@ -99,16 +106,37 @@ std::uint32_t link_program(const Fd &link, int ifindex)
 	return static_cast<int>(info.xdp.ifindex) == ifindex ? info.prog_id : 0;
 }
 
+// The qdisc that we made goes with the last filter. One that was there before stays, and so does
+// one that others use by now.
+Status take_qdisc_off(const std::string &pins, int ifindex)
+{
+	Filter filter(ifindex);
+
+	if (::access(qdisc_pin(pins).c_str(), F_OK) != 0)
+		return {};
+	const auto used = has_tc_filters(ifindex);
+	if (!used)
+		return tl::unexpected(used.error());
+	if (!*used) {
+		filter.hook.attach_point =
+			static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
+		const int error = bpf_tc_hook_destroy(&filter.hook);
+		if (error != 0 && error != -ENOENT && error != -EINVAL) // else it is gone already
+			return fail_errno("take the clsact qdisc off", -error);
+	}
+	::unlink(qdisc_pin(pins).c_str());
+	return {};
+}
+
 Status take_filter_off(const std::string &pins, int ifindex)
 {
 	LibbpfLog log;
 	Filter filter(ifindex);
 
-	if (!is_ours(pins, filter_program(ifindex)))
-		return {};
-	if (int error = bpf_tc_detach(&filter.hook, &filter.options))
-		return fail_errno("take the tc filter off", error);
-	return {};
+	if (is_ours(pins, filter_program(ifindex)))
+		if (int error = bpf_tc_detach(&filter.hook, &filter.options))
+			return fail_errno("take the tc filter off", -error);
+	return take_qdisc_off(pins, ifindex);
 }
 
 Status take_link_off(const std::string &pins, int ifindex)
@@ -150,7 +178,8 @@ Status put_filter(const std::string &pins, const std::string &interface, int ifi
 			Exit::kFailed,
 			fmt::format("tc filter {} on {} is somebody else's", kPriority, interface),
 			fmt::format("tc filter show dev {} egress", interface));
-	bpf_tc_hook_create(&filter.hook); // EEXIST: it is there
+	if (bpf_tc_hook_create(&filter.hook) == 0) // EEXIST: it is there
+		bpf_obj_pin(program, qdisc_pin(pins).c_str());
 	filter.options.prog_fd = program;
 	filter.options.flags = BPF_TC_F_REPLACE;
 	if (int error = bpf_tc_attach(&filter.hook, &filter.options))
@@ -204,7 +233,8 @@ int Loaded::flows() const
 	return bpf_map__fd(skeleton_->maps.ax_egress);
 }
 
-Result<Loaded> Loaded::load(const Dataplane &dataplane, const std::string &pins)
+Result<Loaded> Loaded::load(const Dataplane &dataplane, const std::string &pins,
+			    const Limits &limits)
 {
 	const DataplaneSizes sizes = dataplane.sizes();
 	LibbpfLog log;
@@ -216,9 +246,12 @@ Result<Loaded> Loaded::load(const Dataplane &dataplane, const std::string &pins)
 	egress_bpf &skeleton = *loaded.skeleton_;
 	skeleton.rodata->ax_vips = sizes.vips;
 	skeleton.rodata->ax_pools = sizes.pools;
-	for (bpf_map *map :
-	     {skeleton.maps.ax_ctl, skeleton.maps.ax_vip, skeleton.maps.ax_prefix,
-	      skeleton.maps.ax_vip_info, skeleton.maps.ax_pool, skeleton.maps.ax_note})
+	skeleton.rodata->ax_prefix4 = limits.loss_prefix_v4;
+	skeleton.rodata->ax_prefix6 = limits.loss_prefix_v6;
+	for (bpf_map *map : {skeleton.maps.ax_ctl, skeleton.maps.ax_vip, skeleton.maps.ax_prefix,
+			     skeleton.maps.ax_vip_info, skeleton.maps.ax_pool,
+			     skeleton.maps.ax_note, skeleton.maps.ax_vip_loss,
+			     skeleton.maps.ax_backend_loss, skeleton.maps.ax_prefix_loss})
 		if (int error = bpf_map__reuse_fd(map, dataplane.map(bpf_map__name(map)).fd()))
 			return tl::unexpected(load_failed(-error, log));
 	bpf_map__set_max_entries(skeleton.maps.ax_egress, egress_entries(sizes));
@@ -235,7 +268,7 @@ bool is_wanted(const Image &image)
 }
 
 Status follow(const std::string &pins, const std::string &interface, int ifindex, bool wanted,
-	      const Dataplane &dataplane, bool renew)
+	      const Dataplane &dataplane, const Limits &limits, bool renew)
 {
 	const bool there = !look(pins, ifindex).empty();
 
@@ -243,7 +276,7 @@ Status follow(const std::string &pins, const std::string &interface, int ifindex
 		return there ? take_off(pins, ifindex) : Status{};
 	if (there && !renew)
 		return {};
-	auto loaded = Loaded::load(dataplane, pins);
+	auto loaded = Loaded::load(dataplane, pins, limits);
 	if (!loaded)
 		return tl::unexpected(std::move(loaded.error()));
 	return put(pins, interface, ifindex, loaded->program());

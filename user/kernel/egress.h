@@ -20,7 +20,7 @@ bool is_wanted(const Image &image);
 // Puts it on the hook, or in an older one's stead, in one step; or takes it off where there is
 // nothing to see. `renew`: also if it is there already.
 Status follow(const std::string &pins, const std::string &interface, int ifindex, bool wanted,
-	      const Dataplane &dataplane, bool renew);
+	      const Dataplane &dataplane, const Limits &limits, bool renew);
 Status take_off(const std::string &pins, int ifindex); // also if there is none
 
 // What it means that `follow` has failed, as a warning.
@@ -37,7 +37,8 @@ public:
 	Loaded(Loaded &&other) noexcept;
 	Loaded &operator=(Loaded &&) = delete;
 	// pins: where its own map is, or shall be, pinned; "": nowhere.
-	static Result<Loaded> load(const Dataplane &dataplane, const std::string &pins);
+	static Result<Loaded> load(const Dataplane &dataplane, const std::string &pins,
+				   const Limits &limits = {});
 	[[nodiscard]] int program() const;
 	[[nodiscard]] int flows() const; // its map
 

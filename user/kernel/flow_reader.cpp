@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "kernel/flow_reader.h"
 
+#include "core/flow_ageing.h"
+
 #include <algorithm>
 #include <cstring>
 #include <ctime>
@@ -79,6 +81,42 @@ Result<std::vector<FlowRecord>> read_flows(const Dataplane &dataplane, StampCloc
 	return decode_flows(tables);
 }
 
+namespace {
+
+template <typename Flow>
+Result<std::uint64_t> age_family(Dataplane &dataplane, const std::string &name,
+				 const FlowTables &clock, std::uint32_t idle_s)
+{
+	const Map &index = dataplane.map(name + "_idx");
+	std::vector<ax_slots> copy_slots;
+	std::vector<Flow> copy_flows;
+	AgeingTable<Flow> table;
+
+	if (!index.mapped() || !index.writable())
+		return 0;
+	table.cpus = dataplane.sizes().cpus;
+	table.buckets = {reinterpret_cast<ax_bucket *>(index.mapped()), index.max_entries()};
+	AX_TRY(view_of(dataplane, name + "_slot", copy_slots, table.slots));
+	AX_TRY(view_of(dataplane, name, copy_flows, table.flows));
+	table.now = clock.now;
+	table.unit_ms = clock.unit_ms;
+	return forget_old_flows(table, idle_s);
+}
+
+} // namespace
+
+Result<std::uint64_t> age_flows(Dataplane &dataplane, std::uint32_t idle_s)
+{
+	FlowTables clock;
+
+	set_clock_of(clock);
+	const auto four = age_family<ax_flow4>(dataplane, "ax_flow4", clock, idle_s);
+	const auto six = age_family<ax_flow6>(dataplane, "ax_flow6", clock, idle_s);
+	if (!four || !six)
+		return four ? six : four;
+	return *four + *six;
+}
+
 Status read_egress(const Dataplane &dataplane, EgressTables &into)
 {
 	constexpr std::size_t kFreePerCpu = 128; // entries that an LRU map sets aside (kernel/bpf)
@@ -102,12 +140,17 @@ Status read_egress(const Dataplane &dataplane, EgressTables &into)
 	return {};
 }
 
+bool sees_both_ways(const Dataplane &dataplane)
+{
+	return dataplane.optional_map("ax_egress") != nullptr;
+}
+
 Result<std::vector<PrefixTotals>> read_prefixes(const Dataplane &dataplane)
 {
 	std::vector<ax_prefix_loss> copy;
 	std::span<const ax_prefix_loss> rows;
 	AX_TRY(view_of(dataplane, "ax_prefix_loss", copy, rows));
-	return decode_prefixes(rows, dataplane.sizes().cpus);
+	return decode_prefixes(rows, dataplane.sizes().cpus, sees_both_ways(dataplane));
 }
 
 Result<TableLoad> table_load(const Dataplane &dataplane)

@@ -19,8 +19,15 @@ enum class StampClock { kJiffies, kUnknown };
 Result<std::vector<FlowRecord>> read_flows(const Dataplane &dataplane,
 					   StampClock clock = StampClock::kJiffies);
 
+// Forgets those that ended or were idle for so long (core/flow_ageing.h); returns how many. Nothing
+// where the maps are not memory-mapped.
+Result<std::uint64_t> age_flows(Dataplane &dataplane, std::uint32_t idle_s);
+
 // What leaves by this data plane's interface, added to that of others; nothing where nobody looks.
 Status read_egress(const Dataplane &dataplane, EgressTables &into);
+
+// Does a tc program see what leaves?
+bool sees_both_ways(const Dataplane &dataplane);
 
 Result<std::vector<PrefixTotals>> read_prefixes(const Dataplane &dataplane);
 

@@ -184,7 +184,7 @@ std::uint64_t map_bytes(const MapShape &shape, std::uint32_t cpus)
 	}
 }
 
-DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus)
+DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus, bool both_ways)
 {
 	DataplaneSizes s{};
 
@@ -200,18 +200,19 @@ DataplaneSizes sizes_for(const Limits &limits, std::uint32_t cpus)
 	s.peers = std::max(limits.peers, 1U);
 	s.marked_flows = std::max(limits.marked_flows, 1U);
 	for (const MapShape &shape : map_shapes(s))
-		s.bytes += map_bytes(shape, cpus);
+		if (!shape.egress || both_ways)
+			s.bytes += map_bytes(shape, cpus);
 	return s;
 }
 
-Status require_memory(const Limits &limits, std::uint64_t bytes)
+Status require_memory(const Limits &limits, std::uint64_t bytes, bool both_ways)
 {
 	const std::uint64_t available = memory_available();
 	Limits smaller = limits;
 
 	if (bytes <= available)
 		return {};
-	while (sizes_for(smaller, possible_cpus()).bytes > available &&
+	while (sizes_for(smaller, possible_cpus(), both_ways).bytes > available &&
 	       (smaller.flows_v4 > 1 || smaller.flows_v6 > 1)) {
 		smaller.flows_v4 /= 2;
 		smaller.flows_v6 /= 2;

@@ -36,6 +36,6 @@ std::uint32_t possible_cpus();
 std::uint32_t egress_entries(const DataplaneSizes &sizes);
 
 // An error that names what would fit, if these bytes of maps are more than is available.
-Status require_memory(const Limits &limits, std::uint64_t bytes);
+Status require_memory(const Limits &limits, std::uint64_t bytes, bool both_ways = false);
 
 } // namespace anycast

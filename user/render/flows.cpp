@@ -70,6 +70,8 @@ bool FlowFilter::matches(const NamedFlow &flow) const
 	if (!backend.empty() && backend != flow.backend &&
 	    backend != fmt::format("{}/{}", flow.pool, flow.backend))
 		return false;
+	if (active_ms != 0 && flow.flow->idle_ms.value_or(0) > active_ms)
+		return false;
 	return !source || (source->address.is_v4() == flow.flow->source.is_v4() &&
 			   prefix_of(flow.flow->source, source->bits) == *source);
 }

@@ -31,6 +31,7 @@ NamedFlow name_flow(const FlowRecord &flow, std::string_view interface, const Id
 struct FlowFilter {
 	std::string vip, backend; // backend: "name" or "pool/name"
 	std::optional<Prefix> source;
+	std::uint64_t active_ms = 0; // used within that time; 0: whenever
 	[[nodiscard]] bool matches(const NamedFlow &flow) const;
 };
 

@@ -189,7 +189,10 @@ std::string prefix_text(const Prefix &prefix)
 ordered_json since_attach_json(const LossTotals &totals)
 {
 	ordered_json json;
-	add_figures(json, totals.report());
+	const LossReport report = totals.report();
+	add_figures(json, report);
+	if (report.dns_unanswered.value)
+		json["dns_unanswered"] = figure_json(report.dns_unanswered);
 	json["c2s_duplicated"] = totals.duplicated;
 	json["syn_rtx"] = totals.syn_rtx;
 	return json;
@@ -284,7 +287,9 @@ std::vector<Column> columns_of(LossBy by)
 	append(columns, figures_columns());
 	append(columns, {{"EVER LOST", Align::kRight},
 			 {"EVER OF", Align::kRight},
-			 {"EVER RATE", Align::kRight}});
+			 {"EVER RATE", Align::kRight},
+			 {"EVER BEYOND", Align::kRight},
+			 {"EVER S2C", Align::kRight}});
 	return columns;
 }
 
@@ -312,7 +317,8 @@ std::vector<std::string> cells_of(const Line &line, LossBy by)
 	const LossReport ever = line.since_attach ? line.since_attach->report() : LossReport{};
 	append(cells, {figure_text(ever.c2s_up_lost),
 		       ever.c2s_up_lost.value ? std::to_string(ever.c2s_up_lost.of) : "",
-		       rate_text(ever.c2s_up_lost)});
+		       rate_text(ever.c2s_up_lost), figure_text(ever.c2s_down_lost),
+		       figure_text(ever.s2c_lost.value ? ever.s2c_lost : ever.s2c_lost_sack)});
 	return cells;
 }
 
@@ -358,6 +364,16 @@ ordered_json loss_totals_json(const LossTotals &totals)
 		{"c2s_rtx_seen", totals.rtx_seen},
 		{"c2s_duplicated", totals.duplicated},
 		{"syn_rtx", totals.syn_rtx},
+		{"s2c_lost_sack", totals.sack_lost},
+		{"s2c_lost_sack_undone", totals.sack_undone},
+		{"s2c_segments", totals.sent},
+		{"s2c_sent_again", totals.sent_again},
+		{"s2c_duplicates", totals.client_twice},
+		{"c2s_down_segments", totals.own_segments},
+		{"c2s_down_rtx", totals.own_rtx},
+		{"c2s_down_duplicates", totals.server_twice},
+		{"dns_queries", totals.queries},
+		{"dns_answers", totals.answers},
 		{"rtp_lost", totals.rtp_lost},
 		{"rtp_lost_undone", totals.rtp_undone},
 		{"dns_repeat", totals.dns_repeat},

@@ -189,6 +189,16 @@ constexpr LossMetric kLossMetrics[] = {
 	{"c2s_rtx_seen", "c2s", "upper_bound"},
 	{"c2s_duplicated", "c2s", "estimate"},
 	{"syn_rtx", "both", "upper_bound"},
+	{"s2c_lost_sack", "s2c", "estimate"},
+	{"s2c_lost_sack_undone", "s2c", "estimate"},
+	{"s2c_segments", "s2c", "exact"},
+	{"s2c_sent_again", "s2c", "upper_bound"},
+	{"s2c_duplicates", "s2c", "exact"},
+	{"c2s_down_segments", "c2s", "exact"},
+	{"c2s_down_rtx", "c2s", "upper_bound"},
+	{"c2s_down_duplicates", "c2s", "exact"},
+	{"dns_queries", "both", "exact"},
+	{"dns_answers", "both", "exact"},
 	{"rtp_lost", "c2s", "exact"},
 	{"rtp_lost_undone", "c2s", "exact"},
 	{"dns_repeat", "both", "upper_bound"},
@@ -216,7 +226,9 @@ void add_loss(std::string &out, const json &status, const char *list, const std:
 		}
 	Family lost(out, "anycast_" + what + "_loss_total", "counter",
 		    "Segments by what happened to them; docs/loss.md has the metrics and kinds. "
-		    "Lost is c2s_up_lost less c2s_up_lost_undone.");
+		    "Lost is c2s_up_lost less c2s_up_lost_undone; on the way back s2c_sent_again "
+		    "less s2c_duplicates of s2c_segments; beyond this node c2s_down_rtx less "
+		    "c2s_down_duplicates of c2s_down_segments.");
 	for (const json &interface : list_of(status, "interfaces"))
 		for (const json &row : list_of(interface, list))
 			for (const LossMetric &metric : kLossMetrics) {

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "core/flow_ageing.h"
+
+#include "core/flow_place.h"
+
+namespace anycast {
+
+namespace {
+
+// User space's idea of the kernel's clock may lag by a few units.
+std::uint64_t idle_ms(const ax_flow &flow, std::uint16_t now, std::uint32_t unit_ms)
+{
+	const std::uint16_t stamp = __atomic_load_n(&flow.stamp, __ATOMIC_RELAXED);
+	const auto age = static_cast<std::uint16_t>(now - stamp);
+	return age < 0xff00 ? std::uint64_t{age} * unit_ms : 0;
+}
+
+bool is_old(const ax_flow &flow, std::uint16_t now, std::uint32_t unit_ms, std::uint32_t idle_s)
+{
+	const std::uint8_t version = __atomic_load_n(&flow.version, __ATOMIC_ACQUIRE);
+	const std::uint64_t idle = idle_ms(flow, now, unit_ms);
+	const bool ended = (flow.flags & (AX_FLOW_FIN | AX_FLOW_RST)) != 0;
+
+	return (version & 1) == 0 &&
+	       idle >= 1000ULL * (ended ? std::min(kEndedFlowIdle, idle_s) : idle_s) &&
+	       __atomic_load_n(&flow.version, __ATOMIC_ACQUIRE) == version;
+}
+
+template <typename Flow> std::uint64_t forget(const AgeingTable<Flow> &table, std::uint32_t idle_s)
+{
+	std::uint64_t forgotten = 0;
+
+	if (table.unit_ms == 0 || table.cpus == 0)
+		return 0;
+	const std::size_t buckets = table.buckets.size() / table.cpus;
+	const std::size_t slots = table.slots.size() / table.cpus;
+	const std::size_t flows = table.flows.size() / table.cpus;
+	for (std::uint32_t cpu = 0; cpu < table.cpus; cpu++) {
+		const auto own = table.buckets.subspan(cpu * buckets, buckets);
+		const auto own_slots = table.slots.subspan(cpu * slots, slots);
+		const auto own_flows = table.flows.subspan(cpu * flows, flows);
+		for (std::size_t way = 0; way < buckets * AX_WAYS; way++) {
+			std::uint8_t &tag = own[way / AX_WAYS].tag[way % AX_WAYS];
+			if (__atomic_load_n(&tag, __ATOMIC_RELAXED) == 0)
+				continue;
+			const auto at = entry_of_way(buckets, own_slots, way);
+			if (!at || *at >= flows ||
+			    !is_old(own_flows[*at].flow, table.now, table.unit_ms, idle_s))
+				continue;
+			__atomic_store_n(&tag, 0, __ATOMIC_RELEASE);
+			forgotten++;
+		}
+	}
+	return forgotten;
+}
+
+} // namespace
+
+std::uint64_t forget_old_flows(const AgeingTable<ax_flow4> &table, std::uint32_t idle_s)
+{
+	return forget(table, idle_s);
+}
+
+std::uint64_t forget_old_flows(const AgeingTable<ax_flow6> &table, std::uint32_t idle_s)
+{
+	return forget(table, idle_s);
+}
+
+} // namespace anycast
