@@ -10,6 +10,8 @@
 
 namespace anycast::test {
 
+struct LossCell;
+
 struct LossRow {
 	std::string injected;
 	std::string metric;
@@ -19,7 +21,8 @@ struct LossRow {
 	std::uint64_t segments = 0; // and by so many segments
 	double rate_percent = 0;    // so may the rate; 0: not looked at
 	bool null_is_right = false;
-	bool brief = false; // also in the short version, at a sixth of the size
+	bool brief = false;		     // also in the short version, at a sixth of the size
+	std::function<LossCell()> instead{}; // of the lab above
 };
 
 struct LossCell {
@@ -31,6 +34,7 @@ struct LossCell {
 };
 
 std::vector<LossRow> loss_rows();
+void add_marks(std::vector<LossRow> &rows);		       // mark_rows.cpp
 LossCell run_row(const LossRow &row, bool brief);	       // inside run_isolated()
 std::string text_of(const LossRow &row, const LossCell &cell); // a row of a Markdown table
 std::string allowed(const LossRow &row);
