@@ -11,10 +11,8 @@
 #define AX_COUNTED_KINDS AX_LOSS_KINDS
 #define AX_MAPPED_BITS 96 /* RFC 4291 section 2.5.5.2 */
 
-const volatile __u32 ax_pools = 1;
 const volatile __u32 ax_prefix4 = 24, ax_prefix6 = 48;
 
-AX_ARRAY(ax_pool, struct ax_pool, 2, 0);
 AX_PERCPU(ax_vip_loss, struct ax_loss_sum, 1);
 AX_PERCPU(ax_backend_loss, struct ax_loss_sum, 1);
 AX_ARRAY(ax_prefix_loss, struct ax_prefix_loss, AX_PREFIXES + 1, BPF_F_MMAPABLE);

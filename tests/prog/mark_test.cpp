@@ -167,6 +167,21 @@ TEST_F(MarkEdge, AFullTableCountsByServiceAlone)
 	EXPECT_EQ(report().sent.no_room, 1U);
 }
 
+TEST_F(MarkEdge, IdleFlowsMakeRoom)
+{
+	apply(marked());
+	mark_of(Eth{} / Ip4{} / Tcp{.sport = 1000}, kGue4);
+	advance_us(50'000'000);
+	mark_of(Eth{} / Ip4{} / Tcp{.sport = 1001}, kGue4);
+	advance_us(20'000'000);
+	const MarkClock clock{clock_us() / 4000, 250, 0};
+	EXPECT_EQ(*age_marks(dataplane(), clock), 1U);
+	const MarkReport now = report();
+	ASSERT_EQ(now.sent.flows.size(), 1U);
+	EXPECT_EQ(now.sent.flows[0].key.client_port, 1001);
+	EXPECT_EQ(counted_in(now.sent.sums), 2U) << "services stay";
+}
+
 TEST_F(MarkEdge, FragmentsOptionsAndErrorsAreNotMarked)
 {
 	apply(marked());

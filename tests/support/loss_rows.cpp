@@ -233,11 +233,14 @@ std::vector<LossRow> loss_rows()
 	add_two_directions(rows);
 	add_oddities(rows);
 	add_unmeasurable(rows);
+	add_marks(rows);
 	return rows;
 }
 
 LossCell run_row(const LossRow &row, bool brief)
 {
+	if (row.instead)
+		return row.instead();
 	LossConditions conditions = row.conditions;
 	if (brief)
 		conditions.bytes /= 6;

@@ -10,6 +10,8 @@
 
 namespace anycast::test {
 
+struct LossCell;
+
 struct LossRow {
 	std::string injected;
 	std::string metric;
@@ -21,6 +23,7 @@ struct LossRow {
 	bool null_is_right = false;
 	bool brief = false;	// also in the short version, at a sixth of the size
 	bool only_null = false; // nothing else is right
+	std::function<LossCell()> instead{}; // of the lab above
 };
 
 struct LossCell {
@@ -32,6 +35,7 @@ struct LossCell {
 };
 
 std::vector<LossRow> loss_rows();
+void add_marks(std::vector<LossRow> &rows);		       // mark_rows.cpp
 LossCell run_row(const LossRow &row, bool brief);	       // inside run_isolated()
 std::string text_of(const LossRow &row, const LossCell &cell); // a row of a Markdown table
 std::string allowed(const LossRow &row);

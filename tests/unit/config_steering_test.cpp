@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // What a pool's slots follow from, its fragments, and [icmp]: read, refused, written.
 #include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
 
 #include "config/config.h"
 #include "core/model_json.h"
@@ -101,6 +102,24 @@ TEST(ConfigSteering, NoAnswersAtAllIsWarnedAbout)
 	ASSERT_TRUE(result);
 	ASSERT_EQ(result->warnings.size(), 1U);
 	EXPECT_THAT(result->warnings[0], HasSubstr("t.toml:4:22: icmp.answers_per_second"));
+}
+
+TEST(ConfigSteering, MarkingIsReadRefusedAndWritten)
+{
+	EXPECT_FALSE(parsed(file("", "")).marking);
+	const Config config = parsed(
+		file("", "", "",
+		     "[tunnel]\nmarking = true\nmarking_period = \"2s\"\n[limits]\nmarked_flows = "
+		     "99\n"));
+	EXPECT_TRUE(config.marking);
+	EXPECT_EQ(config.marking_period, Milliseconds(2000));
+	EXPECT_EQ(config.limits.marked_flows, 99U);
+	EXPECT_EQ(parsed(to_toml(config)), config);
+	EXPECT_EQ(*config_from_json(config_to_json(config)), config);
+	EXPECT_THAT(error(file("", "", "", "[tunnel]\nmarking_period = \"400ms\"\n")),
+		    HasSubstr("t.toml:4:18: tunnel.marking_period"));
+	EXPECT_THAT(error(file("", "", "", "[tunnel]\nmarking = 1\n")),
+		    HasSubstr("t.toml:4:11: tunnel.marking"));
 }
 
 } // namespace

@@ -10,6 +10,7 @@
 #include "cli/app.h"
 #include "cli/tally.h"
 #include "kernel/flow_reader.h"
+#include "kernel/mark_reader.h"
 #include "net/control_client.h"
 #include "render/metrics.h"
 
@@ -40,6 +41,15 @@ ordered_json traffic_of(const Paths &paths)
 			if (auto stats = stats_of(instance))
 				list.push_back(std::move(*stats));
 	return render::stats_json(list, false);
+}
+
+// Flows of alternate marking that are idle make room for others.
+void forget_idle_marks(const Paths &paths)
+{
+	if (auto instances = attached(paths))
+		for (Instance &instance : *instances)
+			if (const auto aged = age_marks(instance.dataplane, mark_clock()); !aged)
+				std::cerr << aged.error().message() << std::endl;
 }
 
 // Since attach, of all VIPs. Not of the flows in the table: new ones replace them, and such a sum
@@ -122,7 +132,11 @@ Status run_agent(const Context &context, const AgentArguments &arguments)
 		.paths = context.paths_with(*config),
 		.load = [&] { return context.load(path); },
 		.traffic = [paths = context.paths_with(*config)] { return traffic_of(paths); },
-		.loss = [paths = context.paths_with(*config)] { return loss_of(paths); },
+		.loss =
+			[paths = context.paths_with(*config)] {
+				forget_idle_marks(paths);
+				return loss_of(paths);
+			},
 		.age = [paths = context.paths_with(*config)](
 			       std::uint32_t idle_s) { age_all(paths, idle_s); },
 		.flows = [paths = context.paths_with(*config)] { return flows_of(paths); },
