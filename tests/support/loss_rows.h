@@ -21,8 +21,8 @@ struct LossRow {
 	std::uint64_t segments = 0; // and by so many segments
 	double rate_percent = 0;    // so may the rate; 0: not looked at
 	bool null_is_right = false;
-	bool brief = false;	// also in the short version, at a sixth of the size
-	bool only_null = false; // nothing else is right
+	bool brief = false;		     // also in the short version, at a sixth of the size
+	bool only_null = false;		     // nothing else is right
 	std::function<LossCell()> instead{}; // of the lab above
 };
 

@@ -355,7 +355,7 @@ template <typename Visit> void members(Visit &visit, Ids &v)
 // A member that somebody adds to a struct and forgets above would be lost at the next restart.
 static_assert(sizeof(Backend) == 2 * sizeof(std::string) + 16 + 8 + 8);
 static_assert(sizeof(GtsmPeer) == 18);
-static_assert(sizeof(Limits) == 11 * 4);
+static_assert(sizeof(Limits) == 12 * 4);
 static_assert(sizeof(IcmpOptions) == 8);
 static_assert(sizeof(Pool) == sizeof(std::string) + 16 + 3 * sizeof(std::vector<Backend>) + 8);
 static_assert(sizeof(Generation) == 16 + sizeof(std::vector<int>));
