@@ -314,7 +314,7 @@ static __always_inline void ax_leaving_tcp(struct __sk_buff *skb, const struct a
 	header = tcp.doff * 4;
 	if (header < sizeof(tcp) || out->l4 + header > skb->len)
 		return;
-	if (tcp.syn && wanted & AX_SETTINGS_CLAMP)
+	if (tcp.syn && !tcp.rst && wanted & AX_SETTINGS_CLAMP)
 		ax_leaving_offer(skb, ctl, out, header);
 	if (!(wanted & AX_SETTINGS_WATCH))
 		return;

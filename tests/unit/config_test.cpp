@@ -142,9 +142,9 @@ TEST(Config, EveryLimitHasItsKey)
 	const Limits limits = config_of("[limits]\nflows_v4 = 100001\nflows_v6 = 100002\nvips = 3\n"
 					"pools = 4\nbackends = 5\ntable_slots = 6\npeers = 7\n"
 					"inserts_per_second = 8\nloss_prefix_v4 = 9\n"
-					"loss_prefix_v6 = 10\nflow_idle = 60\n")
+					"loss_prefix_v6 = 10\nmarked_flows = 11\nflow_idle = 60\n")
 				      .limits;
-	EXPECT_EQ(limits, (Limits{100001, 100002, 3, 4, 5, 6, 7, 8, 9, 10, 60}));
+	EXPECT_EQ(limits, (Limits{100001, 100002, 3, 4, 5, 6, 7, 8, 9, 10, 11, 60}));
 }
 
 TEST(Config, MeasureIsForUdp)
