@@ -206,6 +206,7 @@ struct ax_scratch {
 	struct ax_too_big too_big;
 	__u32 fragment_id; /* of the IPv6 fragment header met last */
 	struct ax_gue_way gue;
+	struct ax_request known; /* what a flow's entry is about */
 };
 AX_PERCPU(ax_scratch, struct ax_scratch, 1);
 
