@@ -22,29 +22,35 @@ static __always_inline void ax_add_candidate(const struct ax_packet *pkt, struct
 		way->other[way->count++ & (AX_GUE_OTHERS - 1)] = bpf_htonl(*tag);
 }
 
-/* Who else may have the flow of the request, of which `pkt` says ports and protocol: the other
- * candidates of its slot. */
+/* The slot of the request, of which `pkt` says ports and protocol. */
+static __always_inline struct ax_slot *ax_slot_of(const struct ax_packet *pkt,
+						  const struct ax_request *request, __u32 vip_id)
+{
+	struct ax_vip *vip = ax_vip_at(pkt, vip_id);
+	struct ax_pool *pool;
+	__u32 at;
+
+	if (!vip || vip->pool >= ax_pools)
+		return 0;
+	at = pkt->half * ax_pools + vip->pool;
+	pool = bpf_map_lookup_elem(&ax_pool, &at);
+	if (!pool || !pool->size)
+		return 0;
+	at = ax_hash_request(pkt, pool->hash, request) % pool->size;
+	at += pool->first;
+	if (at >= ax_slots)
+		return 0;
+	at += pkt->half * ax_slots;
+	return bpf_map_lookup_elem(&ax_slot, &at);
+}
+
+/* Who else may have the flow of the request: the other candidates of its slot. */
 static __always_inline void ax_add_candidates(const struct ax_packet *pkt,
 					      const struct ax_request *request, __u32 vip_id,
 					      __u32 chosen, struct ax_gue_way *way)
 {
-	struct ax_vip *vip = ax_vip_at(pkt, vip_id);
-	struct ax_pool *pool;
-	struct ax_slot *slot;
-	__u32 at;
+	struct ax_slot *slot = ax_slot_of(pkt, request, vip_id);
 
-	if (!vip || vip->pool >= ax_pools)
-		return;
-	at = pkt->half * ax_pools + vip->pool;
-	pool = bpf_map_lookup_elem(&ax_pool, &at);
-	if (!pool || !pool->size)
-		return;
-	at = ax_hash_request(pkt, pool->hash, request) % pool->size;
-	at += pool->first;
-	if (at >= ax_slots)
-		return;
-	at += pkt->half * ax_slots;
-	slot = bpf_map_lookup_elem(&ax_slot, &at);
 	if (!slot)
 		return;
 #pragma unroll

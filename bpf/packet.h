@@ -206,6 +206,7 @@ struct ax_scratch {
 	struct ax_mark_key mark_flow, mark_sum; /* which the next mark is counted for */
 	__u32 marked;				/* of the tunnel packet that was decapsulated */
 	__u32 mark_shift;
+	struct ax_request known; /* what a flow's entry is about */
 };
 AX_PERCPU(ax_scratch, struct ax_scratch, 1);
 

@@ -16,6 +16,54 @@ static __always_inline int ax_takes_known(const struct ax_backend *backend)
 	return backend->state == AX_BACKEND_ACTIVE || backend->state == AX_BACKEND_DRAINING;
 }
 
+#ifndef AX_LEGACY
+/* Is the backend of the flow's entry a candidate of its slot? 1 where nobody can say. */
+__noinline int ax_is_candidate(__u32 family, __u32 entry)
+{
+	struct ax_scratch *scratch = ax_own_scratch();
+	struct ax_request *request;
+	struct ax_packet pkt = {};
+	struct ax_flow *flow = 0;
+	struct ax_slot *slot;
+	void *addresses;
+
+	if (!scratch || ax_load(&pkt))
+		return 1;
+	request = &scratch->known;
+	addresses = ax_entry(family, entry, &flow);
+	if (!addresses || !flow)
+		return 1;
+	if (family == 4) {
+		ax_map4(&request->source, ((struct ax_flow4 *)addresses)->saddr);
+		ax_map4(&request->destination, ((struct ax_flow4 *)addresses)->daddr);
+	} else {
+		request->source = ((struct ax_flow6 *)addresses)->saddr;
+		request->destination = ((struct ax_flow6 *)addresses)->daddr;
+	}
+	request->sport = flow->sport;
+	request->dport = flow->dport;
+	request->proto = flow->proto;
+	request->fragment = 0;
+	ax_ask(&pkt, request);
+	slot = ax_slot_of(&pkt, request, flow->vip);
+	return !slot || slot->count < AX_CANDIDATES || slot->backend[0] == flow->backend ||
+	       slot->backend[1] == flow->backend || slot->backend[2] == flow->backend;
+}
+
+/* An entry that was made in the middle of its connection says whose the slot was then; who has the
+ * connection may be another of its candidates. GUE names two beside the first: with a first who is
+ * none of three any more, one of those would go unnamed. */
+static __always_inline int ax_hides_candidate(const struct ax_packet *pkt,
+					      const struct ax_flow *flow, __u32 family, __u32 at)
+{
+	return pkt->settings->second_chance && flow->proto == IPPROTO_TCP &&
+	       (flow->forward & AX_FORWARD_HOW) == AX_FORWARD_GUE && !(flow->flags & AX_FLOW_SYN) &&
+	       !ax_is_candidate(family, at);
+}
+#else
+#define ax_hides_candidate(pkt, flow, family, at) 0
+#endif
+
 /* Held against a newer configuration once: does the entry of the scratch's key still say what is
  * so?
  */
@@ -33,7 +81,8 @@ __noinline int ax_revalidate(__u32 family, __u32 slot)
 	backend = ax_backend_at(&pkt, flow->backend);
 	if (!vip || vip->gen != flow->vip_gen || vip->forward == AX_FORWARD_NONE || !backend ||
 	    backend->gen != flow->backend_gen || !ax_takes_known(backend) ||
-	    (flow->proto == IPPROTO_UDP && ax_goes_by_id(&pkt, vip->pool))) {
+	    (flow->proto == IPPROTO_UDP && ax_goes_by_id(&pkt, vip->pool)) ||
+	    ax_hides_candidate(&pkt, flow, family, slot)) {
 		ax_note_reason(AX_R_FLOW_RESTEERED, pkt.bytes);
 		return 0;
 	}

@@ -127,6 +127,56 @@ TEST_F(GueEdge, KnownFlowsNameTheirCandidatesToo)
 	EXPECT_EQ(bytes_from(second.frame, kEth + 28), bytes_from(first.frame, kEth + 28));
 }
 
+// An edge that took a connection over in its middle sent it to whom the slot was then. If that one
+// is no candidate any more, it must not take the place of one that may have the connection.
+TEST_F(GueEdge, AnEntryHidesNoCandidate)
+{
+	Config later = by_gue();
+	later.second_chance = true;
+	later.pools[0].backends.push_back(backend_at("10.1.0.14"));
+	later.pools[0].generations = {{.number = 1, .retire = 1, .weights = {{"10.1.0.11", 1}}},
+				      {.number = 2, .retire = 1, .weights = {{"10.1.0.12", 1}}}};
+	Config before = later;
+	for (std::size_t i = 0; i < 3; i++) // of four: the last stands in for all
+		before.pools[0].backends[i].state = AX_BACKEND_DOWN;
+	const auto segment = [](std::uint16_t port, std::uint8_t flags) -> Packet {
+		return Eth{} / Ip4{} /
+		       Tcp{.sport = port, .seq = flags & kSyn ? 1U : 2U, .flags = flags};
+	};
+	const auto stranger = [&] { // its slot is .13's, after .12 and .11
+		apply(later);
+		for (std::uint16_t port = 40000;; port++) {
+			const Outcome outcome = send(segment(port, kSyn));
+			const ax_slot &slot = image().slots[*outcome.slot];
+			if (outcome.backend == "10.1.0.13" && slot.count == 3)
+				return port;
+		}
+	};
+	for (const bool with_syn : {false, true}) {
+		reset_flows();
+		const std::uint16_t port = stranger();
+		reset_flows();
+		apply(before);
+		if (with_syn)
+			send(segment(port, kSyn));
+		EXPECT_EQ(send(segment(port, kAck)).backend, "10.1.0.14");
+		EXPECT_EQ(send(segment(port, kAck)).backend, "10.1.0.14");
+		apply(later);
+		notes();
+		const Outcome outcome = send(segment(port, kAck));
+		if (with_syn) { // then it has the connection
+			EXPECT_EQ(outcome.backend, "10.1.0.14");
+			EXPECT_EQ(notes()[AX_R_FLOW_REVALIDATED], 1U);
+			continue;
+		}
+		EXPECT_EQ(outcome.backend, "10.1.0.13");
+		EXPECT_EQ(notes()[AX_R_FLOW_RESTEERED], 1U);
+		EXPECT_EQ(outcome.frame[kEth + 20 + 14], 2);
+		EXPECT_EQ(long_at(outcome.frame, kEth + 20 + 16), tag_of(later, "10.1.0.12"));
+		EXPECT_EQ(long_at(outcome.frame, kEth + 20 + 20), tag_of(later, "10.1.0.11"));
+	}
+}
+
 TEST_F(GueEdge, TheSourcePortIsTheFlows)
 {
 	apply(by_gue());
