@@ -69,6 +69,13 @@ void settle_tcp(const Netns &netns)
 		netns.sysctl(std::string("net.ipv4.") + key, value);
 }
 
+// Neighbours are asked from the link-local address, which cannot be used for the second or two that
+// its duplicates are looked for: a lab that is up sooner would lose its first IPv6 packets.
+void trust_addresses(const Netns &netns)
+{
+	netns.sysctl("net.ipv6.conf.default.accept_dad", "0");
+}
+
 unsigned first_cpu()
 {
 	cpu_set_t set;
@@ -115,6 +122,8 @@ void Lab::plug_in(const LinkEnd &port) const
 void Lab::add_router()
 {
 	const LinkEnd wan{router, "wan0"}, outside{client, "eth0"}, port{fabric, "router"};
+	trust_addresses(client);
+	trust_addresses(router);
 	connect_veth(outside, wan, 1500);
 	connect_veth(router_lan(), port, kSegmentMtu);
 	plug_in(port);
@@ -139,6 +148,7 @@ void Lab::add_router()
 void Lab::add_node(Node &node)
 {
 	const LinkEnd port{fabric, node.netns.name()};
+	trust_addresses(node.netns);
 	connect_veth(node.nic(), port, kSegmentMtu);
 	plug_in(port);
 	programs.pass_xdp(port);
