@@ -87,7 +87,7 @@ struct Limits {				 // sizes of the maps: fixed at load, `apply` refuses others
 	std::uint32_t loss_prefix_v4 = 24; // bits of the client prefixes that loss is summed by
 	std::uint32_t loss_prefix_v6 = 48;
 	std::uint32_t marked_flows = 32768; // of alternate marking: sent and received ones
-	std::uint32_t flow_idle = 10800; // seconds until the agent forgets a flow
+	std::uint32_t flow_idle = 10800;    // seconds until the agent forgets a flow
 	bool operator==(const Limits &) const = default;
 };
 
