@@ -143,7 +143,8 @@ protected:
 	LossTotals of_backends()
 	{
 		LossTotals all;
-		for (const ax_loss_sum &sum : *dataplane().backend_loss())
+		const auto sums = *dataplane().backend_loss();
+		for (const ax_loss_sum &sum : sums)
 			all.add({sum, 0, true});
 		return all;
 	}
