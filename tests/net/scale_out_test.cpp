@@ -31,15 +31,18 @@ void serve_everywhere(const Lab &lab)
 		backend->servers.push_back(serve_sessions(backend->netns, kSession));
 }
 
-// The next hop that the router's kernel takes for each source port of the client.
+// The next hop that the router's kernel takes for each source port of the client. Protocol by
+// number: a bare machine has no /etc/protocols.
 std::vector<std::string> ways(const Lab &lab)
 {
 	std::string questions;
 	for (int port = 0; port < kPorts; port++)
 		questions +=
-			fmt::format("route get {} from {} iif wan0 ipproto tcp sport {} dport 80\n",
+			fmt::format("route get {} from {} iif wan0 ipproto 6 sport {} dport 80\n",
 				    kVip, kClientAddress, 20000 + port);
 	const Output answers = run(lab.router, {"ip", "-batch", "-"}, questions);
+	if (answers.status != 0)
+		throw LabError("ip route get: " + answers.err);
 	std::vector<std::string> hops;
 	std::istringstream words(answers.out);
 	for (std::string word; words >> word;)
