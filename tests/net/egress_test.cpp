@@ -151,7 +151,7 @@ TEST(Egress, AFilterThatAnotherBuildLeftIsTakenOver)
 		setenv("AX_WITHOUT", "tcx", 1);
 		LossLab lab({});
 		ASSERT_EQ(egress_of(lab), "clsact");
-		ASSERT_EQ(std::system("find /sys/fs/bpf -name 'egress*' -delete"), 0);
+		ASSERT_EQ(std::system("find /sys/fs/bpf -name 'egress*' -exec rm {} +"), 0);
 		EXPECT_EQ(egress_of(lab), "");
 		lab.cli.expect(lab.node.netns,
 			       {"attach", "eth0", "--config", std::string(kLabDir) + "/node.toml"});

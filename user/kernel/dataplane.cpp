@@ -103,7 +103,8 @@ DataplaneSizes Dataplane::sizes() const
 	for (const MapShape &shape : map_shapes(s)) {
 		if (!maps_.contains(shape.name))
 			continue;
-		const std::uint64_t accounted = map(shape.name).memory();
+		// Before 6.4 a map that grows is accounted as if it were full.
+		const std::uint64_t accounted = shape.grows ? 0 : map(shape.name).memory();
 		s.bytes += accounted ? accounted : map_bytes(shape, s.cpus);
 	}
 	return s;
