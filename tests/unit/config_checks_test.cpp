@@ -103,6 +103,9 @@ group = "anycast"
 exec_user = "checker"
 http_address = "::1"
 http_port = 9999
+marks_listen = "[2001:db8:1::11]:9556"
+marks_allow = ["10.1.0.0/24", "2001:db8:2::2"]
+marks_from = ["10.1.0.11:9556", "10.1.0.12:9556"]
 on_stop = "leave"
 canary_hold = "90s"
 [agent.overload]
@@ -135,6 +138,12 @@ TEST(ConfigChecks, ReadsEveryKey)
 	EXPECT_EQ(config.agent.overload.cpu, (Threshold{95, 80}));
 	EXPECT_EQ(config.agent.overload.loss, (Threshold{50, 40})) << "a fifth of hysteresis";
 	EXPECT_EQ(config.agent.on_stop, OnStop::kLeave);
+	ASSERT_TRUE(config.agent.marks_listen);
+	EXPECT_EQ(config.agent.marks_listen->text(), "[2001:db8:1::11]:9556");
+	EXPECT_EQ(config.agent.marks_allow,
+		  (std::vector{*Prefix::parse("10.1.0.0/24"), *Prefix::parse("2001:db8:2::2")}));
+	EXPECT_EQ(config.agent.marks_from, (std::vector{*Endpoint::parse("10.1.0.11:9556"),
+							*Endpoint::parse("10.1.0.12:9556")}));
 }
 
 TEST(ConfigChecks, RoundTripsAsTomlAndJson)
@@ -223,6 +232,19 @@ TEST(ConfigAgent, RefusesWhatWouldBeUnsafe)
 	const std::pair<const char *, const char *> rows[] = {
 		{"[agent]\nexec_user = \"root\"\n", "must not run as root"},
 		{"[agent]\nhttp_address = \"192.0.2.1\"\n", "no loopback address"},
+		{"[agent]\nmarks_listen = \"10.1.0.11:9556\"\n", "marks_allow must say who"},
+		{"[agent]\nmarks_allow = [\"10.1.0.0/24\"]\n", "without marks_listen"},
+		{"[agent]\nmarks_listen = \"10.1.0.11\"\nmarks_allow = [\"10.1.0.1\"]\n",
+		 "no address with a port"},
+		{"[agent]\nmarks_listen = \"0.0.0.0:9556\"\nmarks_allow = [\"10.1.0.1\"]\n",
+		 "the unspecified"},
+		{"[agent]\nmarks_listen = \"10.1.0.11:9556\"\nmarks_allow = []\n",
+		 "marks_allow must say who"},
+		{"[agent]\nmarks_listen = \"10.1.0.11:9556\"\nmarks_allow = [\"10.1.0.1/24\"]\n",
+		 "is no prefix"},
+		{"[agent]\nmarks_from = [\"10.1.0.11:0\"]\n", "no address with a port"},
+		{"[agent]\nmarks_from = [\"b1:9556\"]\n", "no address with a port"},
+		{"[agent]\nmarks_from = [\"10.1.0.11:9556\", \"10.1.0.11:9556\"]\n", "listed twice"},
 		{"[agent.overload.cpu]\nhigh = 80\nlow = 80\n", "below high"},
 		{"[agent.overload.cpu]\nlow = 80\n", "high is missing"},
 		{"[agent]\non_stop = \"panic\"\n", "none of withdraw, leave"},

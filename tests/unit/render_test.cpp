@@ -156,6 +156,17 @@ TEST(Diff, NamesWhatIsNewGoneAndChanged)
 		  "ipip, measure none, checks none, canary no\n");
 }
 
+TEST(Diff, SaysWhoMayAskForMarksAndWhoIsAsked)
+{
+	Config from, to;
+	to.agent.marks_listen = Endpoint::parse("10.1.0.11:9556");
+	to.agent.marks_allow = {*Prefix::parse("10.2.0.0/24")};
+	to.agent.marks_from = {*Endpoint::parse("[2001:db8::1]:9556")};
+	EXPECT_EQ(changes_text(changes_between(from, to)),
+		  "~ agent  marks_listen off -> 10.1.0.11:9556, marks_allow none -> 10.2.0.0/24, "
+		  "marks_from none -> [2001:db8::1]:9556\n");
+}
+
 TEST(Diff, NeverShowsTheHashSeed)
 {
 	Config from, to;

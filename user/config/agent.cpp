@@ -43,6 +43,57 @@ void read_overload(TableReader &overload, OverloadOptions &options)
 	read_threshold(overload, "loss", options.loss, 1000);
 }
 
+bool usable_endpoint(TableReader &agent, std::string_view key, const Placed<std::string> &text)
+{
+	const std::string what = fmt::format("agent.{}", key);
+	const auto endpoint = Endpoint::parse(text.value);
+	if (!endpoint || endpoint->port == 0) {
+		agent.diagnostics().error(
+			text.at, fmt::format("{}: \"{}\" is no address with a port, such as "
+					     "\"10.1.0.11:9556\" or \"[2001:db8::11]:9556\"",
+					     what, text.value));
+		return false;
+	}
+	const std::size_t errors = agent.diagnostics().error_count();
+	check_unicast(agent.diagnostics(), what, {endpoint->address, text.at});
+	return agent.diagnostics().error_count() == errors;
+}
+
+// Does it name anybody?
+bool read_allowed(TableReader &agent, AgentOptions &options)
+{
+	const auto texts = agent.strings("marks_allow");
+	for (const Placed<std::string> &text : texts) {
+		const auto prefix = parse_prefix(text.value);
+		if (prefix)
+			options.marks_allow.push_back(*prefix);
+		else
+			agent.diagnostics().error(
+				text.at, fmt::format("agent.marks_allow: \"{}\" is no prefix, such "
+						     "as \"10.1.0.0/24\", and no address",
+						     text.value));
+	}
+	return !texts.empty();
+}
+
+void read_marks(TableReader &agent, AgentOptions &options)
+{
+	const auto listen = agent.string("marks_listen");
+	if (listen && usable_endpoint(agent, "marks_listen", *listen))
+		options.marks_listen = Endpoint::parse(listen->value);
+	const bool allows = read_allowed(agent, options);
+	if (listen && !allows)
+		agent.diagnostics().error(listen->at,
+					  "agent.marks_listen: marks_allow must say who may ask, "
+					  "such as [\"10.2.0.0/24\"]");
+	if (!listen && agent.has("marks_allow"))
+		agent.diagnostics().error(agent.at("marks_allow"),
+					  "agent.marks_allow: without marks_listen nobody can ask");
+	for (const Placed<std::string> &text : agent.strings("marks_from"))
+		if (usable_endpoint(agent, "marks_from", text))
+			options.marks_from.push_back(*Endpoint::parse(text.value));
+}
+
 } // namespace
 
 void read_host(TableReader &root, Config &config)
@@ -95,6 +146,7 @@ void read_agent(TableReader &root, Config &config)
 		}
 		if (const auto port = agent.integer("http_port", 1, 65535))
 			options.http_port = static_cast<std::uint16_t>(port->value);
+		read_marks(agent, options);
 		if (const auto on_stop = agent.choice("on_stop", kOnStop))
 			options.on_stop = static_cast<OnStop>(on_stop->value);
 		if (const auto hold = agent.duration("canary_hold", Milliseconds(0), minutes(1440)))

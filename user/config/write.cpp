@@ -231,6 +231,14 @@ void write_overload(Writer &out, const OverloadOptions &overload)
 	}
 }
 
+template <typename T> std::vector<std::string> texts_of(const std::vector<T> &list)
+{
+	std::vector<std::string> texts;
+	for (const T &member : list)
+		texts.push_back(member.text());
+	return texts;
+}
+
 void write_agent(Writer &out, const AgentOptions &agent)
 {
 	if (agent == AgentOptions{})
@@ -241,6 +249,10 @@ void write_agent(Writer &out, const AgentOptions &agent)
 	if (agent.http_address)
 		out.address("http_address", *agent.http_address);
 	out.number("http_port", agent.http_port);
+	if (agent.marks_listen)
+		out.string("marks_listen", agent.marks_listen->text());
+	out.strings("marks_allow", texts_of(agent.marks_allow));
+	out.strings("marks_from", texts_of(agent.marks_from));
 	out.string("on_stop", word_of(kOnStop, static_cast<int>(agent.on_stop)));
 	out.duration("canary_hold", agent.canary_hold);
 	write_overload(out, agent.overload);
@@ -283,14 +295,6 @@ void write_pool(Writer &out, const Pool &pool)
 		out.number("retire", static_cast<std::uint64_t>(generation.retire));
 		out.strings("backends", backends);
 	}
-}
-
-template <typename T> std::vector<std::string> texts_of(const std::vector<T> &list)
-{
-	std::vector<std::string> texts;
-	for (const T &member : list)
-		texts.push_back(member.text());
-	return texts;
 }
 
 void write_attributes(Writer &out, const BgpAttributes &attributes)

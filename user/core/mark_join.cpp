@@ -12,7 +12,7 @@ namespace anycast {
 
 namespace {
 
-constexpr double kSkewMs = 2000; // that clocks of two nodes may differ by
+constexpr double kSkewMs = kMarkSkewMs;
 constexpr std::int64_t kNumbers = AX_MARK_PERIOD + 1;
 
 // Numbers of periods as the edge counts them, without the wrap at 32.
@@ -99,12 +99,8 @@ std::string incomparable(const MarkReport &edge, const MarkRecord &sent, const M
 		return static_cast<double>(a) < static_cast<double>(b) + kSkewMs;
 	};
 
-	if (!backend.received.since)
-		return "the backend does not count: [tunnel] marking is off there";
-	if (std::abs(backend.period_ms - edge.period_ms) > edge.period_ms / 2)
-		return fmt::format(
-			"periods differ: {:.0f} ms at the edge, {:.0f} ms at the backend",
-			edge.period_ms, backend.period_ms);
+	if (std::string why = marks_differ(edge, backend); !why.empty())
+		return why;
 	if (before(sent.since, *backend.received.since))
 		return "it began before the backend counted";
 	if (by_flow && backend.received.last_no_room &&
@@ -213,6 +209,19 @@ private:
 };
 
 } // namespace
+
+std::string marks_differ(const MarkReport &edge, const MarkReport &backend)
+{
+	if (edge.period_ms == 0)
+		return "[tunnel] marking is off at the edge";
+	if (!backend.received.since || backend.period_ms == 0)
+		return "the backend does not count: [tunnel] marking is off there";
+	if (std::abs(backend.period_ms - edge.period_ms) > edge.period_ms / 2)
+		return fmt::format(
+			"periods differ: {:.0f} ms at the edge, {:.0f} ms at the backend",
+			edge.period_ms, backend.period_ms);
+	return {};
+}
 
 MarkLoss compare_marks(const MarkReport &edge, const MarkRecord &sent, const MarkReport *backend,
 		       const MarkRecord *received, bool by_flow)

@@ -12,6 +12,8 @@
 
 namespace anycast {
 
+inline constexpr std::int64_t kMarkSkewMs = 2000; // that clocks of two nodes may differ by
+
 struct MarkLoss {
 	MarkKey key;
 	std::string vip, backend;	   // names, as the edge knows them
@@ -32,6 +34,9 @@ struct MarkJoin {
 
 // Each report may be an edge's, a backend's or both. Of several of one node the latest counts.
 MarkJoin join_marks(const std::vector<MarkReport> &reports);
+
+// Why nothing of one can be compared with the other; "" if it can.
+std::string marks_differ(const MarkReport &edge, const MarkReport &backend);
 
 // One edge's record and what the backend has for it, if anything. `backend`: nothing where no
 // report of it is there.

@@ -294,12 +294,27 @@ template <typename Visit> void members(Visit &visit, OverloadOptions &v)
 	visit("loss", v.loss);
 }
 
+template <typename Visit> void members(Visit &visit, Endpoint &v)
+{
+	visit("address", v.address);
+	visit("port", v.port);
+}
+
+template <typename Visit> void members(Visit &visit, Prefix &v)
+{
+	visit("address", v.address);
+	visit("bits", v.bits);
+}
+
 template <typename Visit> void members(Visit &visit, AgentOptions &v)
 {
 	visit("group", v.group);
 	visit("exec_user", v.exec_user);
 	visit("http_address", v.http_address);
 	visit("http_port", v.http_port);
+	visit("marks_listen", v.marks_listen);
+	visit("marks_allow", v.marks_allow);
+	visit("marks_from", v.marks_from);
 	visit("on_stop", v.on_stop);
 	visit("canary_hold", v.canary_hold);
 	visit("overload", v.overload);
@@ -362,7 +377,8 @@ static_assert(sizeof(Generation) == 16 + sizeof(std::vector<int>));
 static_assert(sizeof(CheckSpec) == 7 * sizeof(std::string) + 2 * sizeof(std::vector<int>) + 72);
 static_assert(sizeof(HostOptions) == sizeof(std::string) + 24);
 static_assert(sizeof(OverloadOptions) == 16 + 6 * sizeof(Threshold));
-static_assert(sizeof(AgentOptions) == 2 * sizeof(std::string) + 32 + sizeof(OverloadOptions));
+static_assert(sizeof(AgentOptions) == 2 * sizeof(std::string) + 2 * sizeof(std::vector<Endpoint>) +
+					      56 + sizeof(OverloadOptions));
 static_assert(sizeof(BgpAttributes) == 2 * sizeof(std::vector<Community>) + 24);
 static_assert(sizeof(Vip) == 2 * sizeof(std::string) + 16 + 8 + 8 + sizeof(BgpAttributes) +
 				     sizeof(std::vector<CheckSpec>) + 8);

@@ -6,8 +6,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/address.h"
+#include "core/endpoint.h"
+#include "core/prefix.h"
 
 namespace anycast {
 
@@ -47,6 +50,9 @@ struct AgentOptions {
 	std::string exec_user = "nobody";    // exec checks run as
 	std::optional<Address> http_address; // metrics and status page; loopback
 	std::uint16_t http_port = 9180;
+	std::optional<Endpoint> marks_listen; // /marks, for edges; a management address
+	std::vector<Prefix> marks_allow;      // who may ask there
+	std::vector<Endpoint> marks_from;     // whose /marks this edge asks for
 	OnStop on_stop = OnStop::kWithdraw;
 	std::chrono::milliseconds canary_hold{30000};
 	OverloadOptions overload;

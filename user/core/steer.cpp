@@ -4,11 +4,11 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include <charconv>
 #include <sstream>
 
 #include <anycast_xdp/hash.h>
 
+#include "core/endpoint.h"
 #include "core/names.h"
 
 namespace anycast {
@@ -16,33 +16,6 @@ namespace anycast {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
-
-struct Endpoint {
-	Address address;
-	std::uint16_t port = 0;
-};
-
-// "192.0.2.1:80" or "[2001:db8::1]:80".
-std::optional<Endpoint> parse_endpoint(std::string_view text)
-{
-	const std::size_t colon = text.rfind(':');
-	if (colon == text.npos)
-		return std::nullopt;
-	std::string_view address = text.substr(0, colon);
-	const std::string_view port = text.substr(colon + 1);
-	const bool bracketed = address.starts_with('[') && address.ends_with(']');
-	if (bracketed)
-		address = address.substr(1, address.size() - 2);
-	const auto parsed = Address::parse(address);
-	Endpoint endpoint;
-	const auto [end, error] =
-		std::from_chars(port.data(), port.data() + port.size(), endpoint.port);
-	if (!parsed || parsed->is_v4() == bracketed || error != std::errc() ||
-	    end != port.data() + port.size())
-		return std::nullopt;
-	endpoint.address = *parsed;
-	return endpoint;
-}
 
 void put16(Bytes &to, std::size_t value)
 {
@@ -137,7 +110,7 @@ std::optional<FlowTuple> parse_flow(std::string_view text)
 			words.push_back(word);
 	if (words.size() < 2 || words.size() > 3)
 		return std::nullopt;
-	const auto from = parse_endpoint(words[0]), to = parse_endpoint(words[1]);
+	const auto from = Endpoint::parse(words[0]), to = Endpoint::parse(words[1]);
 	if (!from || !to || from->address.is_v4() != to->address.is_v4())
 		return std::nullopt;
 	FlowTuple flow{from->address, to->address, from->port, to->port};

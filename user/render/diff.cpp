@@ -46,6 +46,14 @@ std::string addresses_text(const std::vector<Address> &addresses)
 	return list_text(std::move(items));
 }
 
+template <typename T> std::string texts_of(const std::vector<T> &list)
+{
+	std::vector<std::string> items;
+	for (const T &member : list)
+		items.push_back(member.text());
+	return list.empty() ? "none" : list_text(std::move(items));
+}
+
 std::string address_text(const std::optional<Address> &address)
 {
 	return address ? address->text() : "default";
@@ -102,6 +110,9 @@ void add_node_options(std::vector<Object> &objects, const Config &config)
 		   agent.http_address
 			   ? fmt::format("{} port {}", agent.http_address->text(), agent.http_port)
 			   : "off"},
+		  {"marks_listen", agent.marks_listen ? agent.marks_listen->text() : "off"},
+		  {"marks_allow", texts_of(agent.marks_allow)},
+		  {"marks_from", texts_of(agent.marks_from)},
 		  {"on_stop", agent.on_stop == OnStop::kLeave ? "leave" : "withdraw"},
 		  {"canary_hold", anycast::duration_text(agent.canary_hold)},
 		  {"overload", std::string(kActionNames[static_cast<int>(overload.action)])},

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/endpoint.h"
 #include "render/table.h"
 
 namespace anycast::render {
@@ -15,10 +16,7 @@ using nlohmann::ordered_json;
 
 std::string end_text(const Address &address, std::uint16_t port)
 {
-	if (port == 0)
-		return address.text();
-	return address.is_v4() ? fmt::format("{}:{}", address.text(), port)
-			       : fmt::format("[{}]:{}", address.text(), port);
+	return port == 0 ? address.text() : Endpoint{address, port}.text();
 }
 
 std::string protocol_text(std::uint8_t protocol)
