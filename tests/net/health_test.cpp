@@ -277,4 +277,44 @@ TEST(Health, ChangedSetKeepsWhatStays)
 }
 
 // A thousand a second on one core: how late do they begin, and what do they cost?
+// For the agent's own questions: a page as a whole, or nothing of it.
+TEST(Health, APageIsFetchedUpToItsLimit)
+{
+	in_lab([] {
+		const World world;
+		std::ofstream(big_file()) << std::string(300000, 'x');
+		const Process server = serve_http(world.server, {kServer, 80}, big_file());
+		Loop loop = std::move(*Loop::make());
+		health::TunnelProber tunnel(loop);
+		health::HttpClient http(loop, tunnel);
+		const auto fetch = [&](std::uint16_t port, std::size_t most) {
+			std::optional<health::HttpClient::Answer> got;
+			world.checker.run([&] {
+				const auto probe =
+					http.fetch({*Address::parse(kServer), port}, "/big", most,
+						   [&](const health::HttpClient::Answer &answer) {
+							   got = answer;
+						   });
+				ASSERT_TRUE(probe);
+				const auto end =
+					Loop::Clock::now() + milliseconds(5000) * slowness();
+				while (!got && Loop::Clock::now() < end)
+					ASSERT_TRUE(loop.turn(milliseconds(5)));
+			});
+			return got.value_or(health::HttpClient::Answer{});
+		};
+		const auto whole = fetch(80, 300000);
+		EXPECT_TRUE(whole.ended) << whole.trouble;
+		EXPECT_EQ(whole.status, 200);
+		EXPECT_EQ(whole.body.size(), 300000U);
+		const auto longer = fetch(80, 299999);
+		EXPECT_FALSE(longer.ended);
+		EXPECT_EQ(longer.trouble, "an answer of more than 299999 bytes");
+		EXPECT_LE(longer.body.size(), 299999U);
+		const auto none = fetch(81, 10);
+		EXPECT_FALSE(none.ended);
+		EXPECT_NE(none.trouble, "");
+	});
+}
+
 } // namespace anycast::test

@@ -19,6 +19,9 @@ constexpr const char *kEdge = "10.2.0.2", *kEdge6 = "2001:db8:2::2";
 constexpr const char *kBackend = "10.1.0.11", *kBackend6 = "2001:db8:1::11";
 // A period, the half behind it, and what clocks may differ by.
 constexpr milliseconds kOver{4500};
+constexpr std::uint16_t kChecked = 9001;
+constexpr const char *kCheck = "[[pools.checks]]\ntype = \"tcp\"\nport = 9001\ndirect = true\n"
+			       "interval = \"200ms\"\ntimeout = \"150ms\"\njitter = 0\n";
 
 } // namespace
 
@@ -75,11 +78,17 @@ MarkLab::MarkLab(const MarkConditions &conditions) : conditions_(conditions)
 					   .status == 0;
 		    }))
 			throw LabError(std::string("the edge cannot reach ") + to);
-	cli.expect(backend.netns,
-		   {"attach", "eth0", "--config", write_config(backend, config_of(false))});
-	cli.expect(edge.netns, {"attach", "eth0", "--config", write_config(edge, config_of(true))});
+	for (Node *node : {&backend, &edge})
+		cli.expect(node->netns,
+			   with_state(*node, {"attach", "eth0", "--config",
+					      write_config(*node, config_of(node == &edge))}));
 	disable_offloads(edge.nic());
 	disable_offloads(backend.nic());
+	if (conditions_.agents) {
+		backend.servers.push_back(serve_sink(backend.netns, {kBackend, kChecked}));
+		start_agent(backend);
+		start_agent(edge);
+	}
 	// The edge is compared from when the backend counted for longer than clocks may differ by.
 	std::this_thread::sleep_for(milliseconds(2500));
 }
@@ -95,12 +104,19 @@ std::string MarkLab::config_of(bool is_edge) const
 		out << "source_v4 = \"" << kEdge << "\"\nsource_v6 = \"" << kEdge6 << "\"\n";
 	else
 		out << "addresses = [\"" << kBackend << "\", \"" << kBackend6 << "\"]\n";
+	if (conditions_.agents && is_edge)
+		out << "[agent]\nmarks_from = [\"" << kBackend << ":9556\"]\n";
+	else if (conditions_.agents)
+		out << "[agent]\nmarks_listen = \"" << kBackend
+		    << ":9556\"\nmarks_allow = [\"10.2.0.0/24\"]\n";
 	for (const bool six : {false, true}) {
 		const char *tail = six ? "6" : "";
 		out << "[[pools]]\nname = \"web" << tail
 		    << "\"\n[[pools.backends]]\nname = \"b1\"\naddress = \""
-		    << (six ? kBackend6 : kBackend) << "\"\n[[vips]]\nname = \"sink" << tail
-		    << "\"\naddress = \"" << (six ? kVip6 : kVip) << "\"\nport = " << kSink.port
+		    << (six ? kBackend6 : kBackend) << "\"\n"
+		    << (conditions_.agents && is_edge && !six ? kCheck : "")
+		    << "[[vips]]\nname = \"sink" << tail << "\"\naddress = \""
+		    << (six ? kVip6 : kVip) << "\"\nport = " << kSink.port
 		    << "\nprotocol = \"tcp\"\npool = \"web" << tail << "\"\nforward = \""
 		    << conditions_.forward << "\"\n";
 	}
@@ -122,11 +138,54 @@ void MarkLab::transfer(std::vector<std::string> &errors)
 		});
 }
 
+// Two agents of one machine: pins are told apart by namespace, an agent's lock and socket are not.
+Argv MarkLab::with_state(const Node &node, const Argv &arguments) const
+{
+	if (!conditions_.agents)
+		return arguments;
+	Argv all{"--state", std::string(kLabDir) + "/state-" + node.netns.name()};
+	all.insert(all.end(), arguments.begin(), arguments.end());
+	return all;
+}
+
+std::string MarkLab::agent_log(const Node &node) const
+{
+	std::ostringstream text;
+	text << std::ifstream(std::string(kLabDir) + "/" + node.netns.name() + ".agent").rdbuf();
+	return text.str();
+}
+
+void MarkLab::start_agent(Node &node)
+{
+	Argv argv = with_state(
+		node,
+		{"--config", std::string(kLabDir) + "/" + node.netns.name() + ".toml", "agent"});
+	argv.insert(argv.begin(), cli.binary());
+	(&node == &edge ? edge_agent : backend_agent)
+		.emplace(Process::spawn(node.netns, argv,
+					std::string(kLabDir) + "/" + node.netns.name() + ".agent"));
+	if (!wait_until(milliseconds(10000) * slowness(), [&] {
+		    return run_on(node, {"metrics"}).out.find("anycast_agent_up") !=
+			   std::string::npos;
+	    }))
+		throw LabError("the agent does not start:\n" + agent_log(node));
+}
+
+Output MarkLab::run_on(const Node &node, const Argv &arguments) const
+{
+	return cli.run(node.netns, with_state(node, arguments));
+}
+
+nlohmann::json MarkLab::ask_on(const Node &node, const Argv &arguments) const
+{
+	return cli.ask(node.netns, with_state(node, arguments));
+}
+
 nlohmann::json MarkLab::join() const
 {
 	for (const Node *node : {&edge, &backend})
 		std::ofstream(std::string(kLabDir) + "/" + node->netns.name() + ".json")
-			<< cli.expect(node->netns, {"--json", "loss"}).out;
+			<< cli.expect(node->netns, with_state(*node, {"--json", "loss"})).out;
 	return cli.ask(client, {"loss", "--join", std::string(kLabDir) + "/edge.json",
 				std::string(kLabDir) + "/b1.json"});
 }

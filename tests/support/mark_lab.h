@@ -12,6 +12,7 @@
 
 #include "support/cli.h"
 #include "support/line.h"
+#include "support/process.h"
 
 namespace anycast::test {
 
@@ -21,6 +22,7 @@ struct MarkConditions {
 	bool six = false;
 	unsigned flows = 4;
 	std::uint64_t bytes = 4 << 20; // each
+	bool agents = false;	       // on edge and backend; the edge's asks the backend's
 };
 
 struct MarkOutcome {
@@ -39,13 +41,21 @@ public:
 	void transfer(std::vector<std::string> &errors);
 	[[nodiscard]] nlohmann::json join() const; // of what both say now
 
+	void start_agent(Node &node);
+	// A command on the node whose agent has its own state directory.
+	[[nodiscard]] Output run_on(const Node &node, const Argv &arguments) const;
+	[[nodiscard]] nlohmann::json ask_on(const Node &node, const Argv &arguments) const;
+	[[nodiscard]] std::string agent_log(const Node &node) const;
+
 	Netns client{"client"}, router{"router"};
 	Node edge{"edge", 2}, backend{"b1", 11};
 	LabPrograms programs;
 	Cli cli;
 	std::optional<Line> line;
+	std::optional<Process> edge_agent, backend_agent;
 
 private:
+	[[nodiscard]] Argv with_state(const Node &node, const Argv &arguments) const;
 	[[nodiscard]] std::string config_of(bool is_edge) const;
 	MarkConditions conditions_;
 };

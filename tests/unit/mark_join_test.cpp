@@ -301,6 +301,20 @@ TEST(MarkJson, ComesBackAsItWas)
 	EXPECT_TRUE(marks_from_json(marks_to_json(pair.edge, false))->sent.flows.empty());
 }
 
+TEST(MarkJson, AFullTableOfServicesFitsIntoAnAnswer)
+{
+	MarkReport report = node("b1");
+	MarkRecord one = record(false, 123'456'789'012, {});
+	one.key.edge = one.key.backend = one.key.vip =
+		*Address::parse("2001:db8:1111:2222:3333:4444:5555:6666");
+	for (int i = 0; i < AX_MARK_SLOTS; i++)
+		one.periods.push_back(slot(i, 123'456'789));
+	report.received.sums.assign(AX_MARK_SUMS, one);
+	const std::string text = marks_to_json(report, false).dump();
+	EXPECT_LT(text.size(), kMostMarkBytes);
+	EXPECT_EQ(parse_marks(text)->received.sums.size(), std::size_t{AX_MARK_SUMS});
+}
+
 TEST(MarkJson, WhatIsNoReportIsRefused)
 {
 	const Pair pair = some();

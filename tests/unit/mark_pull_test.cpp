@@ -289,8 +289,8 @@ TEST(MarkPull, ClocksMayDifferByTwoSeconds)
 		// More would give the backend's periods wrong numbers.
 		world.skew *= 10;
 		world.run(10, 10, 2);
-		EXPECT_THAT(world.the().why,
-			    HasSubstr(skew < 0 ? "clock is 19.0 s behind" : "clock is 19.0 s ahead"));
+		EXPECT_THAT(world.the().why, HasSubstr(skew < 0 ? "clock is 19.0 s behind"
+								: "clock is 19.0 s ahead"));
 		EXPECT_EQ(world.the().lost, 100U);
 	}
 }

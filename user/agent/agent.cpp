@@ -15,14 +15,11 @@
 
 #include <fmt/format.h>
 
-#include "agent/http.h"
 #include "agent/targets.h"
 #include "agent/notify.h"
 #include "bird/include_file.h"
 #include "core/vip_places.h"
 #include "net/host.h"
-#include "render/metrics.h"
-#include "render/page.h"
 
 namespace anycast::agent {
 
@@ -189,29 +186,18 @@ Status Agent::start()
 		return tl::unexpected(std::move(control.error()));
 	control_ = std::move(*control);
 	serve_pages();
+	serve_marks();
+	marks_ = std::make_unique<Marks>(
+		loop_, engine_->http(),
+		Marks::Around{around_.marks,
+			      [this](const std::string &text) { problem("marks_from", text); }});
+	marks_->set(config_);
 	std::vector<std::string> problems; // what is attached has to be known before the first act
 	(void)backends_.sync({}, problems);
 	around_.log(fmt::format("runs, with {}", around_.config_path));
 	tick();
 	notify("READY=1\nSTATUS=runs");
 	return {};
-}
-
-// Another program on the port is no reason to stop announcing.
-void Agent::serve_pages()
-{
-	if (!config_.agent.http_address || http_)
-		return;
-	auto http = serve_http(loop_, *config_.agent.http_address, config_.agent.http_port,
-			       {{"/metrics",
-				 {"text/plain; version=0.0.4; charset=utf-8",
-				  [this] { return render::metrics_text(status()); }}},
-				{"/", {"text/html; charset=utf-8", [this] {
-					       return render::status_page(status());
-				       }}}});
-	problem("http", http ? "" : http.error().message());
-	if (http)
-		http_ = std::move(*http);
 }
 
 Status Agent::start_bird()
@@ -292,8 +278,16 @@ void Agent::reload()
 
 	const bool other_bird = config->bird != config_.bird;
 	const bool other_agent = config->agent != config_.agent;
+	const bool other_marks = config->agent.marks_listen != config_.agent.marks_listen ||
+				 config->agent.marks_allow != config_.agent.marks_allow;
 	config_ = std::move(*config);
 	set_checks();
+	if (other_marks) {
+		marks_server_.reset();
+		problem("marks_listen", "");
+		serve_marks();
+	}
+	marks_->set(config_);
 	if (other_bird)
 		if (const auto started = start_bird(); !started)
 			problem("bird", started.error().what);

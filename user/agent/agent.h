@@ -16,6 +16,7 @@
 #include "agent/backends.h"
 #include "agent/bird_worker.h"
 #include "agent/control.h"
+#include "agent/marks.h"
 #include "agent/pressure.h"
 #include "agent/state_file.h"
 #include "bird/ledger.h"
@@ -36,6 +37,8 @@ struct Surroundings {
 	std::function<nlohmann::ordered_json()> traffic;
 	// Segments lost before this node, and all, of the flows there are; nothing: not measurable.
 	std::function<std::optional<std::pair<double, double>>()> loss;
+	// This node's half of alternate marking, without flows.
+	std::function<Result<MarkReport>()> marks;
 	// Forgets flows that ended, or were idle for so many seconds.
 	std::function<void(std::uint32_t)> age;
 	// Hashes of the flows in the tables, by VIP's name.
@@ -83,6 +86,7 @@ private:
 	void sample_flows(double now);
 	void save();
 	void serve_pages(); // tries; what fails is a problem, and is tried again
+	void serve_marks(); // the same
 	void problem(const std::string &key, const std::string &text); // "" ends it
 
 	[[nodiscard]] std::map<Address, VipFacts> facts() const;
@@ -133,7 +137,8 @@ private:
 	std::optional<BirdStatus> bird_status_;
 	std::uint64_t round_ = 0; // the last one that BIRD has answered
 	std::vector<Pending> pending_;
-	std::unique_ptr<LineServer> control_, http_;
+	std::unique_ptr<LineServer> control_, http_, marks_server_;
+	std::unique_ptr<Marks> marks_;
 	std::map<std::string, std::string> problems_; // shown until they end
 	Saved stored_;
 	double began_ = 0;

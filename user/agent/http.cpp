@@ -4,6 +4,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include <fmt/format.h>
 
 #include "health/probe.h"
@@ -47,12 +50,26 @@ std::string answer(const std::map<std::string, Page> &pages, std::string_view re
 	return response("200 OK", page->second.type, page->second.body(), method == "HEAD");
 }
 
+std::optional<Address> peer_of(int fd)
+{
+	sockaddr_storage peer{};
+	socklen_t length = sizeof(peer);
+	if (getpeername(fd, reinterpret_cast<sockaddr *>(&peer), &length))
+		return std::nullopt;
+	if (peer.ss_family == AF_INET)
+		return Address::v4(ntohl(reinterpret_cast<sockaddr_in *>(&peer)->sin_addr.s_addr));
+	ax_addr raw{};
+	static_assert(sizeof(raw) == sizeof(in6_addr));
+	std::memcpy(&raw, &reinterpret_cast<sockaddr_in6 *>(&peer)->sin6_addr, sizeof(raw));
+	return Address(raw);
+}
+
 } // namespace
 
-Result<std::unique_ptr<LineServer>> serve_http(Loop &loop, const Address &address,
-					       std::uint16_t port,
+Result<std::unique_ptr<LineServer>> serve_http(Loop &loop, const HttpPlace &place,
 					       std::map<std::string, Page> pages)
 {
+	const auto &[address, port] = place.at;
 	Fd fd(socket(address.is_v4() ? AF_INET : AF_INET6,
 		     SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	const int on = 1;
@@ -60,7 +77,7 @@ Result<std::unique_ptr<LineServer>> serve_http(Loop &loop, const Address &addres
 	const health::SocketAddress own = health::socket_address(address, port);
 	if (!fd.valid() || bind(fd.get(), own.get(), own.length) || listen(fd.get(), 32))
 		return fail_errno(fmt::format("listen on {} port {}", address.text(), port), errno,
-				  "choose another [agent] http_port");
+				  fmt::format("choose another [agent] {}", place.key));
 	Service service{.end = "\r\n\r\n",
 			.max_request = 8192,
 			.answer = {},
@@ -69,6 +86,13 @@ Result<std::unique_ptr<LineServer>> serve_http(Loop &loop, const Address &addres
 						    const Send &send) {
 		send(answer(pages, request));
 	};
+	if (place.allow)
+		service.admits = [allow = *place.allow](int client) {
+			const auto peer = peer_of(client);
+			return peer && std::ranges::any_of(allow, [&](const Prefix &prefix) {
+				       return prefix.contains(*peer);
+			       });
+		};
 	return LineServer::start(loop, std::move(fd), std::move(service));
 }
 

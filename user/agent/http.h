@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// GET of a few pages, on a loopback address: metrics and the status page. Reads only.
+// GET of a few pages: metrics and the status page on a loopback address, /marks on one of
+// management. Reads only.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/line_server.h"
-#include "core/address.h"
+#include "core/endpoint.h"
+#include "core/prefix.h"
 
 namespace anycast::agent {
 
@@ -17,8 +21,12 @@ struct Page {
 	std::function<std::string()> body;
 };
 
-Result<std::unique_ptr<LineServer>> serve_http(Loop &loop, const Address &address,
-					       std::uint16_t port,
+struct HttpPlace {
+	Endpoint at;
+	const char *key;			    // "http_port": where the configuration has it
+	std::optional<std::vector<Prefix>> allow{}; // nobody else; nothing: all
+};
+Result<std::unique_ptr<LineServer>> serve_http(Loop &loop, const HttpPlace &place,
 					       std::map<std::string, Page> pages);
 
 } // namespace anycast::agent

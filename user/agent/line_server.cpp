@@ -55,6 +55,8 @@ void LineServer::accept_one()
 	if (!fd.valid() || clients_.size() >= kMaxClients)
 		return; // too many: closed at once
 	const int number = fd.get();
+	if (service_.admits && !service_.admits(number))
+		return;
 	if (!loop_.watch(number, EPOLLIN,
 			 [this, number](std::uint32_t events) { ready(number, events); }))
 		return;

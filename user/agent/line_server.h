@@ -23,6 +23,8 @@ struct Service {
 	std::size_t max_request = 4096; // bytes
 	// `fd` is the client's socket: for its credentials.
 	std::function<void(int fd, std::string_view request, Send send)> answer;
+	// May this client ask? Others are closed without a word. None: all may.
+	std::function<bool(int fd)> admits{};
 	// To a request that is too long or has no end; "" closes without a word.
 	std::function<std::string(std::string_view problem)> refuse;
 };

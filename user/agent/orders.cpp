@@ -49,6 +49,8 @@ void Agent::handle(const ControlRequest &request, const Peer &peer, const Answer
 {
 	if (request.command == "status")
 		return answer({{}, status()});
+	if (request.command == "marks")
+		return answer({{}, marks_->status()});
 	if (request.command == "reload") {
 		reload();
 		const auto found = problems_.find("reload");

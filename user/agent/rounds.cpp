@@ -251,8 +251,10 @@ void Agent::tick()
 		sample_traffic(now);
 	sample_flows(now);
 	backends_.refresh_next_hops(config_);
-	if (ticks_ % kPagesEvery == 0)
+	if (ticks_ % kPagesEvery == 0) {
 		serve_pages();
+		serve_marks();
+	}
 	act();
 	ticks_++;
 	notify("WATCHDOG=1");

@@ -184,6 +184,7 @@ json Agent::status() const
 		{"load", load_json()},
 		{"bird", bird_json()},
 		{"loss", loss_json()},
+		{"marks", marks_->status()},
 		{"checks",
 		 {{"runs", late.runs},
 		  {"late_mean_ms", late.runs == 0 ? 0.0

@@ -8,6 +8,7 @@
 
 #include "agent/agent.h"
 #include "cli/app.h"
+#include "cli/marks.h"
 #include "cli/tally.h"
 #include "kernel/flow_reader.h"
 #include "kernel/mark_reader.h"
@@ -137,6 +138,11 @@ Status run_agent(const Context &context, const AgentArguments &arguments)
 				forget_idle_marks(paths);
 				return loss_of(paths);
 			},
+		.marks = [paths = context.paths_with(*config)]() -> Result<MarkReport> {
+			const auto instances = attached(paths);
+			return instances ? marks_of(*instances, false)
+					 : tl::unexpected(instances.error());
+		},
 		.age = [paths = context.paths_with(*config)](
 			       std::uint32_t idle_s) { age_all(paths, idle_s); },
 		.flows = [paths = context.paths_with(*config)] { return flows_of(paths); },

@@ -18,6 +18,7 @@
 #include "net/interfaces.h"
 #include "render/flows.h"
 #include "render/loss.h"
+#include "render/marks.h"
 
 namespace anycast::cli {
 
@@ -232,14 +233,21 @@ Status report_loss(const Context &context, const FlowArguments &arguments)
 	if (!totals)
 		return tl::unexpected(totals.error());
 	const std::size_t limit = limit_of(context, arguments);
+	const bool marks_here = std::ranges::any_of(set->instances, [](const Instance &one) {
+		return one.applied.config.marking && (one.applied.config.roles & AX_ROLE_EDGE);
+	});
 	if (!context.json()) {
 		context.print(render::loss_text(set->flows, by, limit, *totals));
+		if (marks_here && arguments.source.empty())
+			context.print(render::pulled_text(pulled_marks(context, set->instances),
+							  arguments.vip, arguments.backend, limit));
 		return {};
 	}
 	const auto marks = marks_of(set->instances);
 	if (!marks)
 		return tl::unexpected(marks.error());
-	const ordered_json rest{{"marking", marks_to_json(*marks)}};
+	const ordered_json rest{{"marking", marks_to_json(*marks)},
+				{"lb_backend_lost", pulled_marks(context, set->instances)}};
 	if (arguments.watch == 0) {
 		render::write_loss_json(context.out(), set->flows, by, limit, warnings, *totals,
 					rest);

@@ -11,7 +11,10 @@
 
 namespace anycast::cli {
 
-Result<MarkReport> marks_of(const std::vector<Instance> &instances);
+Result<MarkReport> marks_of(const std::vector<Instance> &instances, bool with_flows = true);
+
+// What the agent has summed up of what backends lacked, as core/mark_pull.h; "why": it has not.
+nlohmann::ordered_json pulled_marks(const Context &context, const std::vector<Instance> &instances);
 
 // Compares saved reports of edges and backends.
 Status join_reports(const Context &context, const std::vector<std::string> &files,

@@ -57,6 +57,7 @@ public:
 			visit(check->state);
 	}
 	[[nodiscard]] const Lateness &lateness() const { return lateness_; }
+	[[nodiscard]] HttpClient &http() { return http_; } // for who asks for more than health
 
 private:
 	struct Check {

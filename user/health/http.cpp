@@ -14,7 +14,7 @@ namespace anycast::health {
 
 namespace {
 
-constexpr std::size_t kKeptBody = 65536;
+constexpr std::size_t kKeptBody = 65536; // of a check
 
 struct FreeList {
 	void operator()(curl_slist *list) const { curl_slist_free_all(list); }
@@ -101,8 +101,13 @@ struct HttpClient::Multi {
 
 class HttpClient::Request : public Probe {
 public:
-	Request(Multi &multi, const Target &target, Done done)
-		: multi_(multi), spec_(target.spec), done_(std::move(done)), easy_(curl_easy_init())
+	// Of a longer body: the rest is left out, or the request fails.
+	enum class Longer { kCut, kFail };
+
+	Request(Multi &multi, const Target &target, std::size_t most, Longer longer,
+		OnAnswer on_answer)
+		: multi_(multi), spec_(target.spec), most_(most), longer_(longer),
+		  on_answer_(std::move(on_answer)), easy_(curl_easy_init())
 	{
 		const bool tls = spec_.type == CheckType::kHttps;
 		const std::string place = fmt::format("{}:{}", in_url(target.address), target.port);
@@ -157,15 +162,16 @@ public:
 	}
 	void finished(CURLcode code)
 	{
-		long status = 0;
-		curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+		Answer answer{.ended = code == CURLE_OK, .trouble = {}, .body = std::move(body_)};
+		curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &answer.status);
 		if (code != CURLE_OK && stream_ && !stream_->trouble().empty())
-			return done_({false, stream_->trouble()});
-		done_(code == CURLE_OK
-			      ? judge_http(spec_, status, body_)
-			      : Outcome{false,
-					printable(*error_ ? error_ : curl_easy_strerror(code),
-						  120)});
+			answer.trouble = stream_->trouble();
+		else if (too_long_)
+			answer.trouble = fmt::format("an answer of more than {} bytes", most_);
+		else if (code != CURLE_OK)
+			answer.trouble =
+				printable(*error_ ? error_ : curl_easy_strerror(code), 120);
+		on_answer_(std::move(answer));
 	}
 
 private:
@@ -175,14 +181,22 @@ private:
 	}
 	static std::size_t keep(char *bytes, std::size_t, std::size_t count, void *self)
 	{
-		std::string &body = static_cast<Request *>(self)->body_;
-		body.append(bytes, std::min(count, kKeptBody - body.size()));
+		Request &request = *static_cast<Request *>(self);
+		std::string &body = request.body_;
+		const std::size_t room = request.most_ - body.size();
+		request.too_long_ = request.longer_ == Longer::kFail && count > room;
+		if (request.too_long_)
+			return 0;
+		body.append(bytes, std::min(count, room));
 		return count;
 	}
 
 	Multi &multi_;
 	CheckSpec spec_;
-	Done done_;
+	std::size_t most_;
+	Longer longer_;
+	bool too_long_ = false;
+	OnAnswer on_answer_;
 	std::string body_;
 	char error_[CURL_ERROR_SIZE] = "";
 	std::unique_ptr<curl_slist, FreeList> connect_to_, headers_;
@@ -217,13 +231,32 @@ Started HttpClient::start(const Target &target, Done done)
 {
 	if (!multi_->handle)
 		return fail(Exit::kFailed, "libcurl does not start");
-	auto request = std::make_unique<Request>(*multi_, target, std::move(done));
+	auto request = std::make_unique<Request>(
+		*multi_, target, kKeptBody, Request::Longer::kCut,
+		[spec = target.spec, done = std::move(done)](const Answer &answer) {
+			done(answer.ended ? judge_http(spec, answer.status, answer.body)
+					  : Outcome{false, answer.trouble});
+		});
 	if (target.tunnel) {
 		auto stream = tunnel_.connect(target);
 		if (!stream)
 			return tl::unexpected(std::move(stream.error()));
 		request->go_through(std::move(*stream));
 	}
+	AX_TRY(request->start());
+	return request;
+}
+
+Started HttpClient::fetch(const Endpoint &from, const std::string &path, std::size_t most,
+			  OnAnswer on_answer)
+{
+	if (!multi_->handle)
+		return fail(Exit::kFailed, "libcurl does not start");
+	Target target{.id = {}, .spec = {}, .address = from.address, .port = from.port};
+	target.spec.type = CheckType::kHttp;
+	target.spec.path = path;
+	auto request = std::make_unique<Request>(*multi_, target, most, Request::Longer::kFail,
+						 std::move(on_answer));
 	AX_TRY(request->start());
 	return request;
 }

@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "core/endpoint.h"
 #include "health/probe.h"
 
 namespace anycast::health {
@@ -17,6 +18,18 @@ public:
 	HttpClient &operator=(const HttpClient &) = delete;
 
 	Started start(const Target &target, Done done);
+
+	struct Answer {
+		bool ended = false; // nothing of `trouble`
+		std::string trouble;
+		long status = 0;
+		std::string body;
+	};
+	using OnAnswer = std::function<void(Answer)>;
+	// A page by http, of `most` bytes or fewer. The caller limits its time, and destroys it
+	// when it has answered, but not from within.
+	Started fetch(const Endpoint &from, const std::string &path, std::size_t most,
+		      OnAnswer on_answer);
 
 private:
 	class Request;

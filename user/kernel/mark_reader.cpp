@@ -45,7 +45,8 @@ MarkClock mark_clock()
 	return clock;
 }
 
-Status read_marks(const Dataplane &dataplane, const MarkClock &clock, MarkReport &report)
+Status read_marks(const Dataplane &dataplane, const MarkClock &clock, MarkReport &report,
+		  bool with_flows)
 {
 	std::vector<MarkEntry> entries;
 	auto ctl = dataplane.control();
@@ -53,7 +54,8 @@ Status read_marks(const Dataplane &dataplane, const MarkClock &clock, MarkReport
 	if (!ctl)
 		return tl::unexpected(std::move(ctl.error()));
 	AX_TRY(read_map(dataplane, "ax_mark_sum", entries));
-	AX_TRY(read_map(dataplane, "ax_mark", entries));
+	if (with_flows)
+		AX_TRY(read_map(dataplane, "ax_mark", entries));
 	add_marks(report, entries, clock);
 	set_period(report, ctl->half[ctl->generation & 1].mark_shift, clock);
 	return {};

@@ -11,7 +11,9 @@ namespace anycast {
 MarkClock mark_clock();
 
 // Added to what other interfaces of the node have seen.
-Status read_marks(const Dataplane &dataplane, const MarkClock &clock, MarkReport &report);
+// Services alone take a millisecond, flows more.
+Status read_marks(const Dataplane &dataplane, const MarkClock &clock, MarkReport &report,
+		  bool with_flows = true);
 
 // Removes flows that were idle for kMarkIdleMs. Returns how many.
 Result<std::size_t> age_marks(Dataplane &dataplane, const MarkClock &clock);

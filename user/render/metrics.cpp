@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "render/metrics.h"
 
+#include <map>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -240,6 +241,49 @@ void add_loss(std::string &out, const json &status, const char *list, const std:
 			}
 }
 
+// Services of one name and backend are one: of several ports, or the addresses of a prefix.
+void add_marks(std::string &out, const json &status)
+{
+	struct Sum {
+		std::uint64_t lost = 0, of = 0;
+		bool measured = true;
+	};
+	const json &marks = member(status, "marks");
+	if (!marks.is_object())
+		return;
+	std::map<std::pair<std::string, std::string>, Sum> sums;
+	for (const json &row : list_of(marks, "services")) {
+		std::string backend = text_of(row, "backend_name");
+		if (backend.empty())
+			backend = text_of(row, "backend");
+		Sum &sum = sums[{text_of(row, "vip"), backend}];
+		const json &so_far = member(row, "so_far");
+		sum.lost += member(so_far, "lost").get<std::uint64_t>();
+		sum.of += member(so_far, "of").get<std::uint64_t>();
+		sum.measured &= member(member(row, "lb_backend_lost"), "value").is_number();
+	}
+	const auto labels = [](const auto &key) {
+		const std::size_t slash = key.second.find('/');
+		return slash == key.second.npos
+			       ? Labels{{"vip", key.first}, {"pool", ""}, {"backend", key.second}}
+			       : Labels{{"vip", key.first},
+					{"pool", key.second.substr(0, slash)},
+					{"backend", key.second.substr(slash + 1)}};
+	};
+	Family lost(out, "anycast_lb_backend_lost_total", "counter",
+		    "Packets lost between this edge and the backend, by alternate marking: exact.");
+	for (const auto &[key, sum] : sums)
+		lost.add(labels(key), sum.lost);
+	Family of(out, "anycast_lb_backend_compared_total", "counter",
+		  "Packets sent to the backend that anycast_lb_backend_lost_total is of.");
+	for (const auto &[key, sum] : sums)
+		of.add(labels(key), sum.of);
+	Family measured(out, "anycast_lb_backend_measured", "gauge",
+			"1 if the backend's agent answers and both sides can be compared.");
+	for (const auto &[key, sum] : sums)
+		measured.add(labels(key), sum.measured);
+}
+
 template <typename Each>
 void add_rows(const json &status, const char *list, Family &packets, Each labels)
 {
@@ -298,6 +342,7 @@ std::string metrics_text(const json &status)
 	add_checks(out, status);
 	add_bird(out, status);
 	add_load(out, status);
+	add_marks(out, status);
 	add_traffic(out, status);
 	return out;
 }
