@@ -188,11 +188,12 @@ void Neighbours::read_families(TableReader &reader, BgpNeighbour &neighbour)
 	const bool own = neighbour.address.is_v4();
 	neighbour.ipv4 = own;
 	neighbour.ipv6 = !own;
+	const std::size_t errors = diagnostics_.error_count();
+	const auto families = reader.choices("families", kFamilies);
 	if (!reader.has("families"))
 		return;
 	neighbour.ipv4 = neighbour.ipv6 = false;
-	const std::size_t errors = diagnostics_.error_count();
-	for (const Placed<int> &family : reader.choices("families", kFamilies))
+	for (const Placed<int> &family : families)
 		(family.value == 4 ? neighbour.ipv4 : neighbour.ipv6) = true;
 	if (diagnostics_.error_count() != errors)
 		return;

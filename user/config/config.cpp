@@ -12,19 +12,10 @@
 
 namespace anycast {
 
-Result<ParsedConfig> parse_config(std::string_view text, std::string_view source_name)
-{
-	Diagnostics diagnostics(source_name);
-	const toml::parse_result parsed = toml::parse(text, source_name);
-	if (!parsed) {
-		diagnostics.error(where(parsed.error().source()),
-				  std::string(parsed.error().description()));
-		return fail(Exit::kUsage, diagnostics.errors());
-	}
+namespace {
 
-	ParsedConfig result;
-	Config &config = result.config;
-	TableReader root(parsed.table(), "", Where{}, diagnostics);
+void read_file(TableReader &root, Config &config)
+{
 	const bool seed_given = read_node(root, config);
 	read_paths(root, config);
 	read_limits(root, config);
@@ -38,14 +29,41 @@ Result<ParsedConfig> parse_config(std::string_view text, std::string_view source
 	read_agent(root, config);
 	root.complain_of_unknown_keys();
 	if (!config.vips.empty() && !seed_given)
-		diagnostics.error(root.at("node"),
-				  "node.hash_seed is missing: VIPs need the fleet's "
-				  "secret (openssl rand -hex 16)");
+		root.diagnostics().error(root.at("node"),
+					 "node.hash_seed is missing: VIPs need the fleet's "
+					 "secret (openssl rand -hex 16)");
+}
 
+} // namespace
+
+Result<ParsedConfig> parse_config(std::string_view text, std::string_view source_name)
+{
+	Diagnostics diagnostics(source_name);
+	const toml::parse_result parsed = toml::parse(text, source_name);
+	if (!parsed) {
+		diagnostics.error(where(parsed.error().source()),
+				  std::string(parsed.error().description()));
+		return fail(Exit::kUsage, diagnostics.errors());
+	}
+
+	ParsedConfig result;
+	TableReader root(parsed.table(), "", Where{}, diagnostics);
+	read_file(root, result.config);
 	if (diagnostics.error_count() > 0)
 		return fail(Exit::kUsage, diagnostics.errors());
 	result.warnings = diagnostics.warnings();
 	return result;
+}
+
+std::set<std::string> known_keys(std::string_view text)
+{
+	Diagnostics diagnostics("");
+	Config config;
+	if (const toml::parse_result parsed = toml::parse(text)) {
+		TableReader root(parsed.table(), "", Where{}, diagnostics);
+		read_file(root, config);
+	}
+	return diagnostics.asked();
 }
 
 Result<ParsedConfig> load_config(const std::string &path)

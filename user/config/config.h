@@ -2,6 +2,7 @@
 // The TOML file: the one place that knows its schema. Text -> checked Config, and back.
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,9 @@ struct ParsedConfig {
 // A failure lists all errors of the file, one "source:line:column: message" a line.
 Result<ParsedConfig> parse_config(std::string_view text, std::string_view source_name);
 Result<ParsedConfig> load_config(const std::string &path);
+
+// Every key, as "pools.backends.weight", that may stand in the tables which `text` has.
+std::set<std::string> known_keys(std::string_view text);
 
 // In canonical form, defaults written out: parse_config(to_toml(c)) gives c again.
 std::string to_toml(const Config &config);

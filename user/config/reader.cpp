@@ -86,6 +86,7 @@ std::string TableReader::full(std::string_view key) const
 const toml::node *TableReader::find(std::string_view key)
 {
 	known_.emplace_back(key);
+	diagnostics_.asked_for(full(key));
 	return table_.get(key);
 }
 

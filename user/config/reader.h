@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,12 +46,15 @@ public:
 	[[nodiscard]] std::size_t error_count() const { return errors_.size(); }
 	[[nodiscard]] std::string errors() const; // in the file's order, one a line
 	[[nodiscard]] std::vector<std::string> warnings() const;
+	void asked_for(std::string key) { asked_.insert(std::move(key)); }
+	[[nodiscard]] const std::set<std::string> &asked() const { return asked_; }
 
 private:
 	[[nodiscard]] std::vector<std::string> lines(std::vector<Placed<std::string>>) const;
 
 	std::string source_;
 	std::vector<Placed<std::string>> errors_, warnings_;
+	std::set<std::string> asked_; // keys, whether they were there or not
 };
 
 // Absent keys and wrong values both give nullopt or an empty list; the latter are on record. What
