@@ -96,6 +96,9 @@ $(BUILD)/bpf/%.bpf.o: tests/bench/%.bpf.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -Itests -MMD -MP -MF $(@:.o=.d) -MT $@ -c $< -o $@
 
+# For the processor that Katran's Makefile-bpf builds for: llc's default.
+$(BUILD)/bpf/katran_proxy.bpf.o: BPF_CFLAGS := $(subst -mcpu=v2,-mcpu=v1,$(BPF_CFLAGS))
+
 BENCH_OBJ := $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/bench/*.cpp))
 $(BENCH_OBJ): | $(BENCH_SKELS)
 $(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libsupport.a $(BUILD)/libanycast.a
