@@ -43,7 +43,7 @@ struct Case {
 	std::optional<Requirement> required;
 	bool proxy = false; // is there anything in Katran to compare with?
 	// Of the stand-in's LRU on each CPU; Katran's is as large whatever the number of flows.
-	std::uint32_t lru_entries = 1 << 21;
+	std::uint32_t lru_entries = 4000000; // its default, eight million, on two cores
 	std::uint32_t kernel_lru = 0; // entries of a kernel LRU that is measured beside; 0 = none
 	std::vector<Variant> variants;
 	Rounds rounds;

@@ -134,7 +134,8 @@ Status forget_flows(Dataplane &dataplane)
 		if (!map.mapped())
 			return fail(Exit::kUnsupported,
 				    fmt::format("map {} is not memory-mapped here", name));
-		std::memset(map.mapped(), 0, std::size_t{map.max_entries()} * map.value_size());
+		// the kernel rounds a value's size up
+		std::memset(map.mapped(), 0, map.max_entries() * ((map.value_size() + 7ULL) & ~7ULL));
 	}
 	return {};
 }
