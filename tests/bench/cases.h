@@ -30,6 +30,7 @@ enum class Flows {
 struct Variant {
 	std::string name;
 	NodeOptions node;
+	std::optional<double> limit{}; // ns that what it lacks may cost
 };
 
 struct Case {
@@ -56,6 +57,7 @@ struct Outcome {
 	std::optional<Requirement> required;
 	bool sends = false;	    // XDP_TX, as its floor
 	std::vector<Series> series; // floor, [proxy], ours, variants
+	std::vector<Variant> variants{};
 };
 
 inline constexpr const char *kFloor = "floor", *kProxy = "Katran proxy", *kOurs = "anycast-xdp",

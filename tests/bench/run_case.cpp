@@ -194,7 +194,7 @@ Result<Outcome> run_case(const Case &what, int extra_program, bool quick)
 	auto series = contest(contenders, c.rounds);
 	if (!series)
 		return tl::unexpected(series.error());
-	return Outcome{c.name, c.about, c.required, sends, std::move(*series)};
+	return Outcome{c.name, c.about, c.required, sends, std::move(*series), c.variants};
 }
 
 } // namespace anycast::bench
