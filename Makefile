@@ -76,7 +76,7 @@ $(BUILD)/$(1)_test: $(call test_obj,$(1)) $(BUILD)/tests/support/gtest_main.o $(
 	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) $$(TEST_LIBS)
 endef
 $(foreach suite,$(TEST_SUITES),$(eval $(call SUITE,$(suite))))
-$(BUILD)/unit_test: $(patsubst %,$(BUILD)/tests/bench/%.o,machine report statistics)
+$(BUILD)/unit_test: $(patsubst %,$(BUILD)/tests/bench/%.o,machine report report_docs statistics)
 
 $(BUILD)/libsupport.a: $(filter-out %/gtest_main.o,$(SUPPORT_OBJ))
 	$(call say,AR,$@)
@@ -95,6 +95,9 @@ $(BUILD)/bpf/%.bpf.o: tests/bench/%.bpf.c
 	$(call say,BPF,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -Itests -MMD -MP -MF $(@:.o=.d) -MT $@ -c $< -o $@
+
+# For the processor that Katran's Makefile-bpf builds for: llc's default.
+$(BUILD)/bpf/katran_proxy.bpf.o: BPF_CFLAGS := $(subst -mcpu=v2,-mcpu=v1,$(BPF_CFLAGS))
 
 BENCH_OBJ := $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/bench/*.cpp))
 $(BENCH_OBJ): | $(BENCH_SKELS)

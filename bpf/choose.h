@@ -6,6 +6,7 @@
 #include <anycast_xdp/hash.h>
 
 #include "address.h"
+#include "odd.h"
 
 /* May the destination be a VIP? One bit in 8 KB; false positives are found out by the look-up. */
 static __always_inline int ax_maybe_vip(struct xdp_md *ctx, const struct ax_packet *pkt)
@@ -127,6 +128,9 @@ static __always_inline void ax_keep_shortcut(const struct ax_packet *pkt,
 	struct ax_shortcut *shortcut = ax_shortcut_of(destination, pkt->dport);
 
 	if (!shortcut || pkt->fragment || (pkt->proto != IPPROTO_TCP && pkt->proto != IPPROTO_UDP))
+		return;
+	/* its short way does not ask again */
+	if (pkt->family == 4 && ax_odd_service4(bpf_ntohl(destination->word[3]), pkt->dport))
 		return;
 	shortcut->addr = *destination;
 	shortcut->port = pkt->dport;

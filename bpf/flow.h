@@ -9,6 +9,7 @@
 #include "address.h"
 #include "icmp.h"
 #include "loss.h"
+#include "odd.h"
 #include "transport.h"
 
 #define AX_LANES 0x0101010101010101ULL
@@ -105,45 +106,6 @@ static __always_inline void ax_make_quote_key(const struct ax_ctl *ctl,
 		key->pair[3] = quote->saddr.pair[1];
 	}
 	ax_hash_key(ctl, key);
-}
-
-/* 0, and what GTSM protects. */
-static __always_inline int ax_odd_port(__u32 port)
-{
-	return !port || port == bpf_htons(AX_PORT_BGP) || port == bpf_htons(AX_PORT_BFD);
-}
-
-/* As they lie in memory. */
-static __always_inline int ax_odd_ports(__u32 ports)
-{
-	return ax_odd_port(ports & 0xffff) || ax_odd_port(ports >> 16);
-}
-
-/* Would a rule about addresses or ports have anything to say, were it only to count? Then no packet
- * of the flow may pass by the rules. Says yes more often than the rules, never less. */
-static __always_inline int ax_odd4(__u32 source, __u32 destination, __u32 ports)
-{
-	return source < 1 << 24 || source >> 24 == 127 || source >> 28 >= 14 ||
-	       ax_special_source(source) || destination < 1 << 24 || destination >> 24 == 127 ||
-	       source == destination || ax_odd_ports(ports);
-}
-
-static __always_inline int ax_odd6(__u64 source, __u64 source_low, __u64 destination,
-				   __u64 destination_low, __u32 ports)
-{
-	return (source & 0xff) == 0xff || !source || !destination ||
-	       (source == destination && source_low == destination_low) || ax_odd_ports(ports);
-}
-
-__noinline int ax_is_odd4(__u32 source, __u32 destination, __u32 ports)
-{
-	return ax_odd4(source, destination, ports);
-}
-
-__noinline int ax_is_odd6(__u64 source, __u64 source_low, __u64 destination, __u64 destination_low,
-			  __u32 ports)
-{
-	return ax_odd6(source, source_low, destination, destination_low, ports);
 }
 
 static __always_inline __u8 ax_long_way(const struct ax_flow_key *key)
@@ -351,12 +313,16 @@ static __always_inline int ax_may_insert(const struct ax_ctl *ctl, struct ax_cpu
 struct ax_place {
 	void *entry; /* 0 = nowhere */
 	struct ax_flow *flow;
+	struct ax_cpu *own; /* whose place it is */
 	__u32 slot, way;
 };
 
 static __always_inline void ax_pick_way(const struct ax_flow_key *key, __u32 way,
 					struct ax_place *place)
 {
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	place->own = bpf_map_lookup_elem(&ax_cpu, &cpu);
 	place->way = AX_BOUNDED(way, AX_WAYS - 1); /* compilers know it, verifiers do not */
 	place->slot = ax_take_slot(key->family, key->bucket, place->way);
 	place->entry = ax_entry(key->family, place->slot, &place->flow);
@@ -367,7 +333,7 @@ static __always_inline void ax_pick(const struct ax_flow_key *key, struct ax_pla
 	ax_pick_way(key, ax_victim(key->family, key->bucket, key->hash), place);
 }
 
-/* What a flow's first packet tells, and the SYN that came before. */
+/* What a flow's first packet tells the loss tracker, and the SYN that came before. */
 struct ax_first {
 	__u32 nxt, max_ts, segments;
 	__u16 rtt, mss;
@@ -375,24 +341,22 @@ struct ax_first {
 };
 
 /* May the flow have this place? Then that is counted. */
-static __always_inline struct ax_cpu *ax_open_entry(const struct ax_packet *pkt,
-						    const struct ax_bucket *bucket,
-						    const struct ax_place *place)
+static __always_inline int ax_open_entry(const struct ax_packet *pkt,
+					 const struct ax_bucket *bucket,
+					 const struct ax_place *place)
 {
-	__u32 cpu = bpf_get_smp_processor_id();
 	__u32 inserted = AX_R_FLOW_INSERTED, evicted = AX_R_FLOW_EVICTED;
-	struct ax_cpu *own = bpf_map_lookup_elem(&ax_cpu, &cpu);
 
 	if (!place->entry || !place->flow)
 		return 0;
-	if (!own || !ax_may_insert(pkt->ctl, own, ax_jiffies(pkt->ctl))) {
+	if (!place->own || !ax_may_insert(pkt->ctl, place->own, ax_jiffies(pkt->ctl))) {
 		ax_note_reason(AX_R_UNTRACKED, pkt->bytes);
 		return 0;
 	}
 	if (bucket->tag[place->way & (AX_WAYS - 1)])
 		ax_count(bpf_map_lookup_elem(&ax_note, &evicted), pkt->bytes);
 	ax_count(bpf_map_lookup_elem(&ax_note, &inserted), pkt->bytes);
-	return own;
+	return 1;
 }
 
 /* Nothing of the entry is read: the packet need not wait until it has come from memory. Stores need
@@ -401,12 +365,12 @@ static __always_inline struct ax_cpu *ax_open_entry(const struct ax_packet *pkt,
  * this moment. */
 static __always_inline void ax_write_entry(const struct ax_packet *pkt,
 					   const struct ax_flow_key *key, struct ax_bucket *bucket,
-					   const struct ax_place *place, struct ax_cpu *own,
+					   const struct ax_place *place,
 					   const struct ax_choice *choice, __u8 forward,
 					   const struct ax_first *first)
 {
 	__u64 *pair = place->entry, *word = (void *)place->flow;
-	__u8 version = own->version += 2;
+	__u8 version = place->own->version += 2;
 
 	_Static_assert(__builtin_offsetof(struct ax_flow, version) == 7 &&
 			       __builtin_offsetof(struct ax_flow, generation) == 8 &&

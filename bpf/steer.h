@@ -193,22 +193,20 @@ static __always_inline __u32 ax_remember(struct xdp_md *ctx, struct ax_packet *p
 	struct ax_flow_ref ref = {.flow = place->flow, .slot = place->slot, .family = key->family};
 	struct ax_first first = {};
 	struct ax_syn *syn;
-	struct ax_cpu *own;
 
 	if (ax_is_opening(pkt)) {
 		ax_note_choice(ax_note_syn(ctx, pkt, key), choice, pkt->generation);
 		return 0;
 	}
 	syn = ax_syn_slot(key);
-	own = ax_open_entry(pkt, bucket, place);
-	if (!own) {
+	if (!ax_open_entry(pkt, bucket, place)) {
 		ax_outlive_syn(key, syn);
 		place->entry = 0;
 		return 0;
 	}
 	if (pkt->proto == IPPROTO_TCP && ax_loss)
 		ax_consume_syn(ctx, pkt, key, syn, choice, &first);
-	ax_write_entry(pkt, key, bucket, place, own, choice, forward, &first);
+	ax_write_entry(pkt, key, bucket, place, choice, forward, &first);
 	if (pkt->proto == IPPROTO_TCP && ax_loss)
 		ax_track(ctx, pkt, &ref);
 	return ref.flow->segments;

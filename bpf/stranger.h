@@ -89,11 +89,8 @@ static __always_inline __u32 ax_owner_at(const struct ax_packet *pkt, __u32 slot
 static __always_inline void ax_expect_entry(const struct ax_packet *pkt,
 					    const struct ax_place *place)
 {
-	__u32 cpu = bpf_get_smp_processor_id();
-	struct ax_cpu *own = bpf_map_lookup_elem(&ax_cpu, &cpu);
-
-	if (place->entry && own &&
-	    (!pkt->ctl->insert_limit || own->inserts < pkt->ctl->insert_limit))
+	if (place->entry && place->own &&
+	    (!pkt->ctl->insert_limit || place->own->inserts < pkt->ctl->insert_limit))
 		AX_UNSEEN(place->flow->stamp) = ax_jiffies(pkt->ctl) >> 8;
 }
 
@@ -139,10 +136,9 @@ static __always_inline void ax_first_segment(struct xdp_md *ctx, const struct ax
 		return;
 	payload = pkt->l4_bytes - tcp->doff * 4;
 	first->nxt = bpf_ntohl(tcp->seq) + payload;
-	first->segments += !!payload;
-	if (payload > first->mss)
-		first->mss = payload;
-	first->flags |= AX_FLOW_SYNCED;
+	first->segments = !!payload;
+	first->mss = payload;
+	first->flags = AX_FLOW_SYNCED;
 	if (tcp->doff != 8 || (void *)(option + 2) > ax_data_end(ctx))
 		return;
 	first->flags |= AX_FLOW_TS;
@@ -166,7 +162,6 @@ static __always_inline struct ax_hop *ax_stranger_to(struct xdp_md *ctx, struct 
 	struct ax_place place = {};
 	struct ax_syn *syn = 0;
 	struct ax_bucket *bucket;
-	struct ax_cpu *own;
 	struct ax_hop *hop;
 
 	bucket = ax_bucket_of(key);
@@ -193,16 +188,15 @@ static __always_inline struct ax_hop *ax_stranger_to(struct xdp_md *ctx, struct 
 		ax_note_choice(ax_note_syn(ctx, pkt, key), choice, pkt->generation);
 		return hop;
 	}
-	own = ax_open_entry(pkt, bucket, &place);
-	if (!own) {
+	if (!ax_open_entry(pkt, bucket, &place)) {
 		ax_outlive_syn(key, syn);
 		return hop;
 	}
 	if (tcp && ax_loss) {
-		ax_consume_syn(ctx, pkt, key, syn, choice, &first);
 		ax_first_segment(ctx, pkt, &first);
+		ax_consume_syn(ctx, pkt, key, syn, choice, &first);
 	}
-	ax_write_entry(pkt, key, bucket, &place, own, choice, AX_FORWARD_IPIP, &first);
+	ax_write_entry(pkt, key, bucket, &place, choice, AX_FORWARD_IPIP, &first);
 	*segments = first.segments;
 	return hop;
 }
@@ -226,7 +220,8 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 	pkt.l4_offset = ETH_HLEN + sizeof(*ip);
 	pkt.l4_bytes = pkt.l3_bytes - sizeof(*ip);
 	if (!ax_stranger_transport(ctx, &pkt) || ax_read_key(ctx, &pkt, &key) ||
-	    ax_odd4(bpf_ntohl((__u32)key.pair[0]), bpf_ntohl(key.pair[0] >> 32), key.ports))
+	    ax_odd_source4(bpf_ntohl(ip->saddr)) || ip->saddr == ip->daddr ||
+	    ax_odd_port(pkt.sport)) /* the rest: ax_keep_shortcut */
 		return AX_UNUSUAL;
 	ax_place_key(&key, hash);
 	hop = ax_stranger_to(ctx, &pkt, &key, &choice, &segments);

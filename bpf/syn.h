@@ -75,10 +75,12 @@ static __always_inline void ax_consume_syn(struct xdp_md *ctx, const struct ax_p
 	syn->hash = 0;
 	if ((void *)(tcp + 1) > ax_data_end(ctx) || bpf_ntohl(tcp->seq) != syn->isn + 1)
 		return;
-	first->flags = AX_FLOW_SYN | AX_FLOW_SYNCED;
-	first->nxt = syn->isn + 1;
-	first->segments = 1;
-	first->mss = syn->mss;
+	if (!(first->flags & AX_FLOW_SYNCED))
+		first->nxt = syn->isn + 1;
+	first->flags |= AX_FLOW_SYN | AX_FLOW_SYNCED;
+	first->segments++;
+	if (first->mss < syn->mss)
+		first->mss = syn->mss;
 	first->syn_rtx = syn->repeats > 15 ? 15 : syn->repeats;
 	if (unlikely(syn->repeats))
 		ax_add_repeated_syns(choice->vip_id, choice->backend_id, syn->repeats);

@@ -30,6 +30,7 @@ enum class Flows {
 struct Variant {
 	std::string name;
 	NodeOptions node;
+	std::optional<double> limit{}; // ns that what it lacks may cost
 };
 
 struct Case {
@@ -43,7 +44,7 @@ struct Case {
 	std::optional<Requirement> required;
 	bool proxy = false; // is there anything in Katran to compare with?
 	// Of the stand-in's LRU on each CPU; Katran's is as large whatever the number of flows.
-	std::uint32_t lru_entries = 1 << 21;
+	std::uint32_t lru_entries = 4000000; // its default, eight million, on two cores
 	std::uint32_t kernel_lru = 0; // entries of a kernel LRU that is measured beside; 0 = none
 	std::vector<Variant> variants;
 	Rounds rounds;
@@ -56,6 +57,7 @@ struct Outcome {
 	std::optional<Requirement> required;
 	bool sends = false;	    // XDP_TX, as its floor
 	std::vector<Series> series; // floor, [proxy], ours, variants
+	std::vector<Variant> variants{};
 };
 
 inline constexpr const char *kFloor = "floor", *kProxy = "Katran proxy", *kOurs = "anycast-xdp",

@@ -27,6 +27,8 @@ private:
 
 Result<double> one_run(Contender &contender, const Rounds &rounds)
 {
+	if (contender.ready)
+		AX_TRY(contender.ready());
 	const Urgent urgent;
 
 	if (rounds.warm != 0)

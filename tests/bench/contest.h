@@ -16,6 +16,7 @@ struct Contender {
 	Wrapped wrapped;
 	std::optional<std::uint32_t> verdict;	 // what the program must return, if that is known
 	std::function<Status()> check = nullptr; // afterwards: did it do what it was meant to?
+	std::function<Status()> ready = nullptr; // before each round, not measured
 };
 
 struct Rounds {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <arpa/inet.h>
+#include <sched.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
@@ -21,7 +22,7 @@ namespace anycast::bench {
 
 namespace {
 
-constexpr std::uint32_t kFlowKey = 40;
+constexpr std::uint32_t kFlowKey = 40, kOtherLru = 1000;
 
 Status put(bpf_map *map, const void *key, const void *value)
 {
@@ -58,13 +59,16 @@ proxy_real real_of(const Backend &backend)
 	return real;
 }
 
-// One kernel LRU for each CPU.
+// One kernel LRU for each CPU, without flags; those of CPUs that run nothing here are small.
 Status make_lrus(bpf_map *outer, std::uint32_t entries)
 {
+	const auto own = static_cast<std::uint32_t>(::sched_getcpu());
+
 	for (std::uint32_t cpu = 0; cpu < possible_cpus(); ++cpu) {
 		LIBBPF_OPTS(bpf_map_create_opts, none);
 		const Fd lru(bpf_map_create(BPF_MAP_TYPE_LRU_HASH, "katran_lru", kFlowKey,
-					    sizeof(proxy_flow), entries, &none));
+					    sizeof(proxy_flow), cpu == own ? entries : kOtherLru,
+					    &none));
 		if (!lru.valid())
 			return fail_errno("make a kernel LRU", errno);
 		const int fd = lru.get();
@@ -104,9 +108,9 @@ Result<KatranProxy> KatranProxy::load(const NodeOptions &options, std::uint32_t 
 				      std::uint32_t lru_entries)
 {
 	const Config config = node_config(options);
-	const proxy_mac mac{{2, 0, 0, 0, 0, 2}, {}};
+	const proxy_mac mac{.mac = {2, 0, 0, 0, 0, 2}};
 	const std::uint32_t zero = 0;
-	std::uint32_t reals = 0, number = 0;
+	std::uint32_t reals = 1, number = 0; // real 0 is none
 	KatranProxy proxy;
 
 	proxy.skeleton_.reset(katran_proxy_bpf__open());

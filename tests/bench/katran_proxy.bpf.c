@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* A stand-in for Katran's IPIP build, from the description of its layout: the same maps, keys and
- * look-ups in the same order, without guard and loss. It exists to be compared with; nothing of the
- * product uses it. What it leaves out (QUIC, global LRU, source routing) Katran's default build
- * compiles out too. */
+/* A stand-in for Katran's IPIP build, held against its source step by step (docs/performance.md):
+ * the same maps, keys, look-ups, stores and checks in the same order, without guard and loss. It
+ * exists to be compared with; nothing of the product uses it. What it leaves out (QUIC services,
+ * ICMP, introspection) no packet here would meet; global LRU, source routing and decapsulation
+ * Katran's default build compiles out. */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -27,8 +28,16 @@ struct flow_key {
 struct packet {
 	struct flow_key flow;
 	__u32 real;
+	__u8 flags;
 	__u8 tos;
-	__u8 syn, rst;
+};
+
+#define PACKET_SYN 2
+
+/* Not packed, as <linux/if_ether.h> has it: compilers copy addresses in three pieces, not six. */
+struct eth {
+	__u8 dest[ETH_ALEN], source[ETH_ALEN];
+	__be16 proto;
 };
 
 #define MAP(name_, type_, key_, value_, entries_)                                                  \
@@ -42,7 +51,7 @@ struct packet {
 MAP(proxy_vips, HASH, struct proxy_vip_key, struct proxy_vip, PROXY_VIPS);
 MAP(proxy_rings, ARRAY, __u32, __u32, PROXY_RING);
 MAP(proxy_reals, ARRAY, __u32, struct proxy_real, PROXY_REALS);
-MAP(proxy_ctl, ARRAY, __u32, struct proxy_mac, 16);
+MAP(proxy_ctl, ARRAY, __u32, union proxy_mac, 16);
 MAP(proxy_stats, PERCPU_ARRAY, __u32, struct proxy_stats, PROXY_VIPS * 2);
 MAP(proxy_real_stats, PERCPU_ARRAY, __u32, struct proxy_stats, PROXY_REALS);
 MAP(proxy_miss_vip, ARRAY, __u32, struct proxy_vip_key, 1);
@@ -104,8 +113,8 @@ static __always_inline int parse(void *data, void *end, __u32 off, int v6, struc
 		tcp = data + off;
 		if ((void *)(tcp + 1) > end)
 			return XDP_DROP;
-		pkt->syn = tcp->syn;
-		pkt->rst = tcp->rst;
+		if (tcp->syn)
+			pkt->flags |= PACKET_SYN;
 		pkt->flow.port[0] = tcp->source;
 		pkt->flow.port[1] = tcp->dest;
 		return -1;
@@ -177,7 +186,10 @@ static __always_inline struct proxy_real *choose(struct packet *pkt, const struc
 	real = bpf_map_lookup_elem(&proxy_rings, &key);
 	if (!real)
 		return 0;
-	pkt->real = key = *real;
+	key = *real;
+	if (!key) /* the first real has number 1 */
+		return 0;
+	pkt->real = key;
 	to = bpf_map_lookup_elem(&proxy_reals, &key);
 	if (!to)
 		return 0;
@@ -191,16 +203,19 @@ static __always_inline struct proxy_real *choose(struct packet *pkt, const struc
 }
 
 /* Misses by real, of one VIP that somebody may be looking at (here, as by default, none). */
-static __always_inline int count_miss(const struct proxy_vip_key *vip, __u32 real)
+static __always_inline int count_miss(const struct proxy_vip_key *vip, int v6, __u32 real)
 {
 	__u32 zero = 0, *count;
 	struct proxy_vip_key *watched = bpf_map_lookup_elem(&proxy_miss_vip, &zero);
+	int same;
 
 	if (!watched)
 		return -1;
-	if (watched->addr[0] != vip->addr[0] || watched->addr[1] != vip->addr[1] ||
-	    watched->addr[2] != vip->addr[2] || watched->addr[3] != vip->addr[3] ||
-	    watched->port != vip->port || watched->proto != vip->proto)
+	same = watched->addr[0] == vip->addr[0] &&
+	       (!v6 || (watched->addr[1] == vip->addr[1] && watched->addr[2] == vip->addr[2] &&
+			watched->addr[3] == vip->addr[3]));
+	watched->proto = vip->proto; /* Katran assigns where it means to compare */
+	if (!same || watched->port != vip->port)
 		return 0;
 	count = bpf_map_lookup_elem(&proxy_miss_stats, &real);
 	if (!count)
@@ -212,21 +227,23 @@ static __always_inline int count_miss(const struct proxy_vip_key *vip, __u32 rea
 static __always_inline void checksum(struct iphdr *ip)
 {
 	__u16 *word = (void *)ip;
-	__u32 sum = 0;
+	__u64 sum = 0;
 
 #pragma unroll
 	for (int i = 0; i < 10; i++)
 		sum += word[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		if (sum >> 16)
+			sum = (sum & 0xffff) + (sum >> 16);
 	ip->check = ~sum;
 }
 
 static __always_inline int encap4(struct xdp_md *ctx, const struct packet *pkt,
-				  const struct proxy_real *real, const struct proxy_mac *mac,
+				  const struct proxy_real *real, const union proxy_mac *mac,
 				  __u16 bytes)
 {
-	struct ethhdr *eth, *old;
+	struct eth *eth, *old;
 	struct iphdr *ip;
 
 	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(*ip)))
@@ -237,32 +254,31 @@ static __always_inline int encap4(struct xdp_md *ctx, const struct packet *pkt,
 	if ((void *)(old + 1) > (void *)(long)ctx->data_end ||
 	    (void *)(ip + 1) > (void *)(long)ctx->data_end)
 		return XDP_DROP;
-	__builtin_memcpy(eth->h_dest, mac->mac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, old->h_dest, ETH_ALEN);
-	eth->h_proto = bpf_htons(ETH_P_IP);
+	__builtin_memcpy(eth->dest, mac->mac, ETH_ALEN);
+	__builtin_memcpy(eth->source, old->dest, ETH_ALEN);
+	eth->proto = bpf_htons(ETH_P_IP);
 	ip->version = 4;
 	ip->ihl = 5;
 	ip->frag_off = 0;
 	ip->protocol = IPPROTO_IPIP;
 	ip->check = 0;
 	ip->tos = pkt->tos;
-	ip->tot_len = bpf_htons(bytes + sizeof(*ip));
-	ip->id = 0;
+	ip->tot_len = bpf_htons(bytes + sizeof(*ip)); /* the identification stays what it was */
 	ip->daddr = real->dst[0];
 	/* 172.16/16 with the flow in it, so that the network spreads the tunnels */
-	ip->saddr = (pkt->flow.port[0] << 16 ^ pkt->flow.src[0]) & 0xffff0000;
-	ip->saddr |= bpf_htonl(0xac100000);
+	ip->saddr = ((bpf_htons(pkt->flow.port[0]) << 16 ^ pkt->flow.src[0]) & 0xffff0000) |
+		    bpf_htonl(0xac100000);
 	ip->ttl = 64;
 	checksum(ip);
 	return XDP_TX;
 }
 
 static __always_inline int encap6(struct xdp_md *ctx, const struct packet *pkt,
-				  const struct proxy_real *real, const struct proxy_mac *mac,
+				  const struct proxy_real *real, const union proxy_mac *mac,
 				  __u16 bytes)
 {
 	__be32 source[4] = {bpf_htonl(0x01000000), 0, 0, pkt->flow.src[3] ^ pkt->flow.port[0]};
-	struct ethhdr *eth, *old;
+	struct eth *eth, *old;
 	struct ipv6hdr *ip;
 
 	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(*ip)))
@@ -273,9 +289,9 @@ static __always_inline int encap6(struct xdp_md *ctx, const struct packet *pkt,
 	if ((void *)(old + 1) > (void *)(long)ctx->data_end ||
 	    (void *)(ip + 1) > (void *)(long)ctx->data_end)
 		return XDP_DROP;
-	__builtin_memcpy(eth->h_dest, mac->mac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, old->h_dest, ETH_ALEN);
-	eth->h_proto = bpf_htons(ETH_P_IPV6);
+	__builtin_memcpy(eth->dest, mac->mac, ETH_ALEN);
+	__builtin_memcpy(eth->source, old->dest, ETH_ALEN);
+	eth->proto = bpf_htons(ETH_P_IPV6);
 	__builtin_memset(ip, 0, 4);
 	ip->version = 6;
 	ip->priority = pkt->tos >> 4;
@@ -295,9 +311,9 @@ static __always_inline int process(struct xdp_md *ctx, __u32 off, int v6)
 	struct proxy_real *to = 0;
 	struct proxy_stats *stats;
 	struct proxy_vip *vip;
-	struct proxy_mac *mac;
+	union proxy_mac *mac;
 	__u32 zero = 0, cpu, number;
-	__u16 bytes;
+	__u16 bytes, sport;
 	void *lru;
 	int action = parse(data, end, off, v6, &pkt, &bytes);
 
@@ -325,22 +341,30 @@ static __always_inline int process(struct xdp_md *ctx, __u32 off, int v6)
 	number = vip->number;
 	cpu = bpf_get_smp_processor_id();
 	lru = bpf_map_lookup_elem(&proxy_lrus, &cpu);
-	if (!lru)
+	if (!lru) {
+		struct proxy_stats *fallback = stats_at(PROXY_VIPS + PROXY_STAT_FALLBACK);
+
 		lru = &proxy_fallback;
-	if (!pkt.syn && !(vip->flags & PROXY_LRU_BYPASS))
+		if (!fallback)
+			return XDP_DROP;
+		fallback->v1++;
+	}
+	sport = pkt.flow.port[0];
+	if (!(pkt.flags & PACKET_SYN) && !(vip->flags & PROXY_LRU_BYPASS))
 		to = known(&pkt, lru);
 	if (!to) {
 		if (pkt.flow.proto == IPPROTO_TCP) {
-			stats = stats_at(PROXY_VIPS + PROXY_STAT_MISS);
-			if (!stats)
+			struct proxy_stats *misses = stats_at(PROXY_VIPS + PROXY_STAT_MISS);
+
+			if (!misses)
 				return XDP_DROP;
-			if (pkt.syn)
-				stats->v1++;
+			if (pkt.flags & PACKET_SYN)
+				misses->v1++;
 			else
-				stats->v2++;
+				misses->v2++;
 		}
 		to = choose(&pkt, vip, v6, lru);
-		if (!to || count_miss(&key, pkt.real))
+		if (!to || count_miss(&key, v6, pkt.real))
 			return XDP_DROP;
 		stats->v2++;
 	}
@@ -357,6 +381,7 @@ static __always_inline int process(struct xdp_md *ctx, __u32 off, int v6)
 		return XDP_DROP;
 	stats->v1++;
 	stats->v2 += bytes;
+	pkt.flow.port[0] = sport;
 	return to->flags & PROXY_REAL_V6 ? encap6(ctx, &pkt, to, mac, bytes)
 					 : encap4(ctx, &pkt, to, mac, bytes);
 }

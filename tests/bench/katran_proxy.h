@@ -6,14 +6,14 @@
 #include <linux/types.h>
 
 #define PROXY_VIPS 512
-#define PROXY_REALS 8192
+#define PROXY_REALS 8192 /* Katran's default is 4096; one case here has 4099 */
 #define PROXY_RING 65537
 #define PROXY_CPUS 128
 #define PROXY_SEED 0x50
 #define PROXY_MAX_PACKET 1514
 #define PROXY_UDP_TIMEOUT 30000000000ULL
 
-enum proxy_stat { PROXY_STAT_LRU, PROXY_STAT_MISS, PROXY_STAT_RATE };
+enum proxy_stat { PROXY_STAT_LRU, PROXY_STAT_MISS, PROXY_STAT_RATE, PROXY_STAT_FALLBACK };
 enum proxy_vip_flags { PROXY_LRU_BYPASS = 1, PROXY_NO_SRC_PORT = 2 };
 enum proxy_real_flags { PROXY_REAL_V6 = 1 };
 
@@ -35,9 +35,9 @@ struct proxy_real {
 	__u8 pad[3];
 };
 
-struct proxy_mac {
+union proxy_mac {
+	__u64 value;
 	__u8 mac[6];
-	__u8 pad[2];
 };
 
 struct proxy_stats {

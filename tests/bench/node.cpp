@@ -61,10 +61,11 @@ Config node_config(const NodeOptions &options)
 	config.limits.inserts_per_second = options.inserts_per_second;
 	config.limits.vips = options.vips + 4;
 	config.limits.backends = options.backends + 3;
-	config.gtsm_local = {*Address::parse(kSession)};
-	config.gtsm_peers = {{*Address::parse(kPeer), 1}};
-	config.edges = {*Address::parse(kEdge)};
-	config.tunnel_addresses = {*Address::parse(kTunnel)};
+	config.gtsm_local = {*Address::parse(kSession), *Address::parse(kSession6)};
+	config.gtsm_peers = {{*Address::parse(kPeer), 1}, {*Address::parse(kPeer6), 1}};
+	config.edges = {*Address::parse(kEdge), *Address::parse(kEdge6)};
+	config.tunnel_addresses = {*Address::parse(kTunnel), *Address::parse(kTunnel6)};
+	config.marking = options.marking;
 	config.pools = {pool_of("four", "", options.backends), pool_of("six", "2001:db8:2::", 3)};
 	const Address vip4 = *Address::parse(kVip4), vip6 = *Address::parse(kVip6);
 	config.vips = {vip_of("www4", vip4, 80, IPPROTO_TCP, "four"),
@@ -134,7 +135,9 @@ Status forget_flows(Dataplane &dataplane)
 		if (!map.mapped())
 			return fail(Exit::kUnsupported,
 				    fmt::format("map {} is not memory-mapped here", name));
-		std::memset(map.mapped(), 0, std::size_t{map.max_entries()} * map.value_size());
+		// the kernel rounds a value's size up
+		std::memset(map.mapped(), 0,
+			    map.max_entries() * ((map.value_size() + 7ULL) & ~7ULL));
 	}
 	return {};
 }

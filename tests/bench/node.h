@@ -18,6 +18,7 @@ struct NodeOptions {
 	std::uint32_t backends = 3;		    // of the IPv4 pool
 	std::uint32_t vips = 1; // IPv4 TCP, above BENCH_FIRST_VIP, besides the four below
 	ax_forward forward = AX_FORWARD_IPIP;
+	bool marking = false;	   // alternate marking
 	std::uint32_t ifindex = 1; // next hops are there: a test run's ingress is loopback
 	std::string object;	   // another build of the program
 };
@@ -28,9 +29,13 @@ inline constexpr const char *kVip6 = "2001:db8::80";  // TCP 80, UDP 53
 inline constexpr const char *kNoVip4 = "192.0.2.77";
 inline constexpr const char *kNoVip6 = "2001:db8:1::77";
 inline constexpr const char *kSession = "192.0.2.1"; // GTSM-protected
+inline constexpr const char *kSession6 = "2001:db8:3::1";
 inline constexpr const char *kPeer = "192.0.2.254";
+inline constexpr const char *kPeer6 = "2001:db8:3::fe";
 inline constexpr const char *kEdge = "10.2.0.1"; // may encapsulate to
+inline constexpr const char *kEdge6 = "2001:db8:4::1";
 inline constexpr const char *kTunnel = "10.1.0.1";
+inline constexpr const char *kTunnel6 = "2001:db8:5::1";
 
 Config node_config(const NodeOptions &options);
 

@@ -79,6 +79,15 @@ const Summary *Row::find(const std::string &who) const
 	return nullptr;
 }
 
+Verdict verdict_of(const Pair &pair)
+{
+	if (!pair.limit)
+		return Verdict::kNone;
+	if (pair.difference.high95 <= *pair.limit)
+		return Verdict::kPass;
+	return pair.difference.low95 > *pair.limit ? Verdict::kMiss : Verdict::kClose;
+}
+
 Row row_of(const Outcome &outcome)
 {
 	Row row;
@@ -89,8 +98,16 @@ Row row_of(const Outcome &outcome)
 	const auto *floor = rounds_of(outcome, kFloor), *proxy = rounds_of(outcome, kProxy),
 		   *ours = rounds_of(outcome, kOurs);
 
-	for (const Series &series : outcome.series)
+	for (const Series &series : outcome.series) {
 		row.series.emplace_back(series.name, summarise(series.ns));
+		if (!ours || series.name == kFloor || series.name == kProxy || series.name == kOurs)
+			continue;
+		const auto variant =
+			std::ranges::find(outcome.variants, series.name, &Variant::name);
+		row.pairs.push_back(
+			{series.name, summarise(differences(*ours, series.ns)),
+			 variant == outcome.variants.end() ? std::nullopt : variant->limit});
+	}
 	if (row.required && !proxy && outcome.sends) {
 		const std::vector<double> katran(ours->size(), row.required->katran_median);
 		row.level = summarise(
@@ -123,6 +140,13 @@ std::string text_of(const Row &row)
 				  : fmt::format("    {:<14} best {:>5.0f}  median {:>5.0f}  "
 						"quartiles {:>5.0f} {:>5.0f} ns\n",
 						name, s.best, s.median, s.lower, s.upper);
+	for (const auto &[name, difference, limit] : row.pairs)
+		text += fmt::format(
+			"    ours less '{}': {:+.1f} ns [{:+.1f}..{:+.1f}]{}\n", name,
+			difference.median, difference.low95, difference.high95,
+			limit ? fmt::format(", at most {:.0f}: {}", *limit,
+					    name_of(verdict_of({name, difference, limit})))
+			      : "");
 	if (const std::string verdict = judgement(row); !verdict.empty())
 		text += fmt::format("    {}\n", verdict);
 	if (const auto off = calibration(row))
@@ -253,6 +277,16 @@ nlohmann::json json_of(const Report &report)
 		nlohmann::json out{{"name", row.name}, {"about", row.about}};
 		for (const auto &[name, summary] : row.series)
 			out["series"][name] = numbers(summary);
+		for (const Pair &pair : row.pairs) {
+			const Summary &s = pair.difference;
+			nlohmann::json one{
+				{"median", s.median}, {"low95", s.low95}, {"high95", s.high95}};
+			if (pair.limit) {
+				one["limit"] = *pair.limit;
+				one["verdict"] = name_of(verdict_of(pair));
+			}
+			out["ours_less"][pair.name] = std::move(one);
+		}
 		if (row.ratio) {
 			out["ratio"] = numbers(*row.ratio);
 			out["ratio_without_floor"] = numbers(*row.bare);

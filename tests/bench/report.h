@@ -16,9 +16,20 @@
 
 namespace anycast::bench {
 
+// A variant beside the program as it is: round by round, what it has less.
+struct Pair {
+	std::string name;
+	Summary difference; // ns, ours less the variant
+	std::optional<double> limit;
+};
+
+// Nothing where there is no limit.
+Verdict verdict_of(const Pair &pair);
+
 struct Row {
 	std::string name, about;
 	std::vector<std::pair<std::string, Summary>> series;
+	std::vector<Pair> pairs;
 	std::optional<Requirement> required;
 	std::optional<Summary> ratio; // proxy / ours, with the harness in both
 	std::optional<Summary> bare;  // the same without it

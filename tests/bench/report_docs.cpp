@@ -58,14 +58,18 @@ std::string cases_table(const Report &report)
 
 std::string variants_table(const Report &report)
 {
-	std::string text =
-		"| case | variant | best / median | ours, as it is |\n|---|---|---|---|\n";
+	std::string text = "| case | variant | best / median | ours, as it is | ours less the "
+			   "variant, median [95 %] | at most | |\n|---|---|---|---|---|---|---|\n";
 
 	for (const Row &row : report.rows)
-		for (const auto &[name, summary] : row.series)
-			if (name != kFloor && name != kProxy && name != kOurs)
-				text += fmt::format("| {} | {} | {} | {} |\n", row.about, name,
-						    pair(&summary), pair(row.find(kOurs)));
+		for (const Pair &variant : row.pairs)
+			text += fmt::format(
+				"| {} | {} | {} | {} | {:+.1f} [{:+.1f} to {:+.1f}] | {} | {} |\n",
+				row.about, variant.name, pair(row.find(variant.name)),
+				pair(row.find(kOurs)), variant.difference.median,
+				variant.difference.low95, variant.difference.high95,
+				variant.limit ? fmt::format("{:.0f}", *variant.limit) : "",
+				name_of(verdict_of(variant)));
 	return text;
 }
 

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "prog/frame_generator.h"
+#include "core/reasons.h"
 #include "support/program_fixture.h"
 
 namespace anycast::test {
@@ -321,6 +322,74 @@ TEST_F(NextHop, OfIpipIsNoneOfGue)
 	expect(AX_R_STEERED, to_dns);
 	expect(AX_R_TOO_BIG_NO_DF, Packet(to_web) / Packet(Payload(1400 - 44 - 39)));
 	expect(AX_R_STEERED, Packet(to_dns) / Packet(Payload(1400 - 20 - 28)));
+}
+
+// Whatever a rule may say of a client's address or port it says of each of its packets: those of
+// such flows never go the express way, not even where the rule only counts.
+TEST_F(NextHop, IsNotForClientsThatRulesAreAbout)
+{
+	struct Client {
+		const char *address;
+		std::uint16_t port = 1234;
+		std::vector<ax_reason> rules;
+	};
+	constexpr ax_reason kSpecial = AX_R_IP4_SRC_SPECIAL, kMartian = AX_R_IP4_SRC_MARTIAN;
+	Config config = two_families();
+	config.rules = every_rule(AX_ACTION_COUNT);
+	apply(config);
+	const std::string vip = config.vips[0].address.text();
+
+	for (const Client &client :
+	     std::vector<Client>{{"0.0.0.1", 1234, {kMartian}},
+				 {"1.0.0.1", 1234, {}},
+				 {"9.255.255.255", 1234, {}},
+				 {"10.0.0.1", 1234, {kSpecial}},
+				 {"10.255.255.255", 1234, {kSpecial}},
+				 {"11.0.0.1", 1234, {}},
+				 {"100.63.255.255", 1234, {}},
+				 {"100.64.0.1", 1234, {kSpecial}},
+				 {"100.127.255.255", 1234, {kSpecial}},
+				 {"100.128.0.1", 1234, {}},
+				 {"127.0.0.1", 1234, {kMartian}},
+				 {"128.0.0.1", 1234, {}},
+				 {"169.253.255.255", 1234, {}},
+				 {"169.254.0.1", 1234, {kSpecial}},
+				 {"172.15.255.255", 1234, {}},
+				 {"172.16.0.1", 1234, {kSpecial}},
+				 {"172.31.255.255", 1234, {kSpecial}},
+				 {"172.32.0.1", 1234, {}},
+				 {"192.0.1.255", 1234, {}},
+				 {"192.0.2.1", 1234, {kSpecial}},
+				 {"192.0.3.1", 1234, {}},
+				 {"192.168.0.1", 1234, {kSpecial}},
+				 {"192.169.0.1", 1234, {}},
+				 {"198.51.100.200", 1234, {kSpecial}},
+				 {"198.51.101.1", 1234, {}},
+				 {"203.0.113.1", 1234, {kSpecial}},
+				 {"203.0.114.1", 1234, {}},
+				 {"223.255.255.255", 1234, {}},
+				 {"224.0.0.1", 1234, {kMartian}},
+				 {"255.255.255.255", 1234, {kMartian}},
+				 {vip.c_str(), 1234, {AX_R_IP4_LAND, kSpecial}},
+				 {kOrdinary, 0, {AX_R_TCP_PORT_ZERO}}}) {
+		SCOPED_TRACE(client.address);
+		const Packet from = Eth{} / Ip4{.src = client.address, .dst = vip};
+		const Tcp segment{.sport = client.port, .dport = 80, .flags = kAck};
+		expect(AX_R_STEERED, Eth{} / Ip4{.src = kOrdinary, .dst = vip} / segment);
+		notes();
+		for (const std::uint8_t flags : {kSyn, kAck, kAck})
+			expect(AX_R_STEERED,
+			       Packet(from) /
+				       Tcp{.sport = client.port, .dport = 80, .flags = flags});
+		auto counted = notes();
+		std::erase_if(counted, [](const auto &note) {
+			return find_reason(note.first)->cls != AX_CLASS_RULE;
+		});
+		std::map<ax_reason, std::uint64_t> wanted;
+		for (const ax_reason rule : client.rules)
+			wanted[rule] = 3;
+		EXPECT_EQ(counted, wanted);
+	}
 }
 
 } // namespace

@@ -64,6 +64,39 @@ TEST(Bench, RatioIsTakenWithTheFloorWithoutItAndWithKatrans)
 	EXPECT_EQ(row_of(outcome(50, 150, 75, 2.1)).verdict, Verdict::kMiss);
 }
 
+TEST(Bench, JudgesWhatAPartCosts)
+{
+	Outcome two = outcome(50, 150, 75, 1.8);
+	two.series.push_back({"not tracked", std::vector<double>(40, 71)});
+	two.series.push_back({"another build", std::vector<double>(40, 80)});
+	two.variants = {{"not tracked", {}, 10}};
+	Row row = row_of(two);
+
+	ASSERT_EQ(row.pairs.size(), 2U);
+	EXPECT_DOUBLE_EQ(row.pairs[0].difference.median, 4);
+	EXPECT_EQ(verdict_of(row.pairs[0]), Verdict::kPass);
+	EXPECT_DOUBLE_EQ(row.pairs[1].difference.median, -5);
+	EXPECT_EQ(verdict_of(row.pairs[1]), Verdict::kNone);
+	two.variants[0].limit = 3;
+	row = row_of(two);
+	EXPECT_EQ(verdict_of(row.pairs[0]), Verdict::kMiss);
+	for (std::size_t i = 0; i < 40; i += 2)
+		two.series[3].ns[i] = 73;
+	EXPECT_EQ(verdict_of(row_of(two).pairs[0]), Verdict::kClose);
+
+	const std::string text = text_of(row);
+	EXPECT_NE(text.find("'not tracked': +4.0 ns [+4.0..+4.0], at most 3: MISS"),
+		  std::string::npos)
+		<< text;
+	Report report;
+	report.rows = {row};
+	EXPECT_NE(markdown_of(report).find("| not tracked | 71 / 71 | 75 / 75 | "
+					   "+4.0 [+4.0 to +4.0] | 3 | MISS |"),
+		  std::string::npos)
+		<< markdown_of(report);
+	EXPECT_EQ(json_of(report)["cases"][0]["ours_less"]["not tracked"]["limit"], 3.0);
+}
+
 TEST(Bench, SaysTooNoisyInsteadOfANumber)
 {
 	Outcome noisy = outcome(50, 150, 75, 1.8);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Would a rule about addresses or ports have anything to say, were it only to count? Then no packet
+ * of the flow may pass by the rules. Says yes more often than the rules, never less. */
+#ifndef AX_BPF_ODD_H
+#define AX_BPF_ODD_H
+
+#include "ip4.h"
+#include "transport.h"
+
+/* 0, and what GTSM protects. */
+static __always_inline int ax_odd_port(__u32 port)
+{
+	return !port || port == bpf_htons(AX_PORT_BGP) || port == bpf_htons(AX_PORT_BFD);
+}
+
+/* As they lie in memory. */
+static __always_inline int ax_odd_ports(__u32 ports)
+{
+	return ax_odd_port(ports & 0xffff) || ax_odd_port(ports >> 16);
+}
+
+/* Networks of 8 bits of which a rule about sources may have something to say: a bit for each, so
+ * that most sources are asked about once. */
+#define AX_NET(net) (1U << ((net)&31))
+static const volatile __u32 ax_odd_nets[8] = {
+	AX_NET(0) | AX_NET(10),
+	0,
+	0,
+	AX_NET(100) | AX_NET(127),
+	0,
+	AX_NET(169) | AX_NET(172),
+	AX_NET(192) | AX_NET(198) | AX_NET(203),
+	~0U, /* multicast and what was reserved */
+};
+
+static __always_inline int ax_odd_source4(__u32 source)
+{
+	__u32 net = source >> 24;
+
+	return unlikely(ax_odd_nets[AX_BOUNDED(net >> 5, 7)] & AX_NET(net)) &&
+	       (!net || net == 127 || net >= 224 || ax_special_source(source));
+}
+
+static __always_inline int ax_odd_service4(__u32 destination, __be16 port)
+{
+	return destination < 1 << 24 || destination >> 24 == 127 || ax_odd_port(port);
+}
+
+static __always_inline int ax_odd4(__u32 source, __u32 destination, __u32 ports)
+{
+	return ax_odd_source4(source) || ax_odd_service4(destination, ports >> 16) ||
+	       source == destination || ax_odd_port(ports & 0xffff);
+}
+
+static __always_inline int ax_odd6(__u64 source, __u64 source_low, __u64 destination,
+				   __u64 destination_low, __u32 ports)
+{
+	return (source & 0xff) == 0xff || !source || !destination ||
+	       (source == destination && source_low == destination_low) || ax_odd_ports(ports);
+}
+
+__noinline int ax_is_odd4(__u32 source, __u32 destination, __u32 ports)
+{
+	return ax_odd4(source, destination, ports);
+}
+
+__noinline int ax_is_odd6(__u64 source, __u64 source_low, __u64 destination, __u64 destination_low,
+			  __u32 ports)
+{
+	return ax_odd6(source, source_low, destination, destination_low, ports);
+}
+
+#endif
