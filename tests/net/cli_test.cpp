@@ -182,6 +182,33 @@ TEST(CliCodes, FailedChangesLeaveTheRunningState)
 	});
 }
 
+// Each reads what runs, changes it, and writes all of it: none may undo another's change.
+TEST(CliCodes, EditsAtOnceAreAllMade)
+{
+	in_lab([] {
+		constexpr int kEdits = 6;
+		const Host host;
+		ASSERT_EQ(host.attach().status, 0);
+		std::string together;
+		for (int i = 1; i <= kEdits; i++) {
+			const std::string name = "n" + std::to_string(i);
+			host.cli.expect(host.netns,
+					{"backend", "add", "web", "10.1.0.2" + std::to_string(i),
+					 "--name", name});
+			together += host.cli.binary() + " backend weight " + name + " 20" +
+				    std::to_string(i) + " & ";
+		}
+		const Output output = run(host.netns, {"sh", "-c", together + "wait"});
+		json list = host.cli.ask(host.netns, {"backend", "list"});
+		for (const json &backend : list.at("interfaces").at(0).at("backends"))
+			if (const std::string name = backend.at("backend"); name[0] == 'n') {
+				EXPECT_EQ(backend.at("weight"), 200 + (name[1] - '0'))
+					<< output.out << output.err;
+			}
+		EXPECT_EQ(list.at("interfaces").at(0).at("backends").size(), kEdits + 1U);
+	});
+}
+
 TEST(CliCodes, TheSystemRefuses)
 {
 	in_lab([] {
