@@ -211,12 +211,17 @@ private:
 	{
 		image_.backends.resize(backend_ids_.size());
 		for (const Pool &pool : config_.pools) {
+			const std::vector<bool> up = who_is_up(pool);
 			std::vector<std::uint16_t> ids;
-			for (const Backend &backend : pool.backends) {
+			for (std::size_t i = 0; i < pool.backends.size(); ++i) {
+				const Backend &backend = pool.backends[i];
 				ids.push_back(backend_ids_.id(full_name(pool, backend)));
 				AX_TRY(one_backend(pool, backend, ids.back()));
+				// last_known: what they have they keep, too
+				if (up[i])
+					image_.backends[ids.back()].state = AX_BACKEND_ACTIVE;
 			}
-			AX_TRY(one_table(pool, ids));
+			AX_TRY(one_table(pool, ids, up));
 		}
 		return {};
 	}
@@ -293,9 +298,9 @@ private:
 		return own;
 	}
 
-	Status one_table(const Pool &pool, const std::vector<std::uint16_t> &ids)
+	Status one_table(const Pool &pool, const std::vector<std::uint16_t> &ids,
+			 const std::vector<bool> &up)
 	{
-		const std::vector<bool> up = who_is_up(pool);
 		std::vector<MaglevBackend> candidates;
 		std::vector<std::string_view> keys;
 		ax_pool entry{};
