@@ -17,8 +17,7 @@ static __always_inline int ax_connection_of(struct xdp_md *ctx, const struct ax_
 
 	if (pkt->fragment)
 		return -1;
-#ifndef AX_LEGACY
-	if (scratch->gue.quoted) { /* what the server sent */
+	if (AX_HAS_QUOTE_CHANCE && scratch->gue.quoted) { /* what the server sent */
 		const struct ax_quote *quote = &scratch->quote;
 
 		request->source = quote->daddr;
@@ -27,7 +26,6 @@ static __always_inline int ax_connection_of(struct xdp_md *ctx, const struct ax_
 		request->dport = quote->sport;
 		return quote->proto == IPPROTO_TCP && !quote->fragment && !quote->strange ? 0 : -1;
 	}
-#endif
 	if (pkt->proto != IPPROTO_TCP || (pkt->tcp_flags & (AX_TCP_SYN | AX_TCP_ACK)) == AX_TCP_SYN)
 		return -1;
 	return ax_request_of(ctx, pkt, request);

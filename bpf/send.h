@@ -37,7 +37,8 @@ static __always_inline int ax_has_others(const struct ax_packet *pkt, const stru
 {
 	return (ax_role & AX_ROLE_BACKEND) && to->forward == AX_FORWARD_GUE &&
 	       pkt->settings->second_chance && !pkt->fragment &&
-	       (pkt->proto == IPPROTO_TCP || to->reason == AX_R_STEERED_ICMP);
+	       (pkt->proto == IPPROTO_TCP ||
+		(AX_HAS_QUOTE_CHANCE && to->reason == AX_R_STEERED_ICMP));
 }
 
 static __always_inline int ax_send_to(struct xdp_md *ctx, struct ax_packet *pkt,
@@ -76,7 +77,8 @@ __noinline int ax_keep_stage(struct xdp_md *ctx)
 
 	if (!scratch || ax_load(&pkt))
 		return AX_R_INTERNAL;
-	quoted = scratch->sending.reason == AX_R_STEERED_ICMP; /* as in ax_forward_gue */
+	quoted = AX_HAS_QUOTE_CHANCE &&
+		 scratch->sending.reason == AX_R_STEERED_ICMP; /* as in ax_forward_gue */
 	if (!quoted && ax_request_of(ctx, &pkt, &scratch->request))
 		return AX_R_INTERNAL;
 	ax_name_candidates(scratch->sending.vip, scratch->sending.backend);
