@@ -3,10 +3,13 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <cstring>
 #include <set>
+#include <span>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "kernel/features.h"
 #include "net/host.h"
@@ -156,9 +159,52 @@ Status write_devices(Dataplane &dataplane, bool generic, const DeviceWays &ways)
 	return {};
 }
 
+namespace {
+
+// A line for each trouble, not for each backend: a missing default route is everybody's.
+class Warnings {
+public:
+	void add(const std::string &trouble, std::string backend)
+	{
+		for (auto &[known, backends] : troubles_)
+			if (known == trouble) {
+				backends.push_back(std::move(backend));
+				return;
+			}
+		troubles_.push_back({trouble, {std::move(backend)}});
+	}
+	[[nodiscard]] std::vector<std::string> lines() const
+	{
+		constexpr std::size_t kNamed = 3;
+		std::vector<std::string> lines;
+		for (const auto &[trouble, backends] : troubles_) {
+			const std::span named(backends.data(), std::min(backends.size(), kNamed));
+			const std::size_t more = backends.size() - named.size();
+			lines.push_back(fmt::format(
+				"backend{} {}{}: {}", backends.size() == 1 ? "" : "s",
+				fmt::join(named, ", "),
+				more == 0 ? "" : fmt::format(" and {} more", more), trouble));
+		}
+		return lines;
+	}
+
+private:
+	std::vector<std::pair<std::string, std::vector<std::string>>> troubles_;
+};
+
+// "route to ADDRESS: why": the address stands before it.
+std::string no_route(const Error &error)
+{
+	const std::size_t why = error.what.find(": ");
+	return fmt::format("no route ({}): packets are dropped as no_route until there is one",
+			   why == error.what.npos ? error.what : error.what.substr(why + 2));
+}
+
+} // namespace
+
 std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifindex, bool generic)
 {
-	std::vector<std::string> warnings;
+	Warnings warnings;
 	std::set<std::pair<int, Address>> asked;
 	const auto all = interfaces();
 	const Departures departures(all ? *all : std::vector<Interface>{}, attached_ifindex,
@@ -171,23 +217,21 @@ std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifin
 		const std::string who = describe(backend, image.ids.backends, id);
 		const auto route = route_to(Address(backend.addr));
 		if (!route) {
-			warnings.push_back(fmt::format("backend {}: {}: its packets are dropped as "
-						       "no_route until there is one",
-						       who, route.error().what));
+			warnings.add(no_route(route.error()), who);
 			continue;
 		}
-		if (!asked.emplace(route->ifindex, route->gateway).second)
-			continue;
 		if (const std::string trouble =
 			    departures.trouble(*route, Address(backend.addr).is_v4());
 		    !trouble.empty())
-			warnings.push_back(fmt::format("backend {}: {}", who, trouble));
+			warnings.add(trouble, who);
+		if (!asked.emplace(route->ifindex, route->gateway).second)
+			continue;
 		if (auto kept = keep_neighbour(route->ifindex, route->gateway,
 					       has_feature("managed_neighbour"));
 		    !kept)
-			warnings.push_back(fmt::format("backend {}: {}", who, kept.error().what));
+			warnings.add(kept.error().what, who);
 	}
-	return warnings;
+	return warnings.lines();
 }
 
 } // namespace anycast
