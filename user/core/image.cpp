@@ -507,8 +507,10 @@ std::vector<double> slot_shares(const std::vector<ax_slot> &slots, const ax_pool
 	for (std::size_t i = pool.first;
 	     i < std::size_t{pool.first} + pool.size && i < slots.size(); ++i) {
 		if (slots[i].count > 0 && slots[i].backend[0] < backends)
-			shares[slots[i].backend[0]] += 1.0 / pool.size;
+			shares[slots[i].backend[0]] += 1;
 	}
+	for (double &share : shares) // whole numbers until here: all of them is 1, not a bit more
+		share = pool.size == 0 ? 0 : share / pool.size;
 	return shares;
 }
 
