@@ -115,6 +115,10 @@ static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 			return reason;
 	}
 	if (pkt->flags & AX_PACKET_INNER) {
+		if (AX_HAS_QUOTE_CHANCE) {
+			scratch->gue.quoted = quoted;
+			return AX_NEXT_CHANCE;
+		}
 		reason = ax_check_inner(ctx, pkt);
 		return reason ? reason : AX_R_DECAPSULATED;
 	}

@@ -1,18 +1,43 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The second chance: a TCP segment whose connection this node does not know goes on to the next
- * candidate that its GUE header names. Each step takes one candidate away, so it ends. */
+/* The second chance: a TCP segment whose connection this node does not know, or an ICMP error about
+ * one, goes on to the next candidate that its GUE header names. Each step takes one candidate away,
+ * so it ends. */
 #ifndef AX_BPF_CHANCE_H
 #define AX_BPF_CHANCE_H
 
 #include "gue.h"
 #include "transport.h"
 
-/* Is there a connection of the saved packet in the stack? A listener alone is none, unless the
- * segment brings a SYN cookie of its back. */
+/* Whose connection is it about? The ends as the client's segments name them. -1: none that has a
+ * socket, or one that a SYN only opens. */
+static __always_inline int ax_connection_of(struct xdp_md *ctx, const struct ax_packet *pkt,
+					    struct ax_scratch *scratch)
+{
+	struct ax_request *request = &scratch->request;
+
+	if (pkt->fragment)
+		return -1;
+	if (AX_HAS_QUOTE_CHANCE && scratch->gue.quoted) { /* what the server sent */
+		const struct ax_quote *quote = &scratch->quote;
+
+		request->source = quote->daddr;
+		request->destination = quote->saddr;
+		request->sport = quote->dport;
+		request->dport = quote->sport;
+		return quote->proto == IPPROTO_TCP && !quote->fragment && !quote->strange ? 0 : -1;
+	}
+	if (pkt->proto != IPPROTO_TCP || (pkt->tcp_flags & (AX_TCP_SYN | AX_TCP_ACK)) == AX_TCP_SYN)
+		return -1;
+	return ax_request_of(ctx, pkt, request);
+}
+
+/* Is there such a connection in the stack? A listener alone is none, unless the segment brings a
+ * SYN cookie of its back. */
 __noinline int ax_has_socket(struct xdp_md *ctx)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct bpf_sock_tuple tuple = {};
+	const struct ax_request *request;
 	struct ax_packet pkt = {};
 	struct bpf_sock *sk;
 	struct tcphdr *tcp;
@@ -22,25 +47,18 @@ __noinline int ax_has_socket(struct xdp_md *ctx)
 
 	if (!scratch || ax_load(&pkt))
 		return 1;
+	request = &scratch->request;
 	if (pkt.family == 4) {
-		struct iphdr *ip4 = ax_ip4(ctx, &pkt);
-
-		if (!ip4)
-			return 1;
-		tuple.ipv4.saddr = ip4->saddr;
-		tuple.ipv4.daddr = ip4->daddr;
-		tuple.ipv4.sport = pkt.sport;
-		tuple.ipv4.dport = pkt.dport;
+		tuple.ipv4.saddr = request->source.word[3];
+		tuple.ipv4.daddr = request->destination.word[3];
+		tuple.ipv4.sport = request->sport;
+		tuple.ipv4.dport = request->dport;
 		size = sizeof(tuple.ipv4);
 	} else {
-		struct ipv6hdr *ip6 = ax_ip6(ctx, &pkt);
-
-		if (!ip6)
-			return 1;
-		ax_copy6((void *)tuple.ipv6.saddr, &ip6->saddr);
-		ax_copy6((void *)tuple.ipv6.daddr, &ip6->daddr);
-		tuple.ipv6.sport = pkt.sport;
-		tuple.ipv6.dport = pkt.dport;
+		__builtin_memcpy(tuple.ipv6.saddr, &request->source, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, &request->destination, 16);
+		tuple.ipv6.sport = request->sport;
+		tuple.ipv6.dport = request->dport;
 		size = sizeof(tuple.ipv6);
 	}
 	sk = bpf_skc_lookup_tcp(ctx, &tuple, size, (__s64)pkt.settings->netns, 0);
@@ -51,7 +69,7 @@ __noinline int ax_has_socket(struct xdp_md *ctx)
 		tcp = ax_at(ctx, pkt.l4_offset);
 		found = 0;
 		/* for IPv4, too, there are as many bytes: both headers */
-		if ((void *)(tcp + 1) <= ax_data_end(ctx) &&
+		if (pkt.proto == IPPROTO_TCP && (void *)(tcp + 1) <= ax_data_end(ctx) &&
 		    ip + sizeof(struct ipv6hdr) <= ax_data_end(ctx))
 			found = !bpf_tcp_check_syncookie(sk, ip, sizeof(struct ipv6hdr), tcp,
 							 sizeof(*tcp));
@@ -100,8 +118,7 @@ __noinline int ax_chance(struct xdp_md *ctx)
 
 	if (!scratch || ax_load(&pkt))
 		return AX_R_INTERNAL;
-	if (pkt.proto != IPPROTO_TCP || pkt.fragment ||
-	    (pkt.tcp_flags & (AX_TCP_SYN | AX_TCP_ACK)) == AX_TCP_SYN || ax_has_socket(ctx))
+	if (ax_connection_of(ctx, &pkt, scratch) || ax_has_socket(ctx))
 		return AX_CONTINUE;
 	id = ax_next_candidate();
 	if (id < 0) {

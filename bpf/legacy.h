@@ -15,8 +15,10 @@
 /* Called from one place, and where stack is short: each function takes 32 bytes of the 512 that a
  * chain of calls may take together. */
 #define AX_FOLDED static __always_inline
-/* No room is left for these: what timestamps say of a sender's clock, sums of both directions. */
+/* No room is left for these: what timestamps say of a sender's clock, sums of both directions, ICMP
+ * errors that are passed on. */
 #define AX_HAS_CLOCKS 0
+#define AX_HAS_QUOTE_CHANCE 0
 #define AX_HAS_BOTH_WAYS 0
 #define AX_COUNTED_KINDS (AX_LOSS_QUIC_L + 1) /* enum ax_loss_kind: the others are of both ways */
 #define AX_HAS_RING 0
@@ -41,6 +43,7 @@ const volatile __u32 ax_hz = 250;
 
 #define AX_FOLDED __noinline
 #define AX_HAS_CLOCKS 1
+#define AX_HAS_QUOTE_CHANCE 1
 #define AX_HAS_BOTH_WAYS 1
 #define AX_COUNTED_KINDS AX_LOSS_KINDS
 #define AX_HAS_RING 1

@@ -170,7 +170,8 @@ struct ax_gue_way {
 	__u8 hops, count;
 	__u8 relayed; /* by a backend that did not know the flow */
 	__u8 mark;    /* of what is sent */
-	__u8 pad[4];
+	__u8 quoted;  /* an ICMP error about the flow, which the scratch's quote names */
+	__u8 pad[3];
 };
 
 struct ax_scratch {

@@ -36,7 +36,9 @@ static __always_inline int ax_count_sent(const struct ax_packet *pkt, const stru
 static __always_inline int ax_has_others(const struct ax_packet *pkt, const struct ax_sending *to)
 {
 	return (ax_role & AX_ROLE_BACKEND) && to->forward == AX_FORWARD_GUE &&
-	       pkt->settings->second_chance && pkt->proto == IPPROTO_TCP && !pkt->fragment;
+	       pkt->settings->second_chance && !pkt->fragment &&
+	       (pkt->proto == IPPROTO_TCP ||
+		(AX_HAS_QUOTE_CHANCE && to->reason == AX_R_STEERED_ICMP));
 }
 
 static __always_inline int ax_send_to(struct xdp_md *ctx, struct ax_packet *pkt,
@@ -71,11 +73,16 @@ __noinline int ax_keep_stage(struct xdp_md *ctx)
 {
 	struct ax_scratch *scratch = ax_own_scratch();
 	struct ax_packet pkt = {};
-	int outcome;
+	int outcome, quoted;
 
-	if (!scratch || ax_load(&pkt) || ax_request_of(ctx, &pkt, &scratch->request))
+	if (!scratch || ax_load(&pkt))
+		return AX_R_INTERNAL;
+	quoted = AX_HAS_QUOTE_CHANCE &&
+		 scratch->sending.reason == AX_R_STEERED_ICMP; /* as in ax_forward_gue */
+	if (!quoted && ax_request_of(ctx, &pkt, &scratch->request))
 		return AX_R_INTERNAL;
 	ax_name_candidates(scratch->sending.vip, scratch->sending.backend);
+	scratch->gue.quoted = quoted;
 	outcome = ax_chance(ctx);
 	if ((outcome & 0xffff) >= AX_FIRST_DROP)
 		return outcome;

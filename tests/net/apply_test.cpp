@@ -107,6 +107,24 @@ TEST(Apply, WarnsOfBackendsThatCannotBeReached)
 								     HasSubstr("no_route"))));
 		EXPECT_THAT(report.warnings,
 			    testing::Contains(AllOf(HasSubstr("10.9.0.2"), HasSubstr("bridge"))));
+
+		// A line for each trouble, not for each backend.
+		Config many = config_of(1, 6);
+		for (std::size_t i = 0; i < 5; i++)
+			many.pools[0].backends[i].address =
+				*Address::parse(fmt::format("203.0.113.{}", i + 1));
+		const auto applied = apply(kPaths, "dev0", many);
+		ASSERT_TRUE(applied) << applied.error().message();
+		EXPECT_EQ(std::ranges::count_if(applied->warnings,
+						[](const std::string &warning) {
+							return warning.find("no_route") !=
+							       std::string::npos;
+						}),
+			  1);
+		EXPECT_THAT(
+			applied->warnings,
+			testing::Contains(AllOf(HasSubstr("(203.0.113.3) and 2 more: no route "),
+						HasSubstr("no_route"))));
 	});
 }
 

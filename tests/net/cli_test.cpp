@@ -176,9 +176,73 @@ TEST(CliCodes, FailedChangesLeaveTheRunningState)
 		expect_failure(run({"vip", "add", "x", "--address", "198.51.100.80", "--port", "80",
 				    "--pool", "web"}),
 			       kUsage, "www");
+		expect_failure(run({"vip", "add", "x", "--address", "198.51.100.81", "--port",
+				    "65536", "--pool", "web"}),
+			       kUsage, "--port: Value 65536 not in range 0 to 65535");
+		expect_failure(run({"backend", "del", "b1"}), kUsage, "pool web has no backends");
 		EXPECT_EQ(host.status(), before);
 		EXPECT_EQ(run({"apply", Host::file(kGood)}).status, 0);
 		EXPECT_EQ(host.status(), before) << "unchanged";
+	});
+}
+
+TEST(CliCodes, EditsTwiceAreUnchanged)
+{
+	in_lab([] {
+		const Host host;
+		ASSERT_EQ(host.attach().status, 0);
+		const auto says = [&](const Argv &arguments, const char *what) {
+			const Output output = host.cli.run(host.netns, arguments);
+			EXPECT_EQ(output.status, 0) << output.err;
+			EXPECT_THAT(output.out, HasSubstr(std::string("dev0: ") + what))
+				<< arguments[1];
+		};
+		for (const Argv &arguments :
+		     std::vector<Argv>{{"vip", "add", "all", "--address", "198.51.100.81", "--port",
+					"any", "--pool", "web"},
+				       {"backend", "add", "web", "10.1.0.12", "--name", "b2"},
+				       {"backend", "weight", "b2", "7"},
+				       {"backend", "drain", "web/b2"},
+				       {"backend", "undrain", "10.1.0.12"}}) {
+			says(arguments, "changed");
+			says(arguments, "unchanged");
+		}
+		for (const char *port : {"any", "0"})
+			says({"vip", "add", "all", "--address", "198.51.100.81", "--port", port,
+			      "--pool", "web"},
+			     "unchanged");
+		for (const Argv &arguments :
+		     std::vector<Argv>{{"backend", "del", "b2"}, {"vip", "del", "all"}}) {
+			says(arguments, "changed");
+			says(arguments, "unchanged");
+		}
+	});
+}
+
+// Each reads what runs, changes it, and writes all of it: none may undo another's change.
+TEST(CliCodes, EditsAtOnceAreAllMade)
+{
+	in_lab([] {
+		constexpr int kEdits = 6;
+		const Host host;
+		ASSERT_EQ(host.attach().status, 0);
+		std::string together;
+		for (int i = 1; i <= kEdits; i++) {
+			const std::string name = "n" + std::to_string(i);
+			host.cli.expect(host.netns,
+					{"backend", "add", "web", "10.1.0.2" + std::to_string(i),
+					 "--name", name});
+			together += host.cli.binary() + " backend weight " + name + " 20" +
+				    std::to_string(i) + " & ";
+		}
+		const Output output = run(host.netns, {"sh", "-c", together + "wait"});
+		json list = host.cli.ask(host.netns, {"backend", "list"});
+		for (const json &backend : list.at("interfaces").at(0).at("backends"))
+			if (const std::string name = backend.at("backend"); name[0] == 'n') {
+				EXPECT_EQ(backend.at("weight"), 200 + (name[1] - '0'))
+					<< output.out << output.err;
+			}
+		EXPECT_EQ(list.at("interfaces").at(0).at("backends").size(), kEdits + 1U);
 	});
 }
 

@@ -148,6 +148,84 @@ TEST(NextHop, BehindABridgeIsANamedDropOrGoesInGenericMode)
 	});
 }
 
+// The kernel takes the frame from the program and drops it: nothing of ours can count that.
+TEST(NextHop, ADeviceThatTakesNoFramesNowIsWarnedAbout)
+{
+	in_lab([] {
+		Chain chain;
+		const Config config = to_backend(AX_FORWARD_IPIP);
+		chain.edge.ip("link del dev1");
+		connect_veth({chain.edge, "dev2"}, {chain.backend, "b0"}, 1600);
+		chain.address("dev2", chain.backend, "b0");
+		const auto takes = chain.edge.run([] { return interface_named("dev2"); });
+		if (!takes || !takes->takes_frames)
+			GTEST_SKIP() << "the kernel does not say what devices take (before 6.3)";
+		EXPECT_EQ(takes->takes_frames, false);
+		const auto warning = HasSubstr("dev2 takes no frames from XDP as it is now");
+		Sniffer sniffer({chain.backend, "b0"});
+		chain.edge.run(
+			[&] { EXPECT_THAT(attached("dev0", config).warnings, Contains(warning)); });
+		chain.send();
+		EXPECT_TRUE(tunnelled(sniffer).empty()) << "then there is nothing to warn of";
+		chain.programs.pass_xdp({chain.backend, "b0"});
+		chain.edge.run([&] {
+			const auto report = apply(kPaths, "dev0", config);
+			ASSERT_TRUE(report) << report.error().message();
+			EXPECT_TRUE(report->warnings.empty());
+		});
+		chain.send();
+		EXPECT_THAT(tunnelled(sniffer), ElementsAre(4));
+	});
+}
+
+// Back where it came from is a veth's other end, too.
+TEST(NextHop, AVethThatNothingCanBeSentBackByIsWarnedAbout)
+{
+	in_lab([] {
+		make_veth();
+		const auto device = interface_named("dev0");
+		if (!device || !device->takes_frames)
+			GTEST_SKIP() << "the kernel does not say what devices take (before 6.3)";
+		const auto warning = HasSubstr("dev0 takes no frames from XDP as it is now");
+		EXPECT_THAT(attached("dev0").warnings, Contains(warning));
+		ASSERT_TRUE(detach(kPaths, "dev0"));
+		AttachOptions generic;
+		generic.mode = "generic";
+		EXPECT_THAT(attached("dev0", kSmall, generic).warnings,
+			    testing::Not(Contains(warning)));
+	});
+}
+
+// The kernel's look-up answers for other interfaces only where the one of arrival forwards.
+TEST(NextHop, WithoutForwardingThereIsNoOtherInterface)
+{
+	in_lab([] {
+		const Chain chain;
+		chain.address("dev1", chain.backend, "b0");
+		chain.edge.sysctl("net.ipv4.conf.dev0.forwarding", "0");
+		const Config config = to_backend(AX_FORWARD_IPIP);
+		chain.edge.run([&] {
+			EXPECT_THAT(attached("dev0", config).warnings,
+				    Contains(HasSubstr("dropped as no_route; sysctl -w "
+						       "net.ipv4.conf.dev0.forwarding=1")));
+		});
+		chain.send();
+		chain.edge.run([] {
+			EXPECT_TRUE(wait_until(milliseconds(2000),
+					       [] { return counted(AX_R_NO_ROUTE) == 1; }));
+		});
+		chain.edge.sysctl("net.ipv4.conf.dev0.forwarding", "1");
+		Sniffer sniffer({chain.backend, "b0"});
+		chain.edge.run([&] {
+			const auto report = apply(kPaths, "dev0", config);
+			ASSERT_TRUE(report) << report.error().message();
+			EXPECT_TRUE(report->warnings.empty());
+		});
+		chain.send();
+		EXPECT_THAT(tunnelled(sniffer), ElementsAre(4));
+	});
+}
+
 // A device that becomes another's port, or stops to be one, is seen by the next apply.
 TEST(NextHop, DevicesAreLookedAtByEachApply)
 {

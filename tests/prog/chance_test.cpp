@@ -183,6 +183,69 @@ TEST_F(Chance, OnlySegmentsOfConnectionsAreAskedFor)
 	EXPECT_TRUE(notes().empty());
 }
 
+// What a router beyond the edge says of what a server sent to the client.
+Packet error4(const Packet &quoted, std::uint8_t type = 3, std::size_t bytes = 28)
+{
+	return Eth{} / Ip4{.src = "192.0.2.99"} / Icmp4{.type = type, .code = 4, .seq = 1400} /
+	       quoted.slice(kEth, bytes);
+}
+Packet error6(const Packet &quoted)
+{
+	return Eth{} / Ip6{.src = "2001:db8:7::1"} / Icmp6{.type = 2, .mtu = 1280} /
+	       quoted.slice(kEth);
+}
+const Packet kAnswer = Eth{} / Ip4{.src = "198.51.100.80", .dst = "203.0.113.5"} /
+		       Tcp{.sport = 80, .dport = 40000} / Payload(64);
+const Packet kAnswer6 = Eth{} / Ip6{.src = "2001:db8::80", .dst = "2001:db8::5"} /
+			Tcp{.sport = 80, .dport = 40000} / Payload(64);
+
+TEST_F(Chance, ErrorsFollowTheConnectionTheyAreAbout)
+{
+	for (const Packet &error : {error4(kAnswer), error4(kAnswer, 11), error6(kAnswer6)}) {
+		const Outcome outcome =
+			expect(AX_R_SECOND_CHANCE, tunnelled(error, {tag(kNext), tag(kLast)}));
+		expect_to(outcome.frame, kHere, kNext, 1);
+		EXPECT_EQ(bytes_from(outcome.frame, kEth + 28 + sizeof(ax_gue)),
+			  bytes_from(error, kEth));
+	}
+	EXPECT_TRUE(notes().empty());
+	const Fd listener = bound({"198.51.100.80", 80});
+	ASSERT_EQ(listen(listener.get(), 1), 0);
+	expect(AX_R_SECOND_CHANCE, tunnelled(error4(kAnswer), {tag(kNext)}));
+	expect(AX_R_DECAPSULATED, tunnelled(error4(kAnswer), {tag(kNext)}, 1));
+	EXPECT_EQ(notes(), (std::map<ax_reason, std::uint64_t>{{AX_R_CANDIDATES_SPENT, 1}}));
+}
+
+TEST_F(Chance, WhoHasTheConnectionKeepsErrorsAboutIt)
+{
+	const Session four({"203.0.113.5", 40000}, {"198.51.100.80", 80});
+	const Session six({"2001:db8::5", 40000}, {"2001:db8::80", 80});
+	for (const Packet &error : {error4(kAnswer), error6(kAnswer6)})
+		EXPECT_EQ(expect(AX_R_DECAPSULATED, tunnelled(error, {tag(kNext)})).frame, error);
+	EXPECT_TRUE(notes().empty());
+}
+
+TEST_F(Chance, OtherIcmpIsTheStacks)
+{
+	const auto udp = Eth{} / Ip4{.src = "198.51.100.80", .dst = "203.0.113.5"} /
+			 Udp{.sport = 80, .dport = 40000} / Payload(64);
+	const auto later =
+		Eth{} /
+		Ip4{.src = "198.51.100.80", .dst = "203.0.113.5", .offset = 5, .protocol = kTcp} /
+		Payload(64);
+	expect(AX_R_SECOND_CHANCE, tunnelled(error4(kAnswer), {tag(kNext)})); // leaves its quote
+	for (const Packet &packet :
+	     {Packet(Eth{} / Ip4{} / Icmp4{.type = 8}), error4(kAnswer, 3, 23), error4(udp),
+	      error4(later),
+	      Packet(Eth{} / Ip4{.mf = true} / Icmp4{.type = 3} / kAnswer.slice(kEth, 32))})
+		expect(AX_R_DECAPSULATED, tunnelled(packet, {tag(kNext)}));
+	expect(AX_R_DECAPSULATED, tunnelled(error4(kAnswer), {}));
+	expect(AX_R_TUNNEL_NOT_VIP, tunnelled(Eth{} / Ip4{.dst = "198.51.100.81"} /
+						      Icmp4{.type = 3} / kAnswer.slice(kEth, 28),
+					      {tag(kNext)}));
+	EXPECT_EQ(notes().count(AX_R_CANDIDATES_SPENT), 0U);
+}
+
 TEST_F(Chance, EndsWhereTheCandidatesEnd)
 {
 	expect(AX_R_DECAPSULATED, tunnelled(kSegment, {tag(kNext)}, 1));
@@ -259,6 +322,12 @@ TEST_F(LocalChance, AnEdgeAsksItselfFirst)
 		const ax_slot &slot = image().slots[image().pools[0].first + *syn.slot];
 		const Address other(image().backends[slot.backend[1]].addr);
 		expect_to(later.frame, "192.0.2.1", other.text(), 1);
+		const Packet answer = Eth{} / Ip4{.src = "198.51.100.80", .dst = "203.0.113.5"} /
+				      Tcp{.sport = 80, .dport = port} / Payload(64);
+		expect_to(expect(AX_R_SECOND_CHANCE, error4(answer)).frame, "192.0.2.1",
+			  other.text(), 1);
+		const Session kept({"203.0.113.5", port}, {"198.51.100.80", 80});
+		expect(AX_R_LOCAL, error4(answer));
 		return;
 	}
 	FAIL() << "no flow of a hundred is this node's";

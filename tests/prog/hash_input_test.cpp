@@ -202,6 +202,12 @@ TEST_F(Quic, ABackendThatIsDownIsNobody)
 	config_.pools[0].backends[0].state = AX_BACKEND_DOWN;
 	apply(config_);
 	EXPECT_NE(expect(AX_R_STEERED, datagram(payload)).backend, "10.1.0.11");
+	// unless all are, and the policy is to go on as before
+	config_.pools[0].all_down = AX_ALL_DOWN_LAST_KNOWN;
+	for (Backend &backend : config_.pools[0].backends)
+		backend.state = AX_BACKEND_DOWN;
+	apply(config_);
+	EXPECT_EQ(expect(AX_R_STEERED, datagram(payload)).backend, "10.1.0.11");
 }
 
 TEST_F(Quic, EntriesFromBeforeGiveWay)

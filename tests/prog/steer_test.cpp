@@ -291,6 +291,34 @@ TEST_F(Steer, NobodyUp)
 	EXPECT_EQ(expect(AX_R_STEERED, packet).backend, "10.1.0.12"); // it takes known flows now
 }
 
+// Checks that fail everywhere move nobody: not the flows of stand-ins either.
+TEST_F(Steer, LastKnownKeepsKnownFlows)
+{
+	Config config = two_families();
+	config.pools[0].all_down = AX_ALL_DOWN_LAST_KNOWN;
+	const auto send_all = [&] {
+		std::map<std::uint16_t, std::string> backends;
+		for (std::uint16_t port = 2000; port < 2060; ++port)
+			backends[port] =
+				expect(AX_R_STEERED, Eth{} / Ip4{} / Tcp{.sport = port}).backend;
+		return backends;
+	};
+	apply(config);
+	const auto owners = send_all();
+	config.pools[0].backends[0].state = AX_BACKEND_DOWN;
+	apply(config);
+	const auto before = send_all();
+	EXPECT_NE(before, owners);
+	for (Backend &backend : config.pools[0].backends)
+		backend.state = AX_BACKEND_DOWN;
+	apply(config);
+	EXPECT_EQ(send_all(), before);
+	config.pools[0].backends[1].state = AX_BACKEND_MAINTENANCE;
+	apply(config);
+	for (const auto &[port, backend] : send_all())
+		EXPECT_NE(backend, "10.1.0.12") << port;
+}
+
 TEST_F(Steer, ALocalBackendIsTheStack)
 {
 	Config config = two_families();

@@ -234,10 +234,15 @@ INSTANTIATE_TEST_SUITE_P(
 		Mistake{with_vip("address = \"192.0.2.80\"\nport = 80"),
 			"7:1: vips.pool is missing"},
 		Mistake{with_vip("pool = \"web\"\nport = 80"), "7:1: vips.address is missing"},
-		Mistake{with_vip("address = \"192.0.2.80\"\nport = 0\npool = \"web\""),
-			"10:8: vips.port: 0 is not in 1..65535"},
+		Mistake{with_vip("address = \"192.0.2.80\"\nport = -1\npool = \"web\""),
+			"10:8: vips.port: -1 is not in 0..65535"},
 		Mistake{with_vip("address = \"192.0.2.80\"\nport = 65536\npool = \"web\""),
-			"10:8: vips.port: 65536 is not in 1..65535"},
+			"10:8: vips.port: 65536 is not in 0..65535"},
+		Mistake{with_vip("address = \"255.255.255.255\"\nport = 80\npool = \"web\""),
+			"9:11: vips.address: 255.255.255.255 is the broadcast address"},
+		Mistake{with_vip("address = \"fe80::80\"\nport = 80\npool = \"web\""),
+			"9:11: vips.address: fe80::80 is a link-local address: no router forwards "
+			"to it"},
 		Mistake{with_vip("address = \"192.0.2.80\"\nport = \"http\"\npool = \"web\""),
 			"10:8: vips.port: expected 1..65535 or \"any\", not \"http\""},
 		Mistake{with_vip("address = \"192.0.2.80\"\nport = 80\npool = \"web\"\n"

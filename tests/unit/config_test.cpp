@@ -205,6 +205,10 @@ TEST(Config, OneAddressMayServeSeveralPortsAndProtocols)
 			 "pool = \"web\"\n");
 	EXPECT_EQ(config_of(text).vips.size(), 3u);
 	EXPECT_TRUE(warnings_of(text).empty());
+	std::string zero = text; // another word for any
+	zero.replace(zero.find("\"any\""), 5, "0");
+	EXPECT_EQ(config_of(zero), config_of(text));
+	EXPECT_NE(to_toml(config_of(zero)).find("port = \"any\""), std::string::npos);
 }
 
 TEST(Config, WarnsOfWhatWorksBadly)

@@ -80,6 +80,22 @@ TEST(Plan, NothingChangesNothing)
 	}
 }
 
+TEST(Plan, AllOfItIsOneNotNearlyOne)
+{
+	Change replaced;
+	replaced.before.pools[0].backends.resize(1);
+	replaced.after.pools[0].backends.erase(replaced.after.pools[0].backends.begin());
+	for (Config *config : {&replaced.before, &replaced.after})
+		config->pools[0].table_size = 1009; // 1009 times 1 / 1009 is 1.0000000000000144
+	const Plan plan = replaced.plan();
+	EXPECT_EQ(plan.pools[0].moved, 1);
+	const auto gone =
+		std::ranges::find(plan.pools[0].backends, "10.1.0.11", &PlannedBackend::name);
+	ASSERT_NE(gone, plan.pools[0].backends.end());
+	EXPECT_EQ(gone->share_before, 1);
+	EXPECT_EQ(gone->share_after, 0);
+}
+
 TEST(Plan, DrainingMovesTheShareAndPinsTheFlows)
 {
 	Change drain;

@@ -142,19 +142,18 @@ std::string BackendKeeper::keep_next_hop(const Address &backend) const
 		return kept.error().what;
 	if (!neighbour_resolved(route->ifindex, route->gateway))
 		return fmt::format("neighbour {} does not answer", route->gateway.text());
-	const auto way = ways_ ? ways_->find(static_cast<std::uint32_t>(route->ifindex))
-			       : DeviceWays::const_iterator();
-	const auto sends_elsewhere = [&](const auto &seen) {
-		return !seen.second.generic && seen.second.ifindex != route->ifindex;
-	};
-	if (ways_ && way != ways_->end() && way->second.out.ifindex == 0 &&
-	    std::ranges::any_of(seen_, sends_elsewhere))
-		return no_way_out(way->second);
+	for (const Departures &departures : departures_)
+		if (std::string trouble = departures.trouble(*route, backend.is_v4());
+		    !trouble.empty())
+			return trouble;
 	return {};
 }
 
 std::string BackendKeeper::refresh_devices(const std::vector<Interface> &all)
 {
+	departures_.clear();
+	for (const auto &[interface, seen] : seen_)
+		departures_.emplace_back(all, seen.ifindex, seen.generic);
 	DeviceWays ways = ways_out(all);
 	if (ways_ == ways)
 		return {};

@@ -74,6 +74,7 @@ private:
 
 	Paths paths_;
 	std::optional<DeviceWays> ways_;      // as what is attached was told
+	std::vector<Departures> departures_;  // from each attached interface
 	std::map<Address, std::string> hops_; // why there is none; "": there is
 	Address next_;			      // to look at
 	std::set<std::string> downed_;	      // "INTERFACE/POOL/NAME"

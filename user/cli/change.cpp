@@ -18,9 +18,11 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr int kAttempts = 100; // each that fails is another command's that did not
+
 struct Planned {
 	std::string device;
-	Config config;
+	Config running, config; // what runs, and what shall
 	std::vector<render::Change> changes;
 	bool changed = false;
 	std::uint32_t generation = 0; // now; apply() says which it becomes
@@ -49,12 +51,31 @@ Result<Planned> plan(const Paths &paths, const std::string &device, const Edit &
 
 	Planned planned;
 	planned.device = device;
+	planned.running = applied.config;
 	planned.config = std::move(*config);
 	planned.changes = render::changes_between(applied.config, planned.config);
 	planned.changed = !*held || planned.config != applied.config;
 	planned.generation = applied.generation;
 	planned.digest = image->digest;
 	return planned;
+}
+
+// Two commands at once: the second is made anew of what the first has left, so that none undoes the
+// other's change, or forgets its generation.
+Result<ApplyReport> apply_to_what_runs(const Paths &paths, Planned &planned, const Edit &edit)
+{
+	for (int attempt = 0; attempt < kAttempts; attempt++) {
+		auto report = apply(paths, planned.device, planned.config, &planned.running);
+		if (!report || !report->outdated)
+			return report;
+		auto again = plan(paths, planned.device, edit);
+		if (!again)
+			return tl::unexpected(std::move(again.error()));
+		planned = std::move(*again);
+	}
+	return fail(Exit::kFailed,
+		    fmt::format("{}: other commands change what runs all the time", planned.device),
+		    "see who does: ps -C anycast-xdp");
 }
 
 ordered_json interface_json(const Planned &planned)
@@ -120,7 +141,7 @@ Result<bool> change(const Context &context, const Paths &paths,
 	for (Planned &planned : plans) {
 		if (dry_run)
 			break;
-		auto report = apply(paths, planned.device, planned.config);
+		auto report = apply_to_what_runs(paths, planned, edit);
 		if (!report) {
 			if (!done.empty())
 				report.error().what += "\n  already changed, and left so:" + done;

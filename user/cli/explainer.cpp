@@ -76,7 +76,8 @@ Result<Explainer> Explainer::of_file(Config config)
 }
 
 // The node's way to a backend, written into its entry; a test run arrives on the loopback.
-render::Explained::Hop Explainer::way_to(const Address &address, ax_backend &entry) const
+render::Explained::Hop Explainer::way_to(const Departures &departures, const Address &address,
+					 ax_backend &entry) const
 {
 	render::Explained::Hop hop;
 	entry.flags |= AX_BACKEND_RESOLVED;
@@ -95,11 +96,7 @@ render::Explained::Hop Explainer::way_to(const Address &address, ax_backend &ent
 	hop.mtu = route->mtu != 0 ? route->mtu : device ? device->mtu : 0;
 	if (hop.mtu != 0)
 		entry.mtu = static_cast<__u16>(std::min<std::uint32_t>(hop.mtu, 65535));
-	const auto out = way_out_of(route->ifindex);
-	if (out && out->ifindex == 0 && route->ifindex != instance_->attached.ifindex &&
-	    instance_->attached.mode != XdpMode::kGeneric)
-		hop.error = fmt::format("{} is a {} device: XDP cannot send there", name,
-					device ? device->kind : "strange");
+	hop.error = departures.trouble(*route, address.is_v4());
 	const auto mac = neighbour_mac(route->ifindex, route->gateway);
 	if (!mac && hop.error.empty())
 		hop.error = fmt::format("{} on {} has no link-layer address yet: dropped as "
@@ -116,11 +113,15 @@ render::Explained::Hop Explainer::way_to(const Address &address, ax_backend &ent
 
 void Explainer::resolve()
 {
+	const auto all = interfaces();
+	const Departures departures(all ? *all : std::vector<Interface>{},
+				    instance_->attached.ifindex,
+				    instance_->attached.mode == XdpMode::kGeneric);
 	for (ax_backend &backend : image_.backends) {
 		if (backend.state == AX_BACKEND_ABSENT || backend.flags & AX_BACKEND_LOCAL)
 			continue;
 		const Address address(backend.addr);
-		hops_.emplace(address, way_to(address, backend));
+		hops_.emplace(address, way_to(departures, address, backend));
 	}
 }
 

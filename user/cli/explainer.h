@@ -8,6 +8,7 @@
 
 #include "cli/app.h"
 #include "core/steer.h"
+#include "kernel/next_hops.h"
 #include "kernel/program.h"
 #include "render/explain.h"
 
@@ -29,7 +30,8 @@ private:
 
 	Status load();
 	void resolve();
-	render::Explained::Hop way_to(const Address &address, ax_backend &entry) const;
+	render::Explained::Hop way_to(const Departures &departures, const Address &address,
+				      ax_backend &entry) const;
 	void describe_service(const ax_trace &trace, render::Explained &e) const;
 	void describe_backend(std::uint32_t id, render::Explained &e) const;
 	Result<std::optional<FlowRecord>> known(const FlowTuple &flow) const;

@@ -159,7 +159,16 @@ void add_vip_commands(CLI::App &app, Action &chosen)
 			    "Its IPv4 or IPv6 address, or a prefix")
 		->required();
 	command->add_option("--pool", arguments->pool, "Who serves it")->required();
-	command->add_option("--port", arguments->port, "Port; 0 = any [0]");
+	command->add_option("--port", arguments->port, "1..65535, or any [any]")
+		->transform(CLI::Validator(
+			[](std::string &port) {
+				if (port == "any")
+					port = "0";
+				return std::string();
+			},
+			""))
+		->check(CLI::Range(0, 65535))
+		->type_name("N");
 	command->add_option("--protocol", arguments->protocol, "Protocol [tcp]")
 		->check(CLI::IsMember({"tcp", "udp", "any"}));
 	command->add_option("--forward", arguments->forward, "How packets reach backends [ipip]")

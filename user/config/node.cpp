@@ -103,8 +103,10 @@ void check_unicast(Diagnostics &diagnostics, std::string_view what, const Placed
 {
 	const char *kind = address.value.is_unspecified() ? "the unspecified"
 			   : address.value.is_multicast() ? "a multicast"
-			   : address.value.is_loopback()  ? "a loopback"
-							  : nullptr;
+			   : address.value.is_v4() && address.value.v4_host_order() == UINT32_MAX
+				   ? "the broadcast"
+			   : address.value.is_loopback() ? "a loopback"
+							 : nullptr;
 	if (kind != nullptr)
 		diagnostics.error(address.at, fmt::format("{}: {} is {} address", what,
 							  address.value.text(), kind));

@@ -15,7 +15,7 @@ void Services::read_port(TableReader &reader, Vip &vip)
 			diagnostics_.error(word->at, fmt::format("vips.port: expected 1..65535 or "
 								 "\"any\", not \"{}\"",
 								 word->value));
-	} else if (const auto port = reader.integer("port", 1, 65535)) {
+	} else if (const auto port = reader.integer("port", 0, 65535)) { // 0 is "any"
 		vip.port = static_cast<std::uint16_t>(port->value);
 	}
 	if (vip.protocol == 0 && vip.port != 0)
@@ -72,6 +72,11 @@ std::optional<Where> Services::read_place(TableReader &reader, Vip &vip)
 		return std::nullopt;
 	vip.address = place->value.address;
 	check_unicast(diagnostics_, "vips.address", {vip.address, place->at});
+	if (const auto &bytes = vip.address.bytes(); bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80)
+		diagnostics_.error(place->at,
+				   fmt::format("vips.address: {} is a link-local address: "
+					       "no router forwards to it",
+					       vip.address.text()));
 	if (!place->value.is_host()) {
 		const std::uint8_t shortest = vip.address.is_v4() ? kShortestVip4 : kShortestVip6;
 		vip.prefix = place->value.bits;

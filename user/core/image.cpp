@@ -211,12 +211,17 @@ private:
 	{
 		image_.backends.resize(backend_ids_.size());
 		for (const Pool &pool : config_.pools) {
+			const std::vector<bool> up = who_is_up(pool);
 			std::vector<std::uint16_t> ids;
-			for (const Backend &backend : pool.backends) {
+			for (std::size_t i = 0; i < pool.backends.size(); ++i) {
+				const Backend &backend = pool.backends[i];
 				ids.push_back(backend_ids_.id(full_name(pool, backend)));
 				AX_TRY(one_backend(pool, backend, ids.back()));
+				// last_known: what they have they keep, too
+				if (up[i])
+					image_.backends[ids.back()].state = AX_BACKEND_ACTIVE;
 			}
-			AX_TRY(one_table(pool, ids));
+			AX_TRY(one_table(pool, ids, up));
 		}
 		return {};
 	}
@@ -293,9 +298,9 @@ private:
 		return own;
 	}
 
-	Status one_table(const Pool &pool, const std::vector<std::uint16_t> &ids)
+	Status one_table(const Pool &pool, const std::vector<std::uint16_t> &ids,
+			 const std::vector<bool> &up)
 	{
-		const std::vector<bool> up = who_is_up(pool);
 		std::vector<MaglevBackend> candidates;
 		std::vector<std::string_view> keys;
 		ax_pool entry{};
@@ -502,8 +507,10 @@ std::vector<double> slot_shares(const std::vector<ax_slot> &slots, const ax_pool
 	for (std::size_t i = pool.first;
 	     i < std::size_t{pool.first} + pool.size && i < slots.size(); ++i) {
 		if (slots[i].count > 0 && slots[i].backend[0] < backends)
-			shares[slots[i].backend[0]] += 1.0 / pool.size;
+			shares[slots[i].backend[0]] += 1;
 	}
+	for (double &share : shares) // whole numbers until here: all of them is 1, not a bit more
+		share = pool.size == 0 ? 0 : share / pool.size;
 	return shares;
 }
 

@@ -111,9 +111,11 @@ void plan_slots(const PlanSide &from, const PlanSide &to, PlannedPool &pool)
 		if (!same_backend(from, to, old, now))
 			moves[{old, now}]++;
 	}
+	std::uint32_t moved = 0;
 	for (const auto &[who, count] : moves) {
 		const double share = static_cast<double>(count) / probes;
-		pool.moved += share;
+		moved += count;
+		pool.moved = static_cast<double>(moved) / probes;
 		pool.why[cause(from, to, pool.name, name_of(from, who.first),
 			       name_of(to, who.second))] += share;
 	}

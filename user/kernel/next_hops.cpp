@@ -3,12 +3,16 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <cstring>
 #include <set>
+#include <span>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "kernel/features.h"
+#include "net/host.h"
 #include "net/interfaces.h"
 
 namespace anycast {
@@ -29,18 +33,6 @@ bool takes_frames(const Interface &device)
 	       (device.kind != "bond" || has_feature("managed_neighbour"));
 }
 
-Result<std::map<int, Interface>> all_devices()
-{
-	std::map<int, Interface> devices;
-	auto all = interfaces();
-
-	if (!all)
-		return tl::unexpected(std::move(all.error()));
-	for (Interface &device : *all)
-		devices[device.index] = std::move(device);
-	return devices;
-}
-
 } // namespace
 
 std::optional<ax_device> way_out(const Interface &device, const std::map<int, Interface> &all)
@@ -55,13 +47,6 @@ std::optional<ax_device> way_out(const Interface &device, const std::map<int, In
 	if (!takes_frames(device))
 		return ax_device{};
 	return std::nullopt;
-}
-
-std::optional<ax_device> way_out_of(int ifindex)
-{
-	const auto all = all_devices();
-	const auto device = all ? all->find(ifindex) : std::map<int, Interface>::const_iterator();
-	return all && device != all->end() ? way_out(device->second, *all) : std::nullopt;
 }
 
 bool DeviceWay::operator==(const DeviceWay &other) const
@@ -85,12 +70,66 @@ DeviceWays ways_out(const std::vector<Interface> &all)
 	return ways;
 }
 
-std::string no_way_out(const DeviceWay &way)
+Departures::Departures(const std::vector<Interface> &all, int attached_ifindex, bool generic)
+	: attached_(attached_ifindex), generic_(generic), ways_(ways_out(all))
 {
-	return fmt::format(
-		"its route leaves through {}, a {} device: XDP cannot send there, and "
-		"its packets are dropped as no_transmit; route it through a plain device",
-		way.name, way.kind);
+	for (const Interface &device : all)
+		devices_[device.index] = device;
+	const auto attached = devices_.find(attached_);
+	if (attached == devices_.end())
+		return;
+	const auto forwards = [&](const char *family) {
+		return read_sysctl(fmt::format("net/{}/conf/{}/forwarding", family,
+					       attached->second.name)) != "0";
+	};
+	forwards_v4_ = forwards("ipv4");
+	forwards_v6_ = forwards("ipv6");
+}
+
+// bpf_fib_lookup answers for the interface of arrival alone then.
+std::string Departures::not_forwarded(bool v4) const
+{
+	if (v4 ? forwards_v4_ : forwards_v6_)
+		return {};
+	const std::string key = fmt::format("net.ipv{}.conf.{}.forwarding", v4 ? 4 : 6,
+					    devices_.at(attached_).name);
+	return fmt::format("its route leaves through another interface than {}, which does not "
+			   "forward: its packets are dropped as no_route; sysctl -w {}=1",
+			   devices_.at(attached_).name, key);
+}
+
+// A frame that goes back (XDP_TX) is no redirect, but a veth's other end has to take that, too.
+std::string Departures::not_taken(int ifindex) const
+{
+	auto device = devices_.find(ifindex);
+	if (device != devices_.end() && device->second.kind == "vlan")
+		device = devices_.find(device->second.parent);
+	if (device == devices_.end() || device->second.takes_frames.value_or(true))
+		return {};
+	const bool veth = device->second.kind == "veth";
+	if (device->first == attached_ && !veth)
+		return {};
+	return fmt::format("{} takes no frames from XDP as it is now: what is sent there is lost, "
+			   "though counted as steered; {}",
+			   device->second.name,
+			   veth ? "its other end needs an XDP program, or GRO (ethtool -K PEER gro "
+				  "on), or attach in generic mode"
+				: "attach an XDP program to it as well");
+}
+
+std::string Departures::trouble(const Route &route, bool v4) const
+{
+	const bool back = route.ifindex == attached_;
+	const auto way = ways_.find(static_cast<std::uint32_t>(route.ifindex));
+
+	if (!back && !generic_ && way != ways_.end() && way->second.out.ifindex == 0)
+		return fmt::format("its route leaves through {}, a {} device: XDP cannot send "
+				   "there, and its packets are dropped as no_transmit; route it "
+				   "through a plain device",
+				   way->second.name, way->second.kind);
+	if (const std::string why = back ? "" : not_forwarded(v4); !why.empty())
+		return why;
+	return generic_ ? "" : not_taken(route.ifindex);
 }
 
 Status write_devices(Dataplane &dataplane, bool generic)
@@ -120,12 +159,56 @@ Status write_devices(Dataplane &dataplane, bool generic, const DeviceWays &ways)
 	return {};
 }
 
+namespace {
+
+// A line for each trouble, not for each backend: a missing default route is everybody's.
+class Warnings {
+public:
+	void add(const std::string &trouble, std::string backend)
+	{
+		for (auto &[known, backends] : troubles_)
+			if (known == trouble) {
+				backends.push_back(std::move(backend));
+				return;
+			}
+		troubles_.push_back({trouble, {std::move(backend)}});
+	}
+	[[nodiscard]] std::vector<std::string> lines() const
+	{
+		constexpr std::size_t kNamed = 3;
+		std::vector<std::string> lines;
+		for (const auto &[trouble, backends] : troubles_) {
+			const std::span named(backends.data(), std::min(backends.size(), kNamed));
+			const std::size_t more = backends.size() - named.size();
+			lines.push_back(fmt::format(
+				"backend{} {}{}: {}", backends.size() == 1 ? "" : "s",
+				fmt::join(named, ", "),
+				more == 0 ? "" : fmt::format(" and {} more", more), trouble));
+		}
+		return lines;
+	}
+
+private:
+	std::vector<std::pair<std::string, std::vector<std::string>>> troubles_;
+};
+
+// "route to ADDRESS: why": the address stands before it.
+std::string no_route(const Error &error)
+{
+	const std::size_t why = error.what.find(": ");
+	return fmt::format("no route ({}): packets are dropped as no_route until there is one",
+			   why == error.what.npos ? error.what : error.what.substr(why + 2));
+}
+
+} // namespace
+
 std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifindex, bool generic)
 {
-	std::vector<std::string> warnings;
+	Warnings warnings;
 	std::set<std::pair<int, Address>> asked;
 	const auto all = interfaces();
-	const DeviceWays ways = all && !generic ? ways_out(*all) : DeviceWays{};
+	const Departures departures(all ? *all : std::vector<Interface>{}, attached_ifindex,
+				    generic);
 
 	for (std::size_t id = 0; id < image.backends.size(); ++id) {
 		const ax_backend &backend = image.backends[id];
@@ -134,24 +217,21 @@ std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifin
 		const std::string who = describe(backend, image.ids.backends, id);
 		const auto route = route_to(Address(backend.addr));
 		if (!route) {
-			warnings.push_back(fmt::format("backend {}: {}: its packets are dropped as "
-						       "no_route until there is one",
-						       who, route.error().what));
+			warnings.add(no_route(route.error()), who);
 			continue;
 		}
+		if (const std::string trouble =
+			    departures.trouble(*route, Address(backend.addr).is_v4());
+		    !trouble.empty())
+			warnings.add(trouble, who);
 		if (!asked.emplace(route->ifindex, route->gateway).second)
 			continue;
-		const auto way = ways.find(static_cast<std::uint32_t>(route->ifindex));
-		if (way != ways.end() && way->second.out.ifindex == 0 &&
-		    route->ifindex != attached_ifindex)
-			warnings.push_back(
-				fmt::format("backend {}: {}", who, no_way_out(way->second)));
 		if (auto kept = keep_neighbour(route->ifindex, route->gateway,
 					       has_feature("managed_neighbour"));
 		    !kept)
-			warnings.push_back(fmt::format("backend {}: {}", who, kept.error().what));
+			warnings.add(kept.error().what, who);
 	}
-	return warnings;
+	return warnings.lines();
 }
 
 } // namespace anycast

@@ -18,8 +18,6 @@ namespace anycast {
 // device beneath, or not at all (ifindex 0). Nothing: simply.
 std::optional<ax_device> way_out(const Interface &device, const std::map<int, Interface> &all);
 
-std::optional<ax_device> way_out_of(int ifindex);
-
 // All devices of which there is something to tell, by ifindex.
 struct DeviceWay {
 	ax_device out{};
@@ -33,8 +31,24 @@ DeviceWays ways_out(const std::vector<Interface> &all);
 Status write_devices(Dataplane &dataplane, bool generic);
 Status write_devices(Dataplane &dataplane, bool generic, const DeviceWays &ways);
 
-// What becomes of packets whose route leaves through a device that takes none.
-std::string no_way_out(const DeviceWay &way);
+// What keeps packets that arrive at an interface from leaving by a route, as the node is now.
+class Departures {
+public:
+	Departures(const std::vector<Interface> &all, int attached_ifindex, bool generic);
+
+	// What becomes of them, and what to do; "": they leave.
+	[[nodiscard]] std::string trouble(const Route &route, bool v4) const;
+
+private:
+	[[nodiscard]] std::string not_forwarded(bool v4) const;
+	[[nodiscard]] std::string not_taken(int ifindex) const;
+
+	int attached_;
+	bool generic_;
+	std::map<int, Interface> devices_;
+	DeviceWays ways_;
+	bool forwards_v4_ = true, forwards_v6_ = true;
+};
 
 // Asks the kernel to resolve the next hop of every backend that is not local. Returns warnings.
 std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifindex, bool generic);

@@ -16,6 +16,7 @@
 #include <linux/if_link.h>
 
 #include "net/ethtool.h"
+#include "net/netdev.h"
 #include "net/netlink.h"
 
 namespace anycast {
@@ -133,8 +134,13 @@ Result<std::vector<Interface>> interfaces()
 				 [&](const nlmsghdr *message) { add_address(message, links); }));
 
 	std::vector<Interface> list;
+	const auto takers = takers_of_frames();
 	for (auto &[index, link] : links) {
 		link.driver = ethtool::driver(link.name);
+		if (const auto taker = takers ? takers->find(index)
+					      : std::map<int, bool>::const_iterator();
+		    takers && taker != takers->end())
+			link.takes_frames = taker->second;
 		list.push_back(std::move(link));
 	}
 	return list;

@@ -26,6 +26,7 @@ struct Interface {
 	std::uint16_t vlan = 0;		  // of a VLAN device
 	std::uint16_t vlan_type = 0x8100; // or 0x88a8: 802.1ad
 	std::uint32_t rx_queues = 1;
+	std::optional<bool> takes_frames; // from XDP, as things are now: net/netdev.h
 	std::vector<Address> addresses;
 	struct Assigned {
 		Address address;

@@ -22,8 +22,8 @@ int on_message(const nlmsghdr *message, void *visit)
 
 } // namespace
 
-Request::Request(std::uint16_t type, std::uint16_t flags)
-	: message_(mnl_nlmsg_put_header(buffer_.data()))
+Request::Request(std::uint16_t type, std::uint16_t flags, int bus)
+	: message_(mnl_nlmsg_put_header(buffer_.data())), bus_(bus)
 {
 	message_->nlmsg_type = type;
 	message_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
@@ -47,7 +47,7 @@ Status Request::send(const std::string &what, const std::function<void(const nlm
 		     int *refused)
 {
 	std::unique_ptr<mnl_socket, CloseSocket> socket(
-		mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+		mnl_socket_open2(bus_, SOCK_CLOEXEC));
 
 	if (!socket)
 		return fail_errno(what + ": netlink socket", errno);

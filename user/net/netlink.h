@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// One rtnetlink request and its answers (libmnl).
+// One netlink request and its answers (libmnl).
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@ namespace anycast::netlink {
 
 class Request {
 public:
-	Request(std::uint16_t type, std::uint16_t flags);
+	Request(std::uint16_t type, std::uint16_t flags, int bus = NETLINK_ROUTE);
 
 	template <typename T> T &header()
 	{
@@ -35,6 +35,7 @@ public:
 private:
 	alignas(NLMSG_ALIGNTO) std::array<char, 512> buffer_{};
 	nlmsghdr *message_;
+	int bus_;
 };
 
 // libmnl's own loops do not compile as C++.
