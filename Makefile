@@ -199,6 +199,11 @@ test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNEL
 	[ -z "$$harness" ] || echo "the harness itself: $$(tail -n 1 $(BUILD)/vm-selftest.log)"; \
 	tests/vm/verified || status=1; exit $$status
 
+.PHONY: test-boot
+test-boot: deps deps-matrix ## an installed Debian 12 under QEMU: power cut, reboot, units that fail (root)
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/anycast-xdp
+	$(Q)$(SUDO) env AX_BOOT_CACHE=$(HOME)/.cache/anycast-xdp/boot tests/boot/run $(BUILD)
+
 # The program by every compiler that builds it, for the kernel matrix.
 COMPILERS := 14 16 19
 # Of the namespace suite, what differs between kernels.
