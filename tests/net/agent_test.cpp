@@ -373,6 +373,18 @@ TEST(Agent, ServesMetricsAndAPage)
 		EXPECT_EQ(get({"http://10.1.0.2:9180/"}), "") << "loopback only";
 		const Output command = lab.cli.run(lab.node, {"metrics", "--config", lab.config});
 		EXPECT_THAT(command.out, HasSubstr("anycast_agent_up"));
+
+		// Nothing is attached, so it fails; what the agent says is there all the same.
+		const Output text = lab.cli.run(lab.node, {"status", "--config", lab.config});
+		EXPECT_EQ(text.status, 3) << text.err;
+		EXPECT_THAT(text.out, testing::ContainsRegex("agent: ok, process [0-9]+\n"));
+		EXPECT_THAT(text.out,
+			    testing::ContainsRegex("  www +198.51.100.80 +announced +up"));
+		const Output both =
+			lab.cli.run(lab.node, {"--json", "status", "--config", lab.config});
+		const auto document = nlohmann::json::parse(both.out);
+		EXPECT_EQ(document.at("agent").at("vips").at(0).at("state"), "announced");
+		EXPECT_TRUE(document.at("interfaces").empty());
 	});
 }
 

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 namespace anycast::cli {
 namespace {
@@ -96,6 +97,26 @@ TEST_F(Cli, AnUnknownCommandSuggestsTheNearest)
 	expect_in(fails({"--dev", "eth0", "backend", "drian", "b1"}, Exit::kUsage),
 		  "did you mean \"backend drain\"?");
 	expect_in(fails({"frobnicate"}, Exit::kUsage), "commands: attach");
+}
+
+TEST_F(Cli, ValidateListsErrorsAsJsonToo)
+{
+	write("bad.toml", "[node]\nhash_seed = 1\nroles = [\"boss\"]\n");
+	expect_in(fails({"--json", "validate", directory_ + "/bad.toml"}, Exit::kUsage),
+		  "bad.toml:2:13");
+	const auto document = nlohmann::json::parse(out_.str());
+	EXPECT_EQ(document.at("valid"), false);
+	ASSERT_EQ(document.at("errors").size(), 2u) << document;
+	expect_in(document.at("errors").at(1), "bad.toml:3:10: node.roles");
+	ASSERT_TRUE(call({"--json", "validate", directory_ + "/good.toml"}));
+	EXPECT_EQ(nlohmann::json::parse(out_.str()).at("valid"), true);
+}
+
+TEST_F(Cli, MetricsOfNothingAreNoSuccess)
+{
+	fails({"metrics"}, Exit::kNotAttached);
+	EXPECT_EQ(out_.str(), "");
+	expect_in(fails({"metrics", "--json"}, Exit::kUsage), "--json stats");
 }
 
 TEST_F(Cli, UsageErrorsPointAtTheHelp)

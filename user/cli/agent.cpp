@@ -156,13 +156,23 @@ Status run_metrics(const Context &context)
 	const auto paths = context.paths();
 	if (!paths)
 		return tl::unexpected(paths.error());
+	if (context.json())
+		return fail(Exit::kUsage, "metrics are Prometheus' text, not JSON",
+			    "for JSON: anycast-xdp --json stats, or status");
 	ControlRequest request;
 	request.command = "status";
 	const auto reply = ask_agent(paths->socket, request, std::chrono::milliseconds(5000));
-	if (reply && *reply && (*reply)->status)
+	if (reply && *reply && (*reply)->status) {
 		context.print(render::metrics_text((*reply)->result));
-	else
-		context.print(render::metrics_text(traffic_of(*paths)));
+		return {};
+	}
+	const auto names = context.devices(*paths);
+	if (!names)
+		return tl::unexpected(names.error());
+	for (const std::string &name : *names)
+		if (const auto instance = open_instance(*paths, name); !instance)
+			context.warn(name, instance.error().message());
+	context.print(render::metrics_text(traffic_of(*paths)));
 	return {};
 }
 

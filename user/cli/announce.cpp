@@ -125,7 +125,7 @@ void add_announce(CLI::App &app, Action &chosen)
 	add_order(app, "withdraw", "Take a VIP's route back at once",
 		  "Holds until `announce`, whatever the health checks say.", chosen);
 	add_order(app, "drain", "Mark a VIP's route as the last choice (65535:0, RFC 8326)",
-		  "Routers that honour it move new and old flows to other nodes, none is cut off. "
+		  "Routers that honour it move new and old flows to other nodes, none is cut off.\n"
 		  "Holds until `announce`.",
 		  chosen);
 }

@@ -15,7 +15,8 @@ namespace {
 
 constexpr std::string_view kFooter =
 	"Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 not attached,\n"
-	"            4 the kernel or driver lacks a feature.\n"
+	"            4 the kernel or driver lacks a feature, 10 apply --exit-code changed "
+	"something.\n"
 	"Data goes to stdout, messages to stderr. `anycast-xdp COMMAND --help` explains a command.";
 
 void add_globals(CLI::App &app, Globals &globals)
@@ -42,7 +43,7 @@ void add_globals(CLI::App &app, Globals &globals)
 void add_footers(CLI::App &app)
 {
 	constexpr const char *kGlobals =
-		"--json, --config, --dev, --pins, --state: anycast-xdp --help";
+		"--json, --config, --dev, --pins, --state, --socket: anycast-xdp --help";
 	for (CLI::App *command : app.get_subcommands([](CLI::App *) { return true; })) {
 		const std::string own = command->get_footer();
 		command->footer(own + (own.empty() ? "" : "\n\n") + kGlobals);

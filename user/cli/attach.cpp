@@ -148,14 +148,17 @@ Status run_detach(const Context &context, const DetachArguments &arguments)
 			return tl::unexpected(report.error());
 		for (const std::string &warning : report->warnings)
 			context.warn(device, warning);
-		if (!report->detached)
+		if (!report->detached && !report->gone)
 			absent += (absent.empty() ? "" : ", ") + device;
 		if (!context.json())
-			context.print(
-				fmt::format("{}: {}\n", device,
-					    report->detached ? "detached" : "was not attached"));
+			context.print(fmt::format(
+				"{}: {}\n", device,
+				report->detached ? "detached"
+				: report->gone	 ? "the device is gone; what was left is removed"
+						 : "was not attached"));
 		json.push_back({{"interface", device},
 				{"detached", report->detached},
+				{"device_gone", report->gone},
 				{"warnings", report->warnings}});
 	}
 	if (context.json())
@@ -177,7 +180,7 @@ void add_attach(CLI::App &app, Action &chosen)
 		"and\ncounters stay. Every interface is checked before the first is touched.");
 	command->add_option("DEV", attaching->devices, "Interfaces [the file's node.interfaces]")
 		->type_name("");
-	command->add_option("--role", attaching->role, "What to be [the file's node.role]")
+	command->add_option("--role", attaching->role, "What to be [the file's node.roles]")
 		->check(CLI::IsMember({"edge", "backend", "both"}));
 	command->add_option("--mode", attaching->mode, "XDP mode [the file's node.mode]")
 		->check(CLI::IsMember({"auto", "native", "generic", "offload"}));

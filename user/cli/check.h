@@ -54,6 +54,7 @@ void check_bird(const CheckInput &input, Findings &findings);
 void check_gtsm(const CheckInput &input, Findings &findings);
 
 // check_traffic.cpp
+bool wants_agent(const Config &config); // does it have health checks?
 void check_agent(const CheckInput &input, Findings &findings);
 void check_backends(const CheckInput &input, Findings &findings);
 void check_icmp(const CheckInput &input, Findings &findings);

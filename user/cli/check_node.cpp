@@ -87,8 +87,8 @@ void check_features(Findings &findings)
 					       "CAP_NET_ADMIN");
 	else if (!without.empty())
 		findings.warn("kernel",
-			      fmt::format("an old set of features: {} of {} are missing",
-					  without.size(), features().size()),
+			      fmt::format("{} of {} features {} missing", without.size(),
+					  features().size(), without.size() == 1 ? "is" : "are"),
 			      fmt::format("it works without: {}", fmt::join(without, "; ")));
 	else
 		findings.ok("kernel", "has every feature that is used");

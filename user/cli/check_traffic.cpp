@@ -19,13 +19,6 @@ namespace {
 constexpr std::uint64_t kSomeErrors = 100; // fewer say nothing
 constexpr double kManyErrors = 0.01;	   // of all packets
 
-bool wants_agent(const Config &config)
-{
-	const auto checked = [](const auto &owner) { return !owner.checks.empty(); };
-	return std::ranges::any_of(config.vips, checked) ||
-	       std::ranges::any_of(config.pools, checked);
-}
-
 double part(std::uint64_t of, std::uint64_t all)
 {
 	return all == 0 ? 0 : static_cast<double>(of) / static_cast<double>(all);
@@ -40,6 +33,13 @@ void check_next_hops(const nlohmann::ordered_json &status, Findings &findings)
 }
 
 } // namespace
+
+bool wants_agent(const Config &config)
+{
+	const auto checked = [](const auto &owner) { return !owner.checks.empty(); };
+	return std::ranges::any_of(config.vips, checked) ||
+	       std::ranges::any_of(config.pools, checked);
+}
 
 void check_agent(const CheckInput &input, Findings &findings)
 {
@@ -74,8 +74,8 @@ void check_agent(const CheckInput &input, Findings &findings)
 			findings.fail("health",
 				      fmt::format("VIP {} is down: its checks fail",
 						  vip.value("vip", "?")),
-				      "repair the service; the last results stand in the agent's "
-				      "status");
+				      "repair the service; `anycast-xdp status` has the checks' "
+				      "last results");
 			fine = false;
 		}
 	for (const auto &vip : status.value("vips", nlohmann::ordered_json::array()))

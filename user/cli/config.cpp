@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <sstream>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -37,8 +38,15 @@ Status run_validate(const Context &context, const FileArguments &arguments)
 {
 	const std::string path = file_of(context, arguments);
 	const auto parsed = load_config(path);
-	if (!parsed)
+	if (!parsed) {
+		std::vector<std::string> errors;
+		std::istringstream lines(parsed.error().what);
+		for (std::string line; std::getline(lines, line);)
+			errors.push_back(line);
+		if (context.json())
+			context.print({{"valid", false}, {"errors", errors}});
 		return tl::unexpected(parsed.error());
+	}
 	for (const std::string &warning : parsed->warnings)
 		context.warn(warning);
 	const Config &config = parsed->config;

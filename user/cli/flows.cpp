@@ -319,7 +319,7 @@ void add_flows(CLI::App &app, Action &chosen)
 		"or repeated\nfor nothing; an upper bound. \"-\" (JSON: null) means it cannot be "
 		"measured, never zero.\nUNREPAIRED: gaps nobody filled: packets that took another "
 		"way. "
-		"docs/loss.md says how. EVER: since attach, ended and forgotten flows included.");
+		"docs/loss.md says how.\nEVER: since attach, ended and forgotten flows included.");
 	add_filters(*command, *loss);
 	command->add_option("--by", loss->by, "Sum by [flow]")
 		->check(CLI::IsMember({"flow", "vip", "backend", "prefix"}));

@@ -214,7 +214,7 @@ void add_replay(CLI::App &app, Action &chosen)
 	command->add_option("--out", arguments->out,
 			    "Write what leaves the program; dropped packets are left out")
 		->type_name("OUT.pcap");
-	command->add_option("--role", arguments->role, "What to be [the file's node.role]")
+	command->add_option("--role", arguments->role, "What to be [the file's node.roles]")
 		->check(CLI::IsMember({"edge", "backend", "both"}));
 	command->add_flag("--flows", arguments->flows, "The flow table afterwards, loss included");
 	command->callback([arguments, &chosen] {

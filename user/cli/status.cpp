@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // anycast-xdp status
 #include <algorithm>
+#include <chrono>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "cli/app.h"
+#include "cli/check.h"
 #include "cli/tally.h"
 #include "core/names.h"
 #include "kernel/flow_reader.h"
+#include "net/control_client.h"
+#include "render/agent.h"
 #include "render/status.h"
 
 namespace anycast::cli {
@@ -146,26 +150,63 @@ Result<render::InterfaceStatus> status_of(const Instance &instance)
 	return status;
 }
 
+// What the agent says of itself. Null: none runs, or it does not answer, which is said.
+nlohmann::ordered_json agent_status(const Context &context, const Paths &paths)
+{
+	ControlRequest request;
+	request.command = "status";
+	const auto reply = ask_agent(paths.socket, request, std::chrono::milliseconds(3000));
+	if (reply && !*reply)
+		return {};
+	const Status asked = reply ? (*reply)->status : tl::unexpected(reply.error());
+	if (!asked) {
+		context.warn(fmt::format("the agent cannot be asked: {}", asked.error().what));
+		return {};
+	}
+	nlohmann::ordered_json status = (*reply)->result;
+	status.erase("interfaces"); // what `stats` shows
+	return status;
+}
+
+// One interface that cannot be looked at hides neither the others nor the agent.
 Status run_status(const Context &context)
 {
-	const auto instances = context.instances();
-	if (!instances) {
-		if (context.json() && instances.error().kind == Exit::kNotAttached)
-			context.print(render::status_json({}));
-		return tl::unexpected(instances.error());
-	}
+	const auto paths = context.paths();
+	if (!paths)
+		return tl::unexpected(paths.error());
+	const auto names = context.devices(*paths);
 	std::vector<render::InterfaceStatus> list;
-	for (const Instance &instance : *instances) {
-		auto status = status_of(instance);
-		if (!status)
-			return tl::unexpected(status.error());
+	Status failed = names ? Status{} : tl::unexpected(names.error());
+	bool checks = false;
+	for (const std::string &name : names ? *names : std::vector<std::string>{}) {
+		const auto instance = open_instance(*paths, name);
+		auto status = instance ? status_of(*instance) : tl::unexpected(instance.error());
+		if (!status) {
+			Error error = std::move(status.error());
+			if (error.what.find(name) == error.what.npos)
+				error.what = fmt::format("{}: {}", name, error.what);
+			if (!failed)
+				context.warn(failed.error().message());
+			failed = tl::unexpected(std::move(error));
+			continue;
+		}
+		checks = checks || wants_agent(instance->applied.config);
 		list.push_back(std::move(*status));
 	}
-	if (context.json())
-		context.print(render::status_json(list));
-	else
-		context.print(render::status_text(list));
-	return {};
+	const nlohmann::ordered_json agent = agent_status(context, *paths);
+	if (context.json()) {
+		nlohmann::ordered_json document = render::status_json(list);
+		document["agent"] = agent;
+		context.print(document);
+		return failed;
+	}
+	std::string text = render::status_text(list);
+	if (!agent.is_null())
+		text += (text.empty() ? "" : "\n") + render::agent_text(agent);
+	else if (checks)
+		text += "\nagent: none answers, and health checks are configured\n";
+	context.print(text);
+	return failed;
 }
 
 } // namespace
@@ -176,7 +217,8 @@ void add_status(CLI::App &app, Action &chosen)
 		"status", "What is attached, how it is configured and how it does");
 	command->footer(
 		"Exits with 3 if nothing is attached. The digest is equal on nodes that steer "
-		"alike.");
+		"alike.\nBelow the interfaces: the agent, if one runs, with its VIPs and failing "
+		"checks.");
 	command->callback([&chosen] { chosen = run_status; });
 }
 

@@ -156,6 +156,14 @@ Status check_attach_again(const AttachJob &job)
 				job.interface, mode_name(job.before.mode)),
 			fmt::format("anycast-xdp detach {}, then attach it with --mode {}",
 				    job.interface, job.options.mode));
+	// A new one would be empty, and the old one is what the program reads until it is replaced.
+	if (!Map::open_pinned(job.pin("ax_ctl")))
+		return fail(Exit::kFailed,
+			    fmt::format("the control record of what runs on {}, {}, is gone",
+					job.interface, job.pin("ax_ctl")),
+			    fmt::format("anycast-xdp detach {}, then attach it again: flows are "
+					"lost",
+					job.interface));
 	if (auto running = open_instance(job.paths, job.interface))
 		return check_limits_unchanged(running->applied.config.limits, job.config.limits);
 	return {}; // the maps themselves are compared while loading
@@ -175,7 +183,8 @@ Status attach_again(AttachJob &job)
 	if (!ids)
 		return tl::unexpected(std::move(ids.error()));
 	if (!running)
-		job.warn(fmt::format("{}: names start anew", running.error().what));
+		job.warn(fmt::format("{}: replaced all the same; known flows are looked at afresh",
+				     running.error().what));
 	if (running) {
 		AX_TRY(carry_generations(running->applied.config, applied.config,
 					 std::time(nullptr)));

@@ -142,11 +142,12 @@ Status take_off(const Paths &paths, const std::string &interface, DetachReport &
 			AX_TRY(hook::remove_link(link.get()));
 			report.detached = true;
 		}
+		report.gone = !report.detached;
 		return {};
 	}
 	auto device = interface_named(interface);
 	if (!device) {
-		report.warnings.push_back(fmt::format("the device {} is gone", interface));
+		report.gone = true;
 		return {};
 	}
 	auto attached = hook::look(pins, interface, device->index);

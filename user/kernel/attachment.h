@@ -68,6 +68,7 @@ Result<AttachReport> attach(const Paths &paths, const std::string &interface, co
 
 struct DetachReport {
 	bool detached = false;
+	bool gone = false; // the device is: only what was left of the attachment was removed
 	std::vector<std::string> warnings;
 };
 Result<DetachReport> detach(const Paths &paths, const std::string &interface);

@@ -46,7 +46,12 @@ Result<Dataplane> Dataplane::from_maps(std::map<std::string, Map, std::less<>> m
 			continue;
 		if (found == dataplane.maps_.end())
 			return fail(Exit::kFailed, fmt::format("map {} is missing", shape.name),
-				    "detach the interface, then attach it again");
+				    shape.name == std::string_view("ax_ctl")
+					    ? "detach the interface, then attach it again: flows "
+					      "are lost"
+					    : "attach the interface again with its configuration: "
+					      "packets flow on meanwhile, and what the map held "
+					      "begins anew");
 		const Map &map = found->second;
 		if (map.key_size() != shape.key_size || map.value_size() != shape.value_size ||
 		    map.type() != shape.type)

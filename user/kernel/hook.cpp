@@ -103,6 +103,11 @@ Fd our_program(const std::string &pins, std::uint32_t id)
 		if (program.valid() && program_id(program.get()) == id)
 			return program;
 	}
+	// Its pin is gone, but our link holds it: root can have it still.
+	const Fd link(bpf_obj_get((pins + "/" AX_PIN_LINK).c_str()));
+	const auto info = link.valid() ? link_info(link.get()) : std::nullopt;
+	if (id != 0 && info && info->prog_id == id)
+		return Fd(bpf_prog_get_fd_by_id(id));
 	return {};
 }
 

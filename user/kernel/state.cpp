@@ -113,7 +113,12 @@ Result<Applied> read(const std::string &directory, std::uint32_t generation)
 		applied.config = std::move(*config);
 		applied.ids = std::move(*ids);
 	} catch (const json::exception &error) {
-		return fail(Exit::kFailed, fmt::format("{}: {}", path, error.what()), hint);
+		const auto *broken = dynamic_cast<const json::parse_error *>(&error);
+		return fail(Exit::kFailed,
+			    broken ? fmt::format("{} is damaged: no JSON from byte {} on", path,
+						 broken->byte)
+				   : fmt::format("{} is damaged: {}", path, error.what()),
+			    hint);
 	}
 	applied.generation = generation;
 	return applied;

@@ -16,6 +16,17 @@ std::size_t count(const std::vector<Finding> &findings, Level level)
 	return static_cast<std::size_t>(std::ranges::count(findings, level, &Finding::level));
 }
 
+// What has lines of its own stays below where it begins.
+std::string indented(std::string text)
+{
+	for (std::size_t at = 0; (at = text.find('\n', at)) != text.npos;) {
+		const std::size_t end = std::min(text.find_first_not_of(" \n", at), text.size());
+		text.replace(at, end - at, "\n" + std::string(17, ' '));
+		at += 18;
+	}
+	return text;
+}
+
 } // namespace
 
 std::string_view level_name(Level level)
@@ -43,7 +54,7 @@ std::string check_text(const std::vector<Finding> &findings)
 	std::string out;
 	for (const Finding &finding : findings) {
 		out += fmt::format("{:<4}  {:<10} {}\n", level_name(finding.level), finding.check,
-				   finding.text);
+				   indented(finding.text));
 		if (!finding.advice.empty())
 			out += fmt::format("{:<17}-> {}\n", "", finding.advice);
 	}
