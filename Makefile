@@ -241,17 +241,39 @@ bench: all $(BUILD)/bench ## ns per packet beside a floor and a model of Katran,
 	$(Q)$(SUDO) $(BUILD)/bench $(BENCH)
 
 .PHONY: install
-install: $(BUILD)/anycast-xdp ## the binary, systemd's units and the agent's user below $(DESTDIR)
+install: $(BUILD)/anycast-xdp ## binary, systemd's units, the agent's user, completion, docs below $(DESTDIR)
 	install -D -m 0755 $(BUILD)/anycast-xdp $(DESTDIR)/usr/sbin/anycast-xdp
 	install -D -m 0644 -t $(DESTDIR)/usr/lib/systemd/system tools/packaging/*.service
 	install -D -m 0644 tools/packaging/anycast-xdp.sysusers $(DESTDIR)/usr/lib/sysusers.d/anycast-xdp.conf
+	install -D -m 0644 tools/packaging/anycast-xdp.bash-completion $(DESTDIR)/usr/share/bash-completion/completions/anycast-xdp
+	install -D -m 0644 -t $(DESTDIR)/usr/share/doc/anycast-xdp docs/*.md README.md CHANGELOG.md LICENSE
+
+# Neither configuration nor what runs: detach first.
+.PHONY: uninstall
+uninstall: ## what install put there
+	rm -f $(DESTDIR)/usr/sbin/anycast-xdp \
+		$(patsubst tools/packaging/%,$(DESTDIR)/usr/lib/systemd/system/%,$(wildcard tools/packaging/*.service)) \
+		$(DESTDIR)/usr/lib/sysusers.d/anycast-xdp.conf \
+		$(DESTDIR)/usr/share/bash-completion/completions/anycast-xdp
+	rm -rf $(DESTDIR)/usr/share/doc/anycast-xdp
 
 SOURCES = $(shell git ls-files '*.h' '*.c' '*.cpp')
 .PHONY: format lint
 format: ## clang-format, in place
 	$(Q)clang-format -i $(SOURCES)
-lint: all $(BUILD)/reasons_doc ## formatting, clang-tidy, shellcheck, include directions
+lint: all $(BUILD)/reasons_doc ## formatting, shellcheck, include directions; TIDY=1: clang-tidy too
 	$(Q)tools/lint $(BUILD)
+
+# A unit is looked at again when its object is: after the first time, only what has changed.
+TIDY_OK := $(patsubst %.cpp,$(BUILD)/tidy/%.ok,$(USER_SRC) user/main.cpp)
+.PHONY: tidy
+tidy: $(TIDY_OK) ## clang-tidy over user/, resumable
+$(BUILD)/tidy/%.ok: %.cpp $(BUILD)/%.o .clang-tidy
+	$(call say,TIDY,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)clang-tidy --quiet $< -- -std=c++20 -DAX_VERSION='"$(VERSION)"' -Iinclude -Iuser \
+		-isystem $(BUILD)/skel 2> >(grep -v ' warnings generated' >&2)
+	$(Q)touch $@
 
 .PHONY: clean
 clean: ## remove what was built

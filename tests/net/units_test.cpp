@@ -43,6 +43,74 @@ std::vector<std::string> installed_units()
 	return paths;
 }
 
+std::vector<std::string> files_below(const std::string &folder)
+{
+	std::vector<std::string> files;
+	for (const auto &entry : fs::recursive_directory_iterator(folder))
+		if (entry.is_regular_file())
+			files.push_back(entry.path());
+	return files;
+}
+
+TEST(Units, InstallPutsThereWhatTheyNameAndUninstallTakesItAway)
+{
+	in_lab([] {
+		const Netns here("here");
+		const std::string tree = fs::path(packaging()).parent_path().parent_path();
+		const std::string build = fs::path(Cli().binary()).parent_path();
+		const auto make = [&](const std::string &target) {
+			// -o: as it is, whatever its sources' times say.
+			return run(here, {"make", "-C", tree, "BUILD=" + build, "-o",
+					  build + "/anycast-xdp", target, "DESTDIR=/run/lab/dest"});
+		};
+		const Output installed = make("install");
+		ASSERT_EQ(installed.status, 0) << installed.out << installed.err;
+		std::ofstream("/run/lab/dest/usr/sbin/other") << "not ours";
+		std::size_t named = 0;
+		for (const std::string &file : files_below("/run/lab/dest/usr/lib/systemd")) {
+			std::istringstream lines(text_of(file));
+			for (std::string line; std::getline(lines, line);)
+				for (const std::string_view key :
+				     {"ExecStart=", "ExecStart=-", "Documentation=file://"}) {
+					if (!line.starts_with(std::string(key) + "/"))
+						continue;
+					line = line.substr(key.size());
+					EXPECT_TRUE(fs::exists("/run/lab/dest" +
+							       line.substr(0, line.find(' '))))
+						<< line;
+					named++;
+				}
+		}
+		EXPECT_GE(named, 8U);
+		const Output removed = make("uninstall");
+		ASSERT_EQ(removed.status, 0) << removed.err;
+		EXPECT_EQ(files_below("/run/lab/dest"),
+			  std::vector<std::string>{"/run/lab/dest/usr/sbin/other"});
+	});
+}
+
+TEST(Units, BashCompletesCommandsOptionsAndWords)
+{
+	in_lab([] {
+		const Netns here("here");
+		const auto completed = [&](const std::string &words, int last) {
+			const std::string script = ". " + packaging() +
+						   "/anycast-xdp.bash-completion\nCOMP_WORDS=(" +
+						   Cli().binary() + " " + words +
+						   ")\nCOMP_CWORD=" + std::to_string(last) +
+						   "\n_anycast_xdp 2>&1\necho \"${COMPREPLY[*]}\"";
+			return run(here, {"bash", "-c", script}).out;
+		};
+		EXPECT_EQ(completed("stat", 1), "status stats\n");
+		EXPECT_EQ(completed("backend dr", 2), "drain\n");
+		EXPECT_EQ(completed("--json loss --wa", 3), "--watch\n");
+		EXPECT_EQ(completed("attach eth0 --dry", 3), "--dry-run\n");
+		EXPECT_EQ(completed("loss --by v", 3), "vip\n");
+		EXPECT_EQ(completed("status --dev l", 3), "lo\n");
+		EXPECT_EQ(completed("apply --socke", 2), "--socket\n");
+	});
+}
+
 TEST(Units, SystemdTakesThemWithoutAWord)
 {
 	in_lab([] {

@@ -53,7 +53,7 @@ Result<bool> ReplyParser::feed(std::string_view bytes)
 	std::size_t begin = 0, end = 0;
 	bool complete = false;
 	while (!complete && (end = partial_.find('\n', begin)) != partial_.npos) {
-		const auto ended = line(std::string_view(partial_).substr(begin, end - begin));
+		auto ended = line(std::string_view(partial_).substr(begin, end - begin));
 		if (!ended)
 			return ended;
 		complete = *ended;
