@@ -115,6 +115,26 @@ TEST(Damage, OfADeviceThatIsGoneDetachRemovesWhatIsLeft)
 	});
 }
 
+TEST(Damage, OfAFullDiskItSaysWhatHelps)
+{
+	in_lab([] {
+		make_veth();
+		attached("dev0");
+		const std::string state = state_directory(kPaths, "dev0");
+		sh("mkdir -p /run/small && mount -t tmpfs -o size=64k none /run/small && cp -r " +
+		   state + "/. /run/small/ && mount --bind /run/small " + state +
+		   " && ! dd if=/dev/zero of=/run/small/fill bs=1k count=100 2>/dev/null");
+		const auto applied = apply(kPaths, "dev0", config_of(2, 3));
+		ASSERT_FALSE(applied);
+		EXPECT_THAT(applied.error().message(),
+			    AllOf(HasSubstr("No space left"), HasSubstr("make room")));
+		EXPECT_EQ(opened().applied.config, kSmall);
+		sh("rm /run/small/fill");
+		EXPECT_TRUE(apply(kPaths, "dev0", config_of(2, 3)));
+		sh("umount " + state + " && umount /run/small");
+	});
+}
+
 // One interface that cannot be looked at does not hide another.
 TEST(Damage, StatusShowsTheOthers)
 {

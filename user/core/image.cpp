@@ -12,6 +12,8 @@
 #include <fmt/format.h>
 
 #include "core/ids.h"
+#include "core/image_digest.h"
+#include "core/image_limits.h"
 #include "core/maglev.h"
 #include "core/mark.h"
 #include "core/names.h"
@@ -39,35 +41,6 @@ void write_outer(const Address &source, const Address &destination, ax_backend &
 	entry.csum4 = outer_checksum(source, destination);
 }
 
-Status too_many(std::string_view what, std::size_t count, std::size_t most, std::string_view limit)
-{
-	if (count <= most)
-		return {};
-	return fail(Exit::kUsage, fmt::format("{} {}, and {} is {}", count, what, limit, most));
-}
-
-Status check_limits(const Config &config)
-{
-	constexpr std::size_t kIds = 65535; // slots and flow entries have 16 bits for an id
-	constexpr std::string_view kBound = "the most there can be";
-	const Limits &limits = config.limits;
-	std::size_t backends = 0, slots = 0;
-
-	for (const Pool &pool : config.pools) {
-		backends += pool.backends.size();
-		slots += pool.table_size;
-	}
-	AX_TRY(too_many("VIPs", config.vips.size(), limits.vips, "[limits] vips"));
-	AX_TRY(too_many("pools", config.pools.size(), limits.pools, "[limits] pools"));
-	AX_TRY(too_many("backends", backends, limits.backends, "[limits] backends"));
-	AX_TRY(too_many("table slots", slots, limits.table_slots, "[limits] table_slots"));
-	AX_TRY(too_many("GTSM peers", config.gtsm_peers.size(), limits.peers, "[limits] peers"));
-	AX_TRY(too_many("VIPs", config.vips.size(), kIds, kBound));
-	AX_TRY(too_many("backends", backends, kIds, kBound));
-	AX_TRY(too_many("GTSM peers", config.gtsm_peers.size(), kIds, kBound));
-	return too_many("edges", config.edges.size(), kMaxEdges, kBound);
-}
-
 // And the node's addresses that lie within prefixes of VIPs.
 AddressSet vip_addresses(const Config &config, const NodeFacts &facts)
 {
@@ -85,11 +58,6 @@ AddressSet vip_addresses(const Config &config, const NodeFacts &facts)
 		}
 	}
 	return set;
-}
-
-std::string full_name(const Pool &pool, const Backend &backend)
-{
-	return pool.name + "/" + backend.name;
 }
 
 // Who takes new flows; with nobody active, last_known takes everybody who is not in maintenance.
@@ -157,7 +125,7 @@ public:
 		AX_TRY(gtsm());
 		AX_TRY(tunnels());
 		image_.ids = {vip_ids_.take(), backend_ids_.take(), peer_ids_.take()};
-		image_.digest = digest();
+		image_.digest = image_digest(config_, table_digests_);
 		return std::move(image_);
 	}
 
@@ -441,38 +409,6 @@ private:
 		}
 		return too_many("tunnel addresses", image_.tunnel_addresses.size(),
 				kMaxLocalAddresses, "the most that [tunnel] addresses can name");
-	}
-
-	// Over canonical forms in canonical order: neither ids nor the file's order matter.
-	[[nodiscard]] std::uint64_t digest() const
-	{
-		std::uint64_t sum = ax_mix(config_.hash_seed[0] ^ ax_mix(config_.hash_seed[1] + 1));
-		std::vector<std::string> lines;
-
-		for (const Vip &vip : config_.vips)
-			lines.push_back(fmt::format("vip {} {} {} {} {}", place_of(vip), vip.port,
-						    vip.protocol, vip.pool,
-						    static_cast<int>(vip.forward)));
-		for (const Pool &pool : config_.pools) {
-			const auto table = table_digests_.find(pool.name);
-			lines.push_back(fmt::format(
-				"pool {} {} {} {} {} {} {:x}", pool.name, pool.table_size,
-				static_cast<int>(pool.all_down), hash_input_name(pool.hash),
-				pool.quic_rotation, pool.fragment_notes,
-				table == table_digests_.end() ? 0 : table->second));
-			for (const Backend &backend : pool.backends)
-				lines.push_back(fmt::format(
-					"backend {} {} {} {} {}", full_name(pool, backend),
-					backend.server_id, backend.address.text(), backend.weight,
-					static_cast<int>(backend.state)));
-		}
-		std::ranges::sort(lines);
-		for (const std::string &line : lines) {
-			for (const char c : line)
-				sum = ax_mix(sum ^ static_cast<std::uint8_t>(c));
-			sum = ax_mix(sum + 0x100);
-		}
-		return sum;
 	}
 
 	const Config &config_;

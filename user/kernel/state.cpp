@@ -23,6 +23,15 @@ namespace {
 
 using nlohmann::json;
 
+tl::unexpected<Error> not_written(const std::string &what, const std::string &path)
+{
+	const int error = errno;
+	return fail_errno(fmt::format("{} {}", what, path), error,
+			  error == ENOSPC || error == EDQUOT
+				  ? "make room there; what runs is as it was"
+				  : "");
+}
+
 constexpr int kFormat = 1;
 constexpr std::string_view kPrefix = "generation-";
 
@@ -36,17 +45,17 @@ Status write_synced(const std::string &path, const std::string &text)
 	Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
 
 	if (!file.valid())
-		return fail_errno(fmt::format("write {}", path), errno);
+		return not_written("write", path);
 	for (std::size_t done = 0; done < text.size();) {
 		const ssize_t n = ::write(file.get(), text.data() + done, text.size() - done);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return fail_errno(fmt::format("write {}", path), errno);
+			return not_written("write", path);
 		done += static_cast<std::size_t>(n);
 	}
 	if (::fsync(file.get()) != 0)
-		return fail_errno(fmt::format("sync {}", path), errno);
+		return not_written("sync", path);
 	return {};
 }
 
