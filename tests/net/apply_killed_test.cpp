@@ -46,6 +46,8 @@ bool writes(const __ptrace_syscall_info &info)
 struct Fate {
 	bool ended = false; // by itself
 	int writes = 0;
+	bool waited = false;	   // a grace period
+	int early = 0, tables = 0; // tables that were written: before it, in all
 };
 
 // Runs `body` in a child, and kills it before its write number `last`.
@@ -74,6 +76,13 @@ Fate run_until_write(int last, const std::function<int()> &body)
 			continue;
 		__ptrace_syscall_info info{};
 		ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info);
+		if (info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == __NR_membarrier)
+			fate.waited = true;
+		if (info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == __NR_bpf &&
+		    info.entry.args[0] == BPF_MAP_UPDATE_BATCH) {
+			fate.tables++;
+			fate.early += fate.waited ? 0 : 1;
+		}
 		if (writes(info) && fate.writes++ == last) {
 			kill(pid, SIGKILL);
 			waitpid(pid, &status, 0);
@@ -122,7 +131,8 @@ Config changed(Config config)
 	return config;
 }
 
-void killed_at_every_write(std::size_t pools)
+// `by_calls`: tables are written by system calls.
+void killed_at_every_write(std::size_t pools, bool by_calls = false)
 {
 	make_veth();
 	const Config one = small_tables(config_of(pools, 3)), other = changed(one);
@@ -136,6 +146,11 @@ void killed_at_every_write(std::size_t pools)
 		const bool now = expect_whole(one, other, write);
 		(now != first_runs ? fresh : old)++;
 		first_runs = now;
+		EXPECT_EQ(fate.early, 0) << "a half was written that packets may still read";
+		if (by_calls && fate.ended) {
+			EXPECT_GT(fate.tables, 0);
+			EXPECT_TRUE(fate.waited);
+		}
 		if (fate.ended || testing::Test::HasFailure() || write > 2000)
 			break;
 	}
@@ -159,7 +174,7 @@ TEST(Apply, KilledAtAnySystemCallThatWritesATable)
 {
 	in_lab([] {
 		force_absent("mmap_array");
-		killed_at_every_write(3);
+		killed_at_every_write(3, true);
 	});
 }
 

@@ -211,11 +211,18 @@ TEST(CliCodes, EditsTwiceAreUnchanged)
 			says({"vip", "add", "all", "--address", "198.51.100.81", "--port", port,
 			      "--pool", "web"},
 			     "unchanged");
+		std::string same = kGood; // as a file
+		same.insert(same.find("[[vips]]"), "[[pools.backends]]\nname = \"b2\"\n"
+						   "address = \"10.1.0.12\"\nweight = 7\n");
+		same += "[[vips]]\nname = \"all\"\naddress = \"198.51.100.81\"\nport = 0\n"
+			"pool = \"web\"\n";
+		says({"apply", Host::file(same)}, "unchanged");
 		for (const Argv &arguments :
 		     std::vector<Argv>{{"backend", "del", "b2"}, {"vip", "del", "all"}}) {
 			says(arguments, "changed");
 			says(arguments, "unchanged");
 		}
+		says({"apply", Host::file(kGood)}, "unchanged");
 	});
 }
 

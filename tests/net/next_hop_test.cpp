@@ -148,6 +148,30 @@ TEST(NextHop, BehindABridgeIsANamedDropOrGoesInGenericMode)
 	});
 }
 
+// Its packets are a named drop until the kernel has found it; nobody has to do anything for that.
+TEST(NextHop, ANeighbourThatIsNotKnownYet)
+{
+	in_lab([] {
+		const Chain chain;
+		if (!chain.edge.run(managed_neighbours))
+			GTEST_SKIP() << "kernels before 5.16 want the agent for this";
+		chain.edge.ip("addr add 10.2.0.1/24 dev dev1"); // nobody answers for 10.2.0.9
+		chain.edge.run([&] { attached("dev0", to_backend(AX_FORWARD_GUE)); });
+		chain.send();
+		chain.edge.run([] {
+			EXPECT_TRUE(wait_until(milliseconds(2000),
+					       [] { return counted(AX_R_NO_NEIGHBOUR) == 1; }));
+			EXPECT_EQ(counted(AX_R_STEERED), 0U);
+		});
+		chain.backend.ip("addr add 10.2.0.9/24 dev b0");
+		Sniffer sniffer({chain.backend, "b0"});
+		EXPECT_TRUE(wait_until(milliseconds(20000), [&] {
+			chain.send();
+			return !tunnelled(sniffer).empty();
+		}));
+	});
+}
+
 // The kernel takes the frame from the program and drops it: nothing of ours can count that.
 TEST(NextHop, ADeviceThatTakesNoFramesNowIsWarnedAbout)
 {

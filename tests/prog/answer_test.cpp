@@ -248,6 +248,31 @@ TEST_F(Answer, EchoRequestsToVips)
 	}
 }
 
+// A prefix's too; of a VIP of any protocol they are for the backend.
+TEST_F(Answer, EchoRequestsToPrefixesAndToAnyProtocol)
+{
+	Config config = two_families();
+	config.icmp.echo = true;
+	config.vips = {vip_at("net", "198.51.100.0", 80, kTcp, "web"),
+		       vip_at("six", "2001:db8:5::", 80, kTcp, "web6"),
+		       vip_at("all", "198.51.101.80", 0, 0, "web")};
+	config.vips[0].prefix = 24;
+	config.vips[1].prefix = 48;
+	apply(config);
+	for (const char *within : {"198.51.100.0", "198.51.100.77", "198.51.100.255"}) {
+		const Packet reply = expect(AX_R_ECHO_ANSWERED,
+					    Eth{} / Ip4{.dst = within} / Icmp4{} / Payload(8))
+					     .frame;
+		const Packet from = Eth{} / Ip4{.src = within, .dst = "203.0.113.5"};
+		EXPECT_EQ(bytes_from(reply, 26, 8), bytes_from(from, 26, 8));
+	}
+	expect(AX_R_ECHO_ANSWERED, Eth{} / Ip6{.dst = "2001:db8:5:9::1"} / Icmp6{} / Payload(8));
+	expect(AX_R_NOT_VIP, Eth{} / Ip4{.dst = "198.51.99.255"} / Icmp4{} / Payload(8));
+	EXPECT_EQ(expect(AX_R_STEERED, Eth{} / Ip4{.dst = "198.51.101.80"} / Icmp4{} / Payload(8))
+			  .vip,
+		  "all");
+}
+
 TEST_F(Answer, OtherIcmpStaysTheStacks)
 {
 	tunnel(1500, 1000, true);

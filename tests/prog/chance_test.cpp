@@ -2,6 +2,7 @@
 // The second chance: who has the connection keeps its segments, who has not passes them on.
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/net_namespace.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -9,9 +10,12 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <fstream>
 #include <system_error>
+#include <thread>
 
 #include "core/maglev.h"
+#include "net/netlink.h"
 #include "support/connection.h"
 #include "support/gue.h"
 #include "support/program_fixture.h"
@@ -172,17 +176,6 @@ TEST_F(Chance, AListenerAloneIsNoConnection)
 	expect(AX_R_SECOND_CHANCE, tunnelled(kSegment, {tag(kNext)}));
 }
 
-TEST_F(Chance, OnlySegmentsOfConnectionsAreAskedFor)
-{
-	for (const Packet &packet :
-	     {Eth{} / Ip4{} / Tcp{.flags = kSyn}, Eth{} / Ip4{} / Udp{} / Payload(10),
-	      Eth{} / Ip4{.mf = true} / Tcp{} / Payload(12)})
-		expect(AX_R_DECAPSULATED, tunnelled(packet, {tag(kNext)}));
-	// Without further candidates the stack answers.
-	expect(AX_R_DECAPSULATED, tunnelled(kSegment, {}));
-	EXPECT_TRUE(notes().empty());
-}
-
 // What a router beyond the edge says of what a server sent to the client.
 Packet error4(const Packet &quoted, std::uint8_t type = 3, std::size_t bytes = 28)
 {
@@ -198,6 +191,84 @@ const Packet kAnswer = Eth{} / Ip4{.src = "198.51.100.80", .dst = "203.0.113.5"}
 		       Tcp{.sport = 80, .dport = 40000} / Payload(64);
 const Packet kAnswer6 = Eth{} / Ip6{.src = "2001:db8::80", .dst = "2001:db8::5"} /
 			Tcp{.sport = 80, .dport = 40000} / Payload(64);
+
+// What the kernel answers to a SYN at the listener, sent past all sockets of the client's.
+Bytes answer_to(const Packet &syn)
+{
+	const Fd raw(socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
+	const Fd ear(socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_TCP));
+	const timeval patience{5, 0};
+	setsockopt(ear.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	const SocketAddress to({"198.51.100.80", 0});
+	const Packet datagram = syn.slice(kEth);
+	EXPECT_EQ(sendto(raw.get(), datagram.data(), datagram.size(), 0, to.get(), to.size),
+		  static_cast<ssize_t>(datagram.size()));
+	Bytes heard(1500);
+	for (;;) {
+		const ssize_t length = recv(ear.get(), heard.data(), heard.size(), 0);
+		if (length < 40)
+			throw std::runtime_error("no answer to the SYN");
+		if (heard[33] == (kSyn | kAck))
+			return heard;
+	}
+}
+
+TEST_F(Chance, AListenerKnowsItsSynCookies)
+{
+	std::ofstream always("/proc/sys/net/ipv4/tcp_syncookies");
+	if (!(always << 2 << std::flush))
+		GTEST_SKIP() << "no SYN cookies";
+	const Fd listener = bound({"198.51.100.80", 80});
+	ASSERT_EQ(listen(listener.get(), 1), 0);
+	const Packet syn = Eth{} / Ip4{} / Tcp{.sport = 40000, .seq = 1000, .flags = kSyn};
+	const Bytes answer = answer_to(syn);
+	const std::uint32_t cookie = static_cast<std::uint32_t>(answer[24]) << 24 |
+				     answer[25] << 16 | answer[26] << 8 | answer[27];
+	const auto third = [](std::uint32_t ack) {
+		return Eth{} / Ip4{} / Tcp{.sport = 40000, .seq = 1001, .ack = ack, .flags = kAck};
+	};
+	expect(AX_R_DECAPSULATED, tunnelled(third(cookie + 1), {tag(kNext)}));
+	expect(AX_R_SECOND_CHANCE, tunnelled(third(cookie + 12345), {tag(kNext)}));
+}
+
+// A container: its sockets are in another network namespace, which has a number in this one.
+TEST_F(Chance, SocketsMayBeInAnotherNamespace)
+{
+	Fd there;
+	std::optional<Session> session;
+	std::thread([&] {
+		const World container; // ends on a thread of its own
+		there = Fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+		session.emplace(Endpoint{"203.0.113.5", 40000}, Endpoint{"198.51.100.80", 80});
+	}).join();
+	netlink::Request request(RTM_NEWNSID, NLM_F_ACK);
+	request.header<rtgenmsg>().rtgen_family = AF_UNSPEC;
+	request.put(NETNSA_NSID, 7U);
+	request.put(NETNSA_FD, static_cast<std::uint32_t>(there.get()));
+	const auto named = request.send("name a namespace", [](const nlmsghdr *) {});
+	ASSERT_TRUE(named) << named.error().message();
+
+	expect(AX_R_SECOND_CHANCE, tunnelled(kSegment, {tag(kNext)}));
+	Config config = pool_of_three();
+	config.socket_netns = 7;
+	apply(config);
+	expect(AX_R_DECAPSULATED, tunnelled(kSegment, {tag(kNext)}));
+	expect(AX_R_DECAPSULATED, tunnelled(error4(kAnswer), {tag(kNext)}));
+	config.socket_netns = 8; // which is nobody's
+	apply(config);
+	expect(AX_R_SECOND_CHANCE, tunnelled(kSegment, {tag(kNext)}));
+}
+
+TEST_F(Chance, OnlySegmentsOfConnectionsAreAskedFor)
+{
+	for (const Packet &packet :
+	     {Eth{} / Ip4{} / Tcp{.flags = kSyn}, Eth{} / Ip4{} / Udp{} / Payload(10),
+	      Eth{} / Ip4{.mf = true} / Tcp{} / Payload(12)})
+		expect(AX_R_DECAPSULATED, tunnelled(packet, {tag(kNext)}));
+	// Without further candidates the stack answers.
+	expect(AX_R_DECAPSULATED, tunnelled(kSegment, {}));
+	EXPECT_TRUE(notes().empty());
+}
 
 TEST_F(Chance, ErrorsFollowTheConnectionTheyAreAbout)
 {

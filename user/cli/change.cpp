@@ -29,7 +29,11 @@ struct Planned {
 	std::uint64_t digest = 0;
 };
 
-Result<Planned> plan(const Paths &paths, const std::string &device, const Edit &edit)
+// Whether it would be accepted, and what would come of it, costs as much as `apply` itself, which
+// finds out again: with one interface that is soon enough.
+enum class Look { kAhead, kAtChangesOnly };
+
+Result<Planned> plan(const Paths &paths, const std::string &device, const Edit &edit, Look look)
 {
 	const auto instance = open_instance(paths, device);
 	if (!instance)
@@ -41,21 +45,22 @@ Result<Planned> plan(const Paths &paths, const std::string &device, const Edit &
 
 	AX_TRY(carry_generations(applied.config, *config, std::time(nullptr)));
 	carry_slow_starts(applied.config, *config, std::time(nullptr));
-	AX_TRY(check_limits_unchanged(applied.config.limits, config->limits));
-	const auto image = image_for(device, *config, applied.roles, applied.ids);
-	if (!image)
-		return tl::unexpected(image.error());
-	const auto held = instance->dataplane.holds(*image);
-	if (!held)
-		return tl::unexpected(held.error());
-
 	Planned planned;
 	planned.device = device;
 	planned.running = applied.config;
 	planned.config = std::move(*config);
 	planned.changes = render::changes_between(applied.config, planned.config);
-	planned.changed = !*held || planned.config != applied.config;
 	planned.generation = applied.generation;
+	if (look == Look::kAtChangesOnly)
+		return planned;
+	AX_TRY(check_limits_unchanged(applied.config.limits, planned.config.limits));
+	const auto image = image_for(device, planned.config, applied.roles, applied.ids);
+	if (!image)
+		return tl::unexpected(image.error());
+	const auto held = instance->dataplane.holds(*image);
+	if (!held)
+		return tl::unexpected(held.error());
+	planned.changed = !*held || planned.config != applied.config;
 	planned.digest = image->digest;
 	return planned;
 }
@@ -68,7 +73,7 @@ Result<ApplyReport> apply_to_what_runs(const Paths &paths, Planned &planned, con
 		auto report = apply(paths, planned.device, planned.config, &planned.running);
 		if (!report || !report->outdated)
 			return report;
-		auto again = plan(paths, planned.device, edit);
+		auto again = plan(paths, planned.device, edit, Look::kAtChangesOnly);
 		if (!again)
 			return tl::unexpected(std::move(again.error()));
 		planned = std::move(*again);
@@ -120,7 +125,7 @@ void print(const Context &context, const std::vector<Planned> &plans, bool dry_r
 Status can_change(const Paths &paths, const std::vector<std::string> &devices, const Edit &edit)
 {
 	for (const std::string &device : devices)
-		if (auto planned = plan(paths, device, edit); !planned)
+		if (auto planned = plan(paths, device, edit, Look::kAhead); !planned)
 			return tl::unexpected(std::move(planned.error()));
 	return {};
 }
@@ -129,9 +134,10 @@ Result<bool> change(const Context &context, const Paths &paths,
 		    const std::vector<std::string> &devices, const Edit &edit, bool dry_run,
 		    const Besides &besides)
 {
+	const Look look = dry_run || devices.size() > 1 ? Look::kAhead : Look::kAtChangesOnly;
 	std::vector<Planned> plans;
 	for (const std::string &device : devices) {
-		auto planned = plan(paths, device, edit);
+		auto planned = plan(paths, device, edit, look);
 		if (!planned)
 			return tl::unexpected(std::move(planned.error()));
 		plans.push_back(std::move(*planned));

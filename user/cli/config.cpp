@@ -153,7 +153,8 @@ Result<bool> apply_all(const Context &context, const FileArguments &arguments, c
 	if (!devices)
 		return tl::unexpected(devices.error());
 	const Edit to_file = [&](const Applied &) -> Result<Config> { return config; };
-	AX_TRY(can_change(paths, *devices, to_file)); // before the host is touched
+	if (config.host)
+		AX_TRY(can_change(paths, *devices, to_file)); // before it is touched
 	// The data plane is compiled against the host's addresses: the host comes first.
 	const auto host = apply_host(context, config, arguments.dry_run);
 	if (!host)
