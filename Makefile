@@ -188,12 +188,13 @@ test-steering: all $(BUILD)/net_test ## the fleet's long proof: 400 sessions, ev
 .PHONY: test-vm
 test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/prog_test $(BUILD)/net_test \
-		$(BUILD)/vm_loads $(MATRIX_OBJECTS) $(OTHER_BUILDS)
+		$(BUILD)/vm_loads $(MATRIX_OBJECTS) $(OTHER_BUILDS) $(BUILD)/bench
 	$(Q)status=0 harness=; \
 	$(if $(SUITES),,tests/vm/selftest/check --quick >$(BUILD)/vm-selftest.log 2>&1 & harness=$$!;) \
-	tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(OTHER_BUILDS:%=--with %) $(VM_CORPUS:%=--with %) $(VM_OPTIONS) -- \
+	tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(OTHER_BUILDS:%=--with %) --with $(BUILD)/bench $(VM_CORPUS:%=--with %) $(VM_OPTIONS) -- \
 		$(or $(SUITES),$(BUILD)/prog_test $(BUILD)/net_test --gtest_filter=$(VM_NET)) \
-		$(if $(SUITES),,tests/vm/legacy --suite=$(BUILD)/prog_test tests/vm/upgrades --suite=$(BUILD)/net_test) \
+		$(if $(SUITES),,tests/vm/legacy --suite=$(BUILD)/prog_test tests/vm/upgrades --suite=$(BUILD)/net_test \
+			tests/vm/bench --bench=$(BUILD)/bench) \
 		$(BUILD)/vm_loads $(MATRIX_OBJECTS:%=--object=%) || status=1; \
 	[ -z "$$harness" ] || wait $$harness || { cat $(BUILD)/vm-selftest.log; status=1; }; \
 	[ -z "$$harness" ] || echo "the harness itself: $$(tail -n 1 $(BUILD)/vm-selftest.log)"; \

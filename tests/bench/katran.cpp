@@ -60,19 +60,24 @@ proxy_real real_of(const Backend &backend)
 }
 
 // One kernel LRU for each CPU, without flags; those of CPUs that run nothing here are small.
-Status make_lrus(bpf_map *outer, std::uint32_t entries)
+// With the types of the one that Katran falls back to: 6.1 takes no other.
+Status make_lrus(const katran_proxy_bpf &skeleton, std::uint32_t entries)
 {
+	const auto &maps = skeleton.maps;
 	const auto own = static_cast<std::uint32_t>(::sched_getcpu());
 
 	for (std::uint32_t cpu = 0; cpu < possible_cpus(); ++cpu) {
-		LIBBPF_OPTS(bpf_map_create_opts, none);
+		LIBBPF_OPTS(bpf_map_create_opts, types,
+			    .btf_fd = static_cast<__u32>(bpf_object__btf_fd(skeleton.obj)),
+			    .btf_key_type_id = bpf_map__btf_key_type_id(maps.proxy_fallback),
+			    .btf_value_type_id = bpf_map__btf_value_type_id(maps.proxy_fallback));
 		const Fd lru(bpf_map_create(BPF_MAP_TYPE_LRU_HASH, "katran_lru", kFlowKey,
 					    sizeof(proxy_flow), cpu == own ? entries : kOtherLru,
-					    &none));
+					    &types));
 		if (!lru.valid())
 			return fail_errno("make a kernel LRU", errno);
 		const int fd = lru.get();
-		AX_TRY(put(outer, &cpu, &fd));
+		AX_TRY(put(maps.proxy_lrus, &cpu, &fd));
 	}
 	return {};
 }
@@ -123,7 +128,7 @@ Result<KatranProxy> KatranProxy::load(const NodeOptions &options, std::uint32_t 
 	if (int error = katran_proxy_bpf__load(proxy.skeleton_.get()))
 		return fail_errno("load the Katran proxy", error);
 
-	AX_TRY(make_lrus(maps.proxy_lrus, lru_entries));
+	AX_TRY(make_lrus(*proxy.skeleton_, lru_entries));
 	AX_TRY(put(maps.proxy_ctl, &zero, &mac));
 	for (const Pool &pool : config.pools) {
 		const std::uint32_t first = reals;

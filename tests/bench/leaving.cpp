@@ -93,6 +93,7 @@ Result<Node> load_both(std::uint32_t flows)
 	NodeOptions options;
 
 	options.flows4 = flows;
+	options.serves = true;
 	auto program = load_node(options);
 	if (!program)
 		return tl::unexpected(program.error());

@@ -81,9 +81,9 @@ Config node_config(const NodeOptions &options)
 	return config;
 }
 
-Result<Image> node_image(const Config &config, std::uint32_t ifindex)
+Result<Image> node_image(const Config &config, std::uint32_t ifindex, const NodeFacts &facts)
 {
-	auto image = compile(config, NodeFacts{}, Ids{});
+	auto image = compile(config, facts, Ids{});
 
 	if (!image)
 		return image;
@@ -102,8 +102,12 @@ Result<Image> node_image(const Config &config, std::uint32_t ifindex)
 Result<Program> load_node(const NodeOptions &options)
 {
 	const Config config = node_config(options);
-	const auto image = node_image(config, options.ifindex);
 	LoadOptions load;
+	NodeFacts facts;
+
+	if (options.serves)
+		facts.node_addresses = {config.pools[0].backends[0].address};
+	const auto image = node_image(config, options.ifindex, facts);
 	ax_ctl control{};
 
 	if (!image)

@@ -19,6 +19,7 @@ struct NodeOptions {
 	std::uint32_t vips = 1; // IPv4 TCP, above BENCH_FIRST_VIP, besides the four below
 	ax_forward forward = AX_FORWARD_IPIP;
 	bool marking = false;	   // alternate marking
+	bool serves = false;	   // the first IPv4 backend is here, so what leaves is watched
 	std::uint32_t ifindex = 1; // next hops are there: a test run's ingress is loopback
 	std::string object;	   // another build of the program
 };
@@ -40,7 +41,7 @@ inline constexpr const char *kTunnel6 = "2001:db8:5::1";
 Config node_config(const NodeOptions &options);
 
 // Next hops resolved, all by one interface: where that is the packets' own, the verdict is XDP_TX.
-Result<Image> node_image(const Config &config, std::uint32_t ifindex);
+Result<Image> node_image(const Config &config, std::uint32_t ifindex, const NodeFacts &facts = {});
 
 Result<Program> load_node(const NodeOptions &options);
 
