@@ -152,31 +152,55 @@ static __always_inline int ax_overtaken(const struct ax_packet *pkt, const struc
 	return !syn || (syn->hash == key->hash && syn->generation != pkt->generation);
 }
 
+/* The way to whoever gets it; 0: a longer one. */
+static __always_inline struct ax_hop *ax_stranger_way(struct xdp_md *ctx, struct ax_packet *pkt,
+						      const struct ax_place *place,
+						      struct ax_choice *choice)
+{
+	__u32 outer = pkt->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	struct ax_hop *hop;
+
+	if (!ax_stranger_choice(ctx, pkt, place, choice))
+		return 0;
+	hop = ax_express_hop(pkt->ctl, choice->backend_id, pkt->family);
+	if (!hop || pkt->l3_bytes + outer > hop->mtu)
+		return 0;
+	choice->backend_gen = hop->backend_gen;
+	return hop;
+}
+
+/* Its SYN is noted, where it can be sent; else 0. */
+static __always_inline struct ax_hop *ax_stranger_opens(struct xdp_md *ctx, struct ax_packet *pkt,
+							const struct ax_flow_key *key,
+							struct ax_choice *choice)
+{
+	const struct ax_place none = {};
+	struct ax_hop *hop = ax_stranger_way(ctx, pkt, &none, choice);
+
+	if (!hop)
+		return 0;
+	ax_trace_slot(pkt, choice->slot);
+	ax_note_choice(ax_note_syn(ctx, pkt, key), choice, pkt->generation);
+	return hop;
+}
+
 /* Remembered, in the way that ax_steer_new does it, where the packet can be sent; else 0. */
 static __always_inline struct ax_hop *ax_stranger_to(struct xdp_md *ctx, struct ax_packet *pkt,
 						     struct ax_flow_key *key,
 						     struct ax_choice *choice, __u32 *segments)
 {
-	int opening = ax_is_opening(pkt), tcp = pkt->proto == IPPROTO_TCP && !opening;
+	const int tcp = pkt->proto == IPPROTO_TCP;
+	struct ax_bucket *bucket = ax_bucket_of(key);
 	struct ax_first first = {};
 	struct ax_place place = {};
 	struct ax_syn *syn = 0;
-	struct ax_bucket *bucket;
 	struct ax_hop *hop;
 
-	bucket = ax_bucket_of(key);
 	if (!bucket)
 		return 0;
-	if (!opening)
-		ax_pick_way(key, ax_victim_of(bucket, key->hash), &place);
-	if (!ax_stranger_choice(ctx, pkt, &place, choice))
-		return 0;
-	hop = ax_express_hop(pkt->ctl, choice->backend_id, pkt->family);
+	ax_pick_way(key, ax_victim_of(bucket, key->hash), &place);
+	hop = ax_stranger_way(ctx, pkt, &place, choice);
 	if (!hop)
-		return 0;
-	choice->backend_gen = hop->backend_gen;
-	if (pkt->l3_bytes + (pkt->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) >
-	    hop->mtu)
 		return 0;
 	if (tcp) {
 		syn = ax_syn_slot(key);
@@ -184,10 +208,6 @@ static __always_inline struct ax_hop *ax_stranger_to(struct xdp_md *ctx, struct 
 			return 0;
 	}
 	ax_trace_slot(pkt, choice->slot);
-	if (opening) {
-		ax_note_choice(ax_note_syn(ctx, pkt, key), choice, pkt->generation);
-		return hop;
-	}
 	if (!ax_open_entry(pkt, bucket, &place)) {
 		ax_outlive_syn(key, syn);
 		return hop;
@@ -224,7 +244,8 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 	    ax_odd_port(pkt.sport)) /* the rest: ax_keep_shortcut */
 		return AX_UNUSUAL;
 	ax_place_key(&key, hash);
-	hop = ax_stranger_to(ctx, &pkt, &key, &choice, &segments);
+	hop = ax_is_opening(&pkt) ? ax_stranger_opens(ctx, &pkt, &key, &choice)
+				  : ax_stranger_to(ctx, &pkt, &key, &choice, &segments);
 	if (!hop)
 		return AX_UNUSUAL;
 	reason = ax_express_outer4(ctx, hop, pkt.l3_bytes + sizeof(*ip), pkt.tos);
@@ -257,7 +278,8 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 	    ax_odd6(key.pair[0], key.pair[1], key.pair[2], key.pair[3], key.ports))
 		return AX_UNUSUAL;
 	ax_hash_key(pkt.ctl, &key);
-	hop = ax_stranger_to(ctx, &pkt, &key, &choice, &segments);
+	hop = ax_is_opening(&pkt) ? ax_stranger_opens(ctx, &pkt, &key, &choice)
+				  : ax_stranger_to(ctx, &pkt, &key, &choice, &segments);
 	if (!hop)
 		return AX_UNUSUAL;
 	ip = ax_plain_ip6(ctx);
