@@ -154,6 +154,12 @@ TEST(BothWays, SumsOfWhatWasLostBeyondTheNode)
 		LossLab lab(conditions);
 		const LossOutcome outcome = lab.run();
 		EXPECT_THAT(outcome.errors, testing::IsEmpty());
+		for (const auto &[option, name, names] :
+		     {std::tuple{"--vip", "snik", "www"}, {"--backend", "own/b7", "own6/self"}}) {
+			const Output wrong = lab.cli.run(lab.node.netns, {"loss", option, name});
+			EXPECT_EQ(wrong.status, 2);
+			EXPECT_THAT(wrong.err, testing::AllOf(HasSubstr(name), HasSubstr(names)));
+		}
 		expect_sums(lab, kBeyond, "sink",
 			    outcome.beyond.first_lost + outcome.beyond.again_lost);
 	});

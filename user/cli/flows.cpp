@@ -146,6 +146,7 @@ void add_filters(CLI::App &command, FlowArguments &arguments)
 		->check(CLI::Range(1.0, 1e6))
 		->type_name("SECONDS");
 	command.add_option("--limit", arguments.limit, "How many lines; 0 = all [40; all as JSON]")
+		->check(CLI::NonNegativeNumber)
 		->type_name("N");
 }
 
