@@ -324,7 +324,10 @@ TEST_F(Egress, TwoBackendsOfThisNodeKnowOneDirection)
 		EXPECT_EQ(sums.rtx_seen, 1U);
 		EXPECT_EQ(sums.own_rtx, 1U);
 		EXPECT_EQ(sums.sent_again, 1U);
-		EXPECT_EQ(sums.report().c2s_down_lost.of, sums.own_segments);
+		LossTotals with = sums;
+		with.both_ways = true;
+		EXPECT_EQ(with.report().c2s_down_lost.value, 1U);
+		EXPECT_EQ(with.report().c2s_down_lost.of, sums.own_segments);
 	}
 	LossTotals all;
 	const auto backends = backend_totals(dataplane());
