@@ -172,6 +172,12 @@ static __always_inline __u32 *ax_leaving_service(const struct ax_ctl *ctl,
 	return ax_leaving_by(ctl, out, &key);
 }
 
+/* Of use just now: the agent forgets those that are not (core/flow_ageing.h). */
+static __always_inline void ax_stamp(struct ax_egress_flow *flow)
+{
+	flow->stamp = bpf_jiffies64() >> 8;
+}
+
 static __always_inline struct ax_egress_flow *ax_new_leaving(const struct ax_leaving *out)
 {
 	struct ax_egress_flow fresh = {};
@@ -320,7 +326,10 @@ static __always_inline void ax_leaving_tcp(struct __sk_buff *skb, const struct a
 		return;
 	flow = bpf_map_lookup_elem(&ax_egress, &out->key);
 	if (tcp.rst) {
-		if (flow && flow->folded != flow->segments)
+		if (!flow)
+			return;
+		flow->ended = 1;
+		if (flow->folded != flow->segments)
 			ax_sum_tcp(ctl, out, flow, 0, 0);
 		return;
 	}
@@ -337,8 +346,11 @@ static __always_inline void ax_leaving_tcp(struct __sk_buff *skb, const struct a
 		if (flow->nxt != bpf_ntohl(tcp.seq) + 1 && flow->folded != flow->segments)
 			ax_sum_tcp(ctl, out, flow, 0, 0); /* another connection's, before it */
 		ax_leaving_syn(skb, out, bpf_ntohl(tcp.seq), flow);
+		ax_stamp(flow);
 		return;
 	}
+	ax_stamp(flow);
+	flow->ended |= tcp.fin;
 	/* not the IP length: that of a train of segments may be 0 */
 	ax_leaving_data(flow, bpf_ntohl(tcp.seq), skb->len - out->l4 - header, tcp.fin, segments);
 	ax_leaving_sack(skb, out->l4 + sizeof(tcp), header - sizeof(tcp), bpf_ntohl(tcp.ack_seq),
@@ -378,6 +390,7 @@ static __always_inline void ax_leaving_answer(struct __sk_buff *skb, const struc
 		flow = ax_new_leaving(out);
 	if (!flow)
 		return;
+	ax_stamp(flow);
 	id = (__u16)dns[0] << 8 | dns[1];
 	for (__u32 i = 0; i < AX_ANSWERS; i++) /* a query that was repeated is answered twice */
 		if (i < flow->segments && flow->answer[i].id == id &&

@@ -94,7 +94,8 @@ static __always_inline void ax_measure_dns(const struct ax_ctl *ctl, const __u8 
 		flow->max_ts++;
 	} else {
 		flow->segments++;
-		news->count[AX_LOSS_OWN_QUERIES] = AX_HAS_BOTH_WAYS && ax_is_own(flow->backend);
+		news->count[AX_LOSS_OWN_QUERIES] =
+			AX_HAS_BOTH_WAYS && ax_is_own(flow->backend) != 0;
 	}
 	dns->hash = hash;
 	dns->at_us = now_us | 1;

@@ -34,6 +34,27 @@ static __always_inline int ax_owns(const struct ax_anomaly *a, const struct ax_f
 	       a->family == ref->family;
 }
 
+/* Is that backend this node, and not the only one of its pool? Its flags of these. */
+__noinline int ax_is_own(__u32 backend_id)
+{
+	struct ax_ctl *ctl = ax_control();
+	struct ax_backend *backend;
+	__u32 at;
+
+	if (!ctl || backend_id >= ax_backends)
+		return 0;
+	at = (ctl->generation & 1) * ax_backends + backend_id;
+	backend = bpf_map_lookup_elem(&ax_backend, &at);
+	return backend ? backend->flags & (AX_BACKEND_LOCAL | AX_BACKEND_TWIN) : 0;
+}
+
+/* Without those of which the tc program counts a half: it cannot tell which backend answers. */
+static __always_inline void ax_add_one_way(struct ax_loss_sum *sum, const struct ax_loss_news *news)
+{
+	for (int i = 0; i < AX_LOSS_OWN_SEGMENTS; i++)
+		sum->count[i] += news->count[i];
+}
+
 /* The scratch's news, to those of a VIP and a backend. */
 __noinline int ax_add_to_services(__u32 vip, __u32 backend)
 {
@@ -47,7 +68,9 @@ __noinline int ax_add_to_services(__u32 vip, __u32 backend)
 	if (sum)
 		ax_add_news(sum, &scratch->news);
 	sum = bpf_map_lookup_elem(&ax_backend_loss, &backend);
-	if (sum)
+	if (sum && AX_HAS_BOTH_WAYS && ax_is_own(backend) & AX_BACKEND_TWIN)
+		ax_add_one_way(sum, &scratch->news);
+	else if (sum)
 		ax_add_news(sum, &scratch->news);
 	traffic = bpf_map_lookup_elem(&ax_vip_ctr, &vip);
 	if (traffic)
@@ -82,20 +105,6 @@ __noinline int ax_count_unrepaired(__u32 index)
 	for (int i = 0; i < AX_HOLES; i++)
 		scratch->news.count[AX_LOSS_UNREPAIRED] += a->hole[i].start != a->hole[i].end;
 	return ax_add_to_services(a->vip, a->backend);
-}
-
-/* Is that backend this node? */
-__noinline int ax_is_own(__u32 backend_id)
-{
-	struct ax_ctl *ctl = ax_control();
-	struct ax_backend *backend;
-	__u32 at;
-
-	if (!ctl || backend_id >= ax_backends)
-		return 0;
-	at = (ctl->generation & 1) * ax_backends + backend_id;
-	backend = bpf_map_lookup_elem(&ax_backend, &at);
-	return backend && backend->flags & AX_BACKEND_LOCAL;
 }
 
 /* Of a flow that this node answers, and has seen from its SYN on: the tc program counts the other

@@ -196,6 +196,7 @@ enum ax_backend_state {
 enum ax_backend_flags {
 	AX_BACKEND_LOCAL = 1,	 /* the address is this node's own */
 	AX_BACKEND_RESOLVED = 2, /* ifindex, smac, dmac and mtu are valid: no look-up per packet */
+	AX_BACKEND_TWIN = 4, /* LOCAL, and not alone in its pool: nothing that leaves tells who */
 };
 
 /* ax_backend: ARRAY[2 * backends]: a cache line each. */

@@ -87,7 +87,9 @@ struct ax_egress_flow {
 	__u8 whole;	  /* its SYN-ACK was seen: nothing is missing */
 	struct ax_dns_answer answer[AX_ANSWERS]; /* of VIPs that measure DNS; a ring */
 	__u32 folded;				 /* of `segments`, what the sums have already */
-	__u8 tail[4];
+	__u16 stamp;				 /* jiffies >> 8 when last used, as ax_flow.stamp */
+	__u8 ended;				 /* the server sent FIN or RST */
+	__u8 tail;
 };
 AX_ASSERT_SIZE(struct ax_egress_flow, 64);
 

@@ -59,7 +59,11 @@ void goes_with_xdp(const std::string &how)
 	EXPECT_GE(before.of("s2c_lost").of, 2U); // SYN-ACK, answer
 
 	const std::string config = std::string(kLabDir) + "/node.toml";
-	lab.cli.expect(lab.node.netns, {"attach", "eth0", "--config", config});
+	const auto attached = lab.cli.ask(lab.node.netns, {"attach", "eth0", "--config", config})
+				      .at("interfaces");
+	const auto status = lab.cli.ask(lab.node.netns, {"status"}).at("interfaces");
+	EXPECT_EQ(attached.at(0).at("memory").at("total"), status.at(0).at("memory").at("total"))
+		<< "its map is counted in both";
 	EXPECT_NE(egress_of(lab), "");
 	EXPECT_EQ(lab.read().of("s2c_lost").of, before.of("s2c_lost").of); // what it knew, it knows
 	upload_once(lab);

@@ -300,6 +300,36 @@ TEST(KernelFeatures, ReplayAndExplainRefuseWithoutTestRuns)
 	});
 }
 
+// No packets of its could say when they were sent, so saying so is refused; a failed apply leaves
+// what runs.
+TEST(KernelFeatures, TheBuildForOldKernelsRefusesAlternateMarking)
+{
+	in_lab([] {
+		make_veth();
+		setenv("AX_WITHOUT", "jiffies64,global_functions", 1);
+		Config marking = kSmall;
+		marking.marking = true;
+		const auto is_refusal = [](const Error &error) {
+			EXPECT_EQ(error.kind, Exit::kUnsupported);
+			EXPECT_THAT(error.what, HasSubstr("[tunnel] marking"));
+			EXPECT_THAT(error.hint, HasSubstr("marking = false"));
+		};
+		is_refusal(refused(marking));
+		EXPECT_EQ(hook_of("dev0").program_id, 0U);
+		EXPECT_TRUE(traces().empty()) << testing::PrintToString(traces());
+
+		attached("dev0");
+		EXPECT_EQ(opened().dataplane.optional_map("ax_mark"), nullptr);
+		const std::uint32_t before = opened().dataplane.control()->generation;
+		const auto applied = apply(kPaths, "dev0", marking);
+		ASSERT_FALSE(applied);
+		is_refusal(applied.error());
+		EXPECT_EQ(opened().dataplane.control()->generation, before);
+		EXPECT_FALSE(opened().applied.config.marking);
+		EXPECT_TRUE(apply(kPaths, "dev0", kSmall)) << "without it all is well";
+	});
+}
+
 // Debian's kernels have what their version says, so here a probe that errs is seen.
 TEST(KernelFeatures, AreThoseOfTheVersion)
 {

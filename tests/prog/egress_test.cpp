@@ -109,16 +109,17 @@ protected:
 		return all.empty() ? ax_egress_flow{} : all.front().second;
 	}
 
-	// This node is the only backend.
-	void apply_own()
+	// This node is the only backend, or two of them.
+	void apply_own(std::size_t backends = 1)
 	{
 		Config config = two_families();
-		config.pools[0].backends.resize(1);
+		config.pools[0].backends.resize(backends);
 		for (Vip &vip : config.vips)
 			if (vip.port == 53)
 				vip.measure = AX_MEASURE_DNS;
 		NodeFacts facts;
-		facts.node_addresses = {config.pools[0].backends[0].address};
+		for (const Backend &backend : config.pools[0].backends)
+			facts.node_addresses.push_back(backend.address);
 		apply(config, facts, 9000);
 	}
 	void from_client(std::uint32_t seq, std::uint32_t bytes, std::uint8_t flags = kAck,
@@ -305,6 +306,80 @@ TEST_F(Egress, SumsOfBothDirectionsOutliveTheFlow)
 	      Tcp{.sport = 80, .dport = 40000, .seq = 900001, .flags = kRst | kAck});
 	sums.sent++;
 	EXPECT_EQ(of_vip("www"), sums);
+}
+
+// Which of them answers, nothing that leaves tells: both halves are in the sums of VIP and prefix,
+// and neither in those of a backend.
+TEST_F(Egress, TwoBackendsOfThisNodeKnowOneDirection)
+{
+	apply_own(2);
+	from_client(499, 0, kSyn);
+	syn_ack();
+	from_client(500, 0);
+	data(0);
+	data(0);
+	from_client(500, 100);
+	from_client(500, 100);
+	for (const LossTotals &sums : {of_vip("www"), of_prefix()}) {
+		EXPECT_EQ(sums.rtx_seen, 1U);
+		EXPECT_EQ(sums.own_rtx, 1U);
+		EXPECT_EQ(sums.sent_again, 1U);
+		LossTotals with = sums;
+		with.both_ways = true;
+		EXPECT_EQ(with.report().c2s_down_lost.value, 1U);
+		EXPECT_EQ(with.report().c2s_down_lost.of, sums.own_segments);
+	}
+	LossTotals all;
+	const auto backends = backend_totals(dataplane());
+	ASSERT_TRUE(backends) << backends.error().message();
+	for (const LossTotals &one : *backends)
+		all.add(one);
+	EXPECT_EQ(all.rtx_seen, 1U);
+	EXPECT_EQ(all.own_segments + all.own_rtx + all.client_twice, 0U);
+	EXPECT_EQ(all.sent + all.sent_again + all.server_twice, 0U);
+	EXPECT_TRUE(all.twins);
+	EXPECT_EQ(all.one_way_because(), "not_watched");
+	all.both_ways = true;
+	EXPECT_EQ(all.one_way_because(), "several_own_backends");
+	EXPECT_FALSE(all.report().c2s_down_lost.value);
+	EXPECT_FALSE(all.report().s2c_lost.value);
+	EXPECT_TRUE(all.report().c2s_rtx_seen.value) << "what one direction tells stays known";
+}
+
+TEST_F(Egress, EntriesSayWhenTheyWereUsedAndWhatEnded)
+{
+	const auto stamp_now = [&] {
+		timespec tick{};
+		clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+		timespec now{};
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		const std::int64_t jiffies = (now.tv_sec - 300) * (1000000000 / tick.tv_nsec) +
+					     now.tv_nsec / tick.tv_nsec;
+		return static_cast<std::uint16_t>(jiffies >> 8);
+	};
+	const auto is_now = [&](const ax_egress_flow &flow) {
+		return static_cast<std::int16_t>(stamp_now() - flow.stamp) <= 60 &&
+		       static_cast<std::int16_t>(stamp_now() - flow.stamp) >= -2;
+	};
+	syn_ack();
+	EXPECT_TRUE(is_now(only()));
+	data(0);
+	EXPECT_TRUE(is_now(only()));
+	EXPECT_FALSE(only().ended);
+	data(1, 1, kFin | kAck);
+	EXPECT_TRUE(only().ended);
+	data(0); // sent again behind its end
+	EXPECT_TRUE(only().ended);
+	syn_ack(900000); // another connection of the same ports
+	EXPECT_FALSE(only().ended);
+	EXPECT_TRUE(is_now(only()));
+	leave(Eth{} / Ip4{.src = "198.51.100.80", .dst = kClient} /
+	      Tcp{.sport = 80, .dport = 40000, .seq = 900001, .flags = kRst | kAck});
+	EXPECT_TRUE(only().ended);
+	EXPECT_TRUE(Map::from_fd(egress_.flows())->erase_all());
+	answer(1);
+	EXPECT_TRUE(is_now(only()));
+	EXPECT_FALSE(only().ended);
 }
 
 TEST_F(Egress, SumsOfAnotherNodesFlowsKnowOneDirection)

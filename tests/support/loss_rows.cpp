@@ -207,9 +207,9 @@ void add_unmeasurable(std::vector<LossRow> &rows)
 		LossConditions conditions = losing(100, 24 * kMiB, flows);
 		conditions.meanwhile = meanwhile;
 		conditions.vip = vip;
-		for (const char *metric : {"c2s_up_lost", "s2c_lost", "c2s_down_lost"})
-			rows.push_back({what, metric, conditions, lost_before, 0, 0, 0, true, false,
-					true});
+		for (const std::string metric : {"c2s_up_lost", "s2c_lost", "c2s_down_lost"})
+			rows.push_back({what, metric, conditions, lost_before, 0, 0, 0, true,
+					metric == "c2s_up_lost", true});
 	};
 	add("UDP without numbers", Meanwhile::kUdp, 1, "echo");
 	add("a flow that moved to another CPU", Meanwhile::kOtherCpu, 1, "sink");
@@ -263,6 +263,8 @@ LossCell run_row(const LossRow &row, bool brief)
 	for (const auto &[what, count] : outcome.blind)
 		if (count != 0)
 			cell.other += fmt::format("{} {}, ", what, count);
+	cell.other +=
+		fmt::format("rate {:.4f} % of {:.4f} %, ", 100 * cell.rate, 100 * cell.rate_truth);
 	cell.other += outcome.verdict;
 
 	if (!outcome.errors.empty())
@@ -278,8 +280,9 @@ LossCell run_row(const LossRow &row, bool brief)
 			 static_cast<double>(row.segments) + (brief && row.percent > 0 ? 2 : 0)))
 		cell.why = "count";
 	else if (row.rate_percent > 0 && !brief &&
-		 std::abs(cell.rate - cell.rate_truth) > row.rate_percent / 100)
-		cell.why = "rate";
+		 std::abs(cell.rate - cell.rate_truth) > cell.rate_truth * row.rate_percent / 100)
+		cell.why = fmt::format("rate {:.4f} %, truth {:.4f} %", 100 * cell.rate,
+				       100 * cell.rate_truth);
 	cell.good = cell.why.empty();
 	return cell;
 }

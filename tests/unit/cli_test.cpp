@@ -126,6 +126,7 @@ TEST_F(Cli, UsageErrorsPointAtTheHelp)
 	expect_in(fails({"attach", "--mode", "fast"}, Exit::kUsage), "native");
 	expect_in(fails({"backend", "weight", "b1", "0"}, Exit::kUsage), "65535");
 	expect_in(fails({"loss", "--by", "mood"}, Exit::kUsage), "backend");
+	expect_in(fails({"loss", "--limit", "-1"}, Exit::kUsage), "--limit");
 	fails({"replay"}, Exit::kUsage);
 	fails({"vip", "add", "www"}, Exit::kUsage);
 	fails({"backend"}, Exit::kUsage);

@@ -156,6 +156,23 @@ TEST(FlowAgeing, ForgetsWhatEndedSoonAndWhatIsIdleLater)
 	EXPECT_EQ(memory.forget(now, 4000), 0U);
 }
 
+TEST(FlowAgeing, WhatLeavesIsAgedByTheSameTimes)
+{
+	const std::uint16_t now = 100;
+	ax_egress_flow flow{};
+	const auto old_after = [&](std::uint16_t seconds) {
+		flow.stamp = static_cast<std::uint16_t>(now - seconds); // before the wrap
+		return is_old(flow, now, 1000, 4000);
+	};
+	EXPECT_TRUE(old_after(4000));
+	EXPECT_FALSE(old_after(3999));
+	EXPECT_FALSE(old_after(static_cast<std::uint16_t>(-3))); // a clock ahead of ours
+	flow.ended = 1;
+	EXPECT_TRUE(old_after(kEndedFlowIdle));
+	EXPECT_FALSE(old_after(kEndedFlowIdle - 1));
+	EXPECT_FALSE(is_old(flow, now, 0, 4000)) << "no clock";
+}
+
 TEST(Flow, DecodesAnIpv4EntryIntoHostOrder)
 {
 	Memory memory(2);

@@ -197,6 +197,20 @@ TEST(Image, ABackendWithOurAddressIsLocal)
 	const Image image = compiled(config);
 	EXPECT_EQ(image.backends[0].flags, 0);
 	EXPECT_EQ(image.backends[3].flags, AX_BACKEND_LOCAL);
+	EXPECT_EQ(image.pools[0].own, 4);
+}
+
+// Nothing that leaves tells which of them has sent it.
+TEST(Image, TwoBackendsWithOurAddressesAreTwins)
+{
+	Config config = three_backends();
+	config.pools[0].backends.push_back(backend("10.1.0.1"));
+	config.pools[0].backends.push_back(backend("198.51.100.1"));
+	const Image image = compiled(config);
+	EXPECT_EQ(image.backends[0].flags, 0);
+	EXPECT_EQ(image.backends[3].flags, AX_BACKEND_LOCAL | AX_BACKEND_TWIN);
+	EXPECT_EQ(image.backends[4].flags, AX_BACKEND_LOCAL | AX_BACKEND_TWIN);
+	EXPECT_EQ(image.pools[0].own, 0);
 }
 
 TEST(Image, TunnelsEndHereInTheBackendRoleOnly)

@@ -56,5 +56,62 @@ TEST(LossTotals, NoSegmentNoFigure)
 	EXPECT_EQ(totals.report().c2s_rtx_seen.kind, "upper_bound");
 }
 
+// Zero of what was not looked at is null; a rate has one kind of packet above and below.
+TEST(LossTotals, OfWhatVipsDeclare)
+{
+	LossTotals rtp;
+	rtp.measure = AX_MEASURE_RTP;
+	rtp.segments = 90;
+	rtp.rtp_lost = 11;
+	rtp.rtp_undone = 1;
+	EXPECT_FALSE(rtp.report().c2s_up_lost.value);
+	EXPECT_EQ(rtp.report().rtp_lost.value, 10U);
+	EXPECT_EQ(rtp.report().rtp_lost.rate(), 0.1);
+	EXPECT_EQ(rtp.report().rtp_lost.kind, "exact");
+	EXPECT_FALSE(rtp.report().dns_repeat.value);
+
+	LossTotals dns;
+	dns.measure = AX_MEASURE_DNS;
+	dns.segments = 5;
+	EXPECT_EQ(dns.report().dns_repeat.value, 0U);
+	EXPECT_EQ(dns.report().dns_repeat.of, 5U);
+
+	LossTotals quic;
+	quic.measure = AX_MEASURE_QUIC;
+	quic.segments = 1000;
+	EXPECT_FALSE(quic.report().quic_lost.value) << "perhaps nobody sets the bits";
+	quic.quic_l = 4;
+	EXPECT_EQ(quic.report().quic_lost.value, 0U);
+	EXPECT_EQ(quic.report().quic_lost_end_to_end.value, 4U);
+
+	LossTotals pool = rtp; // of a VIP with TCP, too
+	pool.mixed = true;
+	pool.lost = 3;
+	EXPECT_EQ(pool.report().c2s_up_lost.value, 3U);
+	EXPECT_EQ(pool.report().rtp_lost.value, 10U);
+	EXPECT_FALSE(pool.report().c2s_up_lost.rate());
+	EXPECT_FALSE(pool.report().rtp_lost.rate());
+}
+
+TEST(LossTotals, BothWaysOrWhyNot)
+{
+	LossTotals totals;
+	totals.segments = totals.own_segments = totals.sent = totals.queries = 100;
+	totals.own_rtx = totals.sent_again = 5;
+	totals.answers = 98;
+	EXPECT_EQ(totals.one_way_because(), "not_watched");
+	EXPECT_FALSE(totals.report().c2s_down_lost.value || totals.report().s2c_lost.value ||
+		     totals.report().dns_unanswered.value);
+	totals.both_ways = true;
+	EXPECT_EQ(totals.one_way_because(), "");
+	EXPECT_EQ(totals.report().c2s_down_lost.value, 5U);
+	EXPECT_EQ(totals.report().dns_unanswered.value, 2U);
+	LossTotals twin = totals;
+	twin.twins = true;
+	totals.add(twin);
+	EXPECT_EQ(totals.one_way_because(), "several_own_backends");
+	EXPECT_FALSE(totals.report().s2c_lost.value);
+}
+
 } // namespace
 } // namespace anycast

@@ -6,6 +6,7 @@
 
 #include "render/flows.h"
 #include "render/loss.h"
+#include "render/node_drops.h"
 
 namespace anycast::render {
 namespace {
@@ -79,6 +80,27 @@ TEST(Flows, NamesFollowTheIdUnlessItWasReused)
 	const auto json = flow_json(name_flow(flow, "", ids));
 	EXPECT_TRUE(json["vip"].is_null());
 	EXPECT_TRUE(json["backend"].is_null());
+}
+
+TEST(Flows, StateHoldsWhatBothDirectionsTold)
+{
+	const Ids ids = ids_with_names();
+	FlowRecord flow = tcp_flow(1, 0, 100);
+	auto json = flow_json(name_flow(flow, "", ids));
+	EXPECT_TRUE(json["state"]["sack"].is_null());
+	EXPECT_TRUE(json["state"]["egress"].is_null());
+	flow.sack.started = true;
+	flow.sack.duplicates = 2;
+	flow.egress = EgressCounters{.whole = false, .segments = 50, .rtx = 7, .duplicates = 1};
+	flow.loss.rtx_seen = 4;
+	json = flow_json(name_flow(flow, "", ids));
+	EXPECT_EQ(json["state"]["sack"]["duplicates"], 2);
+	EXPECT_EQ(json["state"]["egress"]["sent_again"], 7);
+	EXPECT_EQ(json["state"]["egress"]["whole"], false);
+	EXPECT_EQ(json["c2s_down_lost"]["kind"], "upper_bound");
+	const std::vector<FlowRecord> flows{flow};
+	EXPECT_NE(loss_text(named(flows, ids), LossBy::kFlow, 0).find("<=3"), std::string::npos)
+		<< "a bound is told from a number";
 }
 
 TEST(Flows, Filters)
@@ -211,6 +233,36 @@ TEST(Loss, ByPrefixWithSumsOfFlowsThatAreGone)
 	const std::string text = loss_text(list, LossBy::kPrefix, 0, ever);
 	for (const char *part : {"EVER LOST", "203.0.113.0/24", "192.0.2.0/24", "1.2 %", "others"})
 		EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+}
+
+TEST(Loss, WhatTheNodeDroppedIsExactAndSaysWhy)
+{
+	InterfaceStats one, two;
+	for (const auto &[label, packets] :
+	     {std::pair{"not_vip", 80U}, {"gtsm_ttl", 5U}, {"gtsm_bfd", 0U}})
+		one.finals.push_back(
+			{.info = find_reason(std::string_view(label)), .packets = packets});
+	for (const auto &[label, packets] : {std::pair{"gtsm_ttl", 2U}, {"gtsm_icmp", 13U}})
+		two.finals.push_back(
+			{.info = find_reason(std::string_view(label)), .packets = packets});
+	for (const auto *stats : {&one, &two})
+		for (const ReasonRow &row : stats->finals)
+			ASSERT_NE(row.info, nullptr);
+	const auto json = node_drop_json({one, two});
+	EXPECT_EQ(json["value"], 20);
+	EXPECT_EQ(json["of"], 100);
+	EXPECT_EQ(json["rate"], 0.2);
+	EXPECT_EQ(json["kind"], "exact");
+	EXPECT_EQ(json["reasons"][0]["reason"], "gtsm_icmp");
+	EXPECT_EQ(json["reasons"][1]["packets"], 7);
+	EXPECT_EQ(json["reasons"].size(), 2U);
+	const std::string line = node_drop_text({one, two});
+	EXPECT_EQ(line, "dropped by this node: 20 of 100 packets (exact): gtsm_icmp 13, "
+			"gtsm_ttl 7; `drops` has more\n");
+	one.finals.resize(1);
+	EXPECT_EQ(node_drop_text({one}), "");
+	EXPECT_EQ(node_drop_json({one})["value"], 0);
+	EXPECT_NE(loss_text({}, LossBy::kFlow, 0, {}, line).find(line), std::string::npos);
 }
 
 TEST(Loss, PayloadsThatVipsDeclare)

@@ -17,7 +17,7 @@ namespace {
 using std::chrono::seconds;
 
 constexpr std::uint64_t kLossEvery = 5, kShownLossEvery = 30, kTrafficEvery = 5, kPagesEvery = 5,
-			kAgeEvery = 60; // ticks
+			kAgeEvery = 60; // ticks; sooner where flows are idle sooner
 
 double wall_clock()
 {
@@ -245,7 +245,9 @@ void Agent::tick()
 	if (ticks_ % kPagesEvery == 0)
 		look_at_addresses();
 	const auto draining = [](const auto &one) { return one.second == Reach::kDraining; };
-	if (ticks_ % kAgeEvery == kAgeEvery - 1)
+	const std::uint64_t age_every =
+		std::min<std::uint64_t>(kAgeEvery, config_.limits.flow_idle);
+	if (ticks_ % age_every == age_every - 1)
 		around_.age(config_.limits.flow_idle);
 	if (ticks_ % kTrafficEvery == 0 || std::ranges::any_of(reach_, draining))
 		sample_traffic(now);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // anycast-xdp agent, metrics
+#include <arpa/inet.h>
+
 #include <iostream>
 #include <memory>
+#include <unordered_set>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -69,13 +72,6 @@ std::optional<std::pair<double, double>> loss_of(const Paths &paths)
 	return std::pair(static_cast<double>(*lost.value), static_cast<double>(lost.of));
 }
 
-void age_all(const Paths &paths, std::uint32_t idle_s)
-{
-	if (auto instances = attached(paths))
-		for (Instance &instance : *instances)
-			(void)age_flows(instance.dataplane, idle_s); // tried again in a minute
-}
-
 // Without text: there may be millions.
 std::uint64_t hash_of(const FlowRecord &flow)
 {
@@ -104,6 +100,62 @@ std::map<std::string, std::vector<std::uint64_t>> flows_of(const Paths &paths)
 					by_vip[vips[flow.vip].name].push_back(hash_of(flow));
 		}
 	return by_vip;
+}
+
+std::uint64_t hash_of(const ax_egress_key &key)
+{
+	FlowRecord flow;
+	flow.source = Address(key.client);
+	flow.destination = Address(key.vip);
+	flow.source_port = ntohs(key.client_port);
+	flow.destination_port = ntohs(key.vip_port);
+	flow.protocol = key.proto;
+	return hash_of(flow);
+}
+
+// Is such a flow in one of the tables? They are read when that is asked for first.
+class ArrivingFlows {
+public:
+	explicit ArrivingFlows(const std::vector<Instance> &instances) : instances_(instances) {}
+	bool contains(const ax_egress_key &key)
+	{
+		if (!read_)
+			read();
+		return unknown_ || hashes_.contains(hash_of(key));
+	}
+
+private:
+	void read()
+	{
+		read_ = true;
+		for (const Instance &instance : instances_) {
+			const auto flows = read_flows(instance.dataplane);
+			unknown_ |= !flows;
+			if (flows)
+				for (const FlowRecord &flow : *flows)
+					hashes_.insert(hash_of(flow));
+		}
+	}
+	const std::vector<Instance> &instances_;
+	std::unordered_set<std::uint64_t> hashes_;
+	bool read_ = false, unknown_ = false;
+};
+
+void age_all(const Paths &paths, std::uint32_t idle_s)
+{
+	const auto say = [](const Result<std::uint64_t> &aged) { // tried again in a minute
+		if (!aged)
+			std::cerr << aged.error().message() << std::endl;
+	};
+	auto instances = attached(paths);
+	if (!instances)
+		return;
+	for (Instance &instance : *instances)
+		say(age_flows(instance.dataplane, idle_s));
+	ArrivingFlows arriving(*instances);
+	for (Instance &instance : *instances)
+		say(age_egress(instance.dataplane, idle_s,
+			       [&](const ax_egress_key &key) { return arriving.contains(key); }));
 }
 
 struct AgentArguments {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -12,12 +13,13 @@
 #include <fmt/format.h>
 
 #include "cli/app.h"
+#include "cli/flow_set.h"
 #include "cli/marks.h"
+#include "cli/tally.h"
 #include "core/mark_json.h"
-#include "kernel/flow_reader.h"
-#include "net/interfaces.h"
 #include "render/flows.h"
 #include "render/loss.h"
+#include "render/node_drops.h"
 #include "render/marks.h"
 
 namespace anycast::cli {
@@ -27,99 +29,6 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr std::size_t kTableRows = 40; // unless --limit says otherwise; JSON shows all
-
-struct FlowArguments {
-	std::string vip, backend, source, by = "flow";
-	std::size_t limit = 0;
-	double active = 0; // seconds; 0 = all
-	double watch = 0;  // seconds; 0 = once
-	std::uint64_t count = 0;
-	bool limit_given = false;
-	std::vector<std::string> join; // saved reports
-};
-
-// Instances, their flows, and views into both: to be kept together.
-struct FlowSet {
-	std::vector<Instance> instances;
-	std::vector<std::vector<FlowRecord>> records;
-	std::vector<render::NamedFlow> flows;
-};
-
-// Which backend ids of the running half are this node.
-std::vector<bool> own_backends(const Instance &instance)
-{
-	const auto facts = node_facts(instance.interface);
-	const std::vector<Named> &ids = instance.applied.ids.backends;
-	std::vector<bool> own(ids.size());
-	for (const Pool &pool : instance.applied.config.pools)
-		for (const Backend &backend : pool.backends)
-			for (std::size_t id = 0; id < ids.size(); id++)
-				if (facts && ids[id].used &&
-				    ids[id].name == pool.name + "/" + backend.name &&
-				    std::ranges::count(facts->node_addresses, backend.address) != 0)
-					own[id] = true;
-	return own;
-}
-
-// Joins what arrives with what leaves, by whichever interface.
-Status see_both_directions(FlowSet &set)
-{
-	EgressTables egress;
-	for (const Instance &instance : set.instances)
-		AX_TRY(read_egress(instance.dataplane, egress));
-	if (!egress.watched)
-		return {};
-	for (std::size_t i = 0; i < set.instances.size(); i++) {
-		const std::vector<Named> &ids = set.instances[i].applied.ids.backends;
-		const std::vector<bool> own = own_backends(set.instances[i]);
-		join_egress(set.records[i], egress, [&](const FlowRecord &flow) {
-			return flow.backend < own.size() && own[flow.backend] &&
-			       ids[flow.backend].gen == flow.backend_gen;
-		});
-	}
-	return {};
-}
-
-Result<FlowSet> collect(const Context &context, const FlowArguments &arguments)
-{
-	render::FlowFilter filter{.vip = arguments.vip,
-				  .backend = arguments.backend,
-				  .source = {},
-				  .active_ms = static_cast<std::uint64_t>(arguments.active * 1000)};
-	if (!arguments.source.empty()) {
-		filter.source = parse_prefix(arguments.source);
-		if (!filter.source)
-			return fail(Exit::kUsage,
-				    fmt::format("--source {}: neither an IP address nor a prefix",
-						arguments.source),
-				    "for example 203.0.113.0/24");
-	}
-
-	FlowSet set;
-	auto instances = context.instances();
-	if (!instances)
-		return tl::unexpected(std::move(instances.error()));
-	set.instances = std::move(*instances);
-	for (const Instance &instance : set.instances) {
-		auto records = read_flows(instance.dataplane);
-		if (!records)
-			return tl::unexpected(std::move(records.error()));
-		set.records.push_back(std::move(*records));
-	}
-	AX_TRY(see_both_directions(set));
-	for (std::size_t i = 0; i < set.instances.size(); i++)
-		for (const FlowRecord &record : set.records[i]) {
-			auto named = render::name_flow(record, set.instances[i].interface,
-						       set.instances[i].applied.ids);
-			const Limits &limits = set.instances[i].applied.config.limits;
-			named.client_bits = static_cast<std::uint8_t>(
-				record.family == 4 ? limits.loss_prefix_v4 : limits.loss_prefix_v6);
-			named.merged = set.instances[i].attached.mode == XdpMode::kGeneric;
-			if (filter.matches(named))
-				set.flows.push_back(named);
-		}
-	return set;
-}
 
 std::size_t limit_of(const Context &context, const FlowArguments &arguments)
 {
@@ -143,74 +52,6 @@ Status run_flows(const Context &context, const FlowArguments &arguments)
 	return {};
 }
 
-// Do the sums since attach answer what was asked for? They know one dimension each.
-bool totals_fit(const FlowArguments &arguments)
-{
-	return (arguments.vip.empty() || arguments.by == "vip") &&
-	       (arguments.backend.empty() || arguments.by == "backend") &&
-	       (arguments.source.empty() || arguments.by == "prefix");
-}
-
-Status add_prefixes(const Instance &instance, const FlowArguments &arguments,
-		    render::GroupTotals &totals)
-{
-	const auto prefixes = read_prefixes(instance.dataplane);
-	if (!prefixes)
-		return tl::unexpected(prefixes.error());
-	const auto wanted = parse_prefix(arguments.source);
-	for (const PrefixTotals &row : *prefixes) {
-		const Prefix prefix = row.prefix.value_or(Prefix{});
-		if (wanted && (wanted->address.is_v4() != prefix.address.is_v4() ||
-			       prefix.bits < wanted->bits ||
-			       prefix_of(prefix.address, wanted->bits) != *wanted))
-			continue;
-		totals[{{}, {}, {}, prefix}].add(row.totals);
-	}
-	return {};
-}
-
-// Since attach, over all interfaces. The groups' names view into the instances.
-Result<render::GroupTotals> totals_of(const std::vector<Instance> &instances,
-				      const FlowArguments &arguments)
-{
-	render::GroupTotals totals;
-	if (arguments.by == "flow" || !totals_fit(arguments))
-		return totals;
-	for (const Instance &instance : instances) {
-		if (arguments.by == "prefix") {
-			AX_TRY(add_prefixes(instance, arguments, totals));
-			continue;
-		}
-		const Ids &ids = instance.applied.ids;
-		const bool by_vip = arguments.by == "vip";
-		const auto loss =
-			by_vip ? instance.dataplane.vip_loss() : instance.dataplane.backend_loss();
-		const auto traffic = by_vip ? instance.dataplane.vip_counters()
-					    : instance.dataplane.backend_counters();
-		if (!loss || !traffic)
-			return tl::unexpected(!loss ? loss.error() : traffic.error());
-		const auto &names = by_vip ? ids.vips : ids.backends;
-		for (std::size_t i = 0; i < names.size() && i < loss->size(); i++) {
-			if (!names[i].used)
-				continue;
-			const std::string_view name = names[i].name;
-			const std::size_t slash = by_vip ? name.npos : name.find('/');
-			render::LossGroup group;
-			if (by_vip)
-				group.vip = name;
-			else
-				group = {{}, name.substr(0, slash), name.substr(slash + 1), {}};
-			if ((by_vip && !arguments.vip.empty() && arguments.vip != name) ||
-			    (!by_vip && !arguments.backend.empty() && arguments.backend != name &&
-			     arguments.backend != group.backend))
-				continue;
-			totals[group].add(LossTotals((*loss)[i], (*traffic)[i].segments,
-						     sees_both_ways(instance.dataplane)));
-		}
-	}
-	return totals;
-}
-
 Status report_loss(const Context &context, const FlowArguments &arguments)
 {
 	const auto set = collect(context, arguments);
@@ -222,6 +63,18 @@ Status report_loss(const Context &context, const FlowArguments &arguments)
 			warnings.push_back(fmt::format("{}: generic mode sees merged segments, so "
 						       "segments are undercounted",
 						       instance.interface));
+	const auto totals = totals_of(set->instances, arguments);
+	if (!totals)
+		return tl::unexpected(totals.error());
+	std::set<std::string_view> twins;
+	for (const auto &[group, sum] : *totals)
+		if (sum.twins && twins.insert(group.pool).second)
+			warnings.push_back(fmt::format(
+				"several backends of pool {} are this node: which of them answered "
+				"is "
+				"known of flows, not of their sums since attach (EVER BEYOND, EVER "
+				"S2C); `loss --by vip` has these",
+				group.pool));
 	for (const std::string &warning : warnings)
 		context.warn(warning);
 
@@ -229,15 +82,16 @@ Status report_loss(const Context &context, const FlowArguments &arguments)
 			: arguments.by == "backend" ? render::LossBy::kBackend
 			: arguments.by == "prefix"  ? render::LossBy::kPrefix
 						    : render::LossBy::kFlow;
-	const auto totals = totals_of(set->instances, arguments);
-	if (!totals)
-		return tl::unexpected(totals.error());
 	const std::size_t limit = limit_of(context, arguments);
 	const bool marks_here = std::ranges::any_of(set->instances, [](const Instance &one) {
 		return one.applied.config.marking && (one.applied.config.roles & AX_ROLE_EDGE);
 	});
+	std::vector<render::InterfaceStats> stats(set->instances.size());
+	for (std::size_t i = 0; i < stats.size(); i++)
+		AX_TRY(read_reasons(set->instances[i], stats[i]));
 	if (!context.json()) {
-		context.print(render::loss_text(set->flows, by, limit, *totals));
+		context.print(render::loss_text(set->flows, by, limit, *totals,
+						render::node_drop_text(stats)));
 		if (marks_here && arguments.source.empty())
 			context.print(render::pulled_text(pulled_marks(context, set->instances),
 							  arguments.vip, arguments.backend, limit));
@@ -246,7 +100,8 @@ Status report_loss(const Context &context, const FlowArguments &arguments)
 	const auto marks = marks_of(set->instances);
 	if (!marks)
 		return tl::unexpected(marks.error());
-	const ordered_json rest{{"marking", marks_to_json(*marks)},
+	const ordered_json rest{{"node_drop", render::node_drop_json(stats)},
+				{"marking", marks_to_json(*marks)},
 				{"lb_backend_lost", pulled_marks(context, set->instances)}};
 	if (arguments.watch == 0) {
 		render::write_loss_json(context.out(), set->flows, by, limit, warnings, *totals,
@@ -291,6 +146,7 @@ void add_filters(CLI::App &command, FlowArguments &arguments)
 		->check(CLI::Range(1.0, 1e6))
 		->type_name("SECONDS");
 	command.add_option("--limit", arguments.limit, "How many lines; 0 = all [40; all as JSON]")
+		->check(CLI::NonNegativeNumber)
 		->type_name("N");
 }
 

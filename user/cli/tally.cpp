@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/names.h"
+#include "kernel/flow_reader.h"
 
 namespace anycast::cli {
 
@@ -43,7 +44,7 @@ Status add_backends(const Instance &instance, render::InterfaceStats &stats)
 	const auto counters = instance.dataplane.backend_counters();
 	if (!counters)
 		return tl::unexpected(counters.error());
-	const auto loss = instance.dataplane.backend_loss();
+	const auto loss = backend_totals(instance.dataplane);
 	if (!loss)
 		return tl::unexpected(loss.error());
 	const Applied &applied = instance.applied;
@@ -63,7 +64,7 @@ Status add_backends(const Instance &instance, render::InterfaceStats &stats)
 				count.packets = (*counters)[*id].packets;
 				count.bytes = (*counters)[*id].bytes;
 				count.share = (*shares)[*id];
-				count.loss = LossTotals((*loss)[*id], (*counters)[*id].segments);
+				count.loss = (*loss)[*id];
 			}
 			stats.backends.push_back(std::move(count));
 		}
@@ -110,7 +111,7 @@ Result<render::InterfaceStats> stats_of(const Instance &instance)
 	const auto counters = instance.dataplane.vip_counters();
 	if (!counters)
 		return tl::unexpected(counters.error());
-	const auto loss = instance.dataplane.vip_loss();
+	const auto loss = vip_totals(instance.dataplane);
 	if (!loss)
 		return tl::unexpected(loss.error());
 	for (const Vip &vip : instance.applied.config.vips) {
@@ -119,7 +120,7 @@ Result<render::InterfaceStats> stats_of(const Instance &instance)
 		if (id && *id < counters->size()) {
 			count.packets = (*counters)[*id].packets;
 			count.bytes = (*counters)[*id].bytes;
-			count.loss = LossTotals((*loss)[*id], (*counters)[*id].segments);
+			count.loss = (*loss)[*id];
 		}
 		stats.vips.push_back(std::move(count));
 	}

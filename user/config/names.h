@@ -91,7 +91,7 @@ inline constexpr LimitKey kLimits[] = {
 	{"loss_prefix_v4", &Limits::loss_prefix_v4, 1, 32},
 	{"loss_prefix_v6", &Limits::loss_prefix_v6, 1, 128},
 	{"marked_flows", &Limits::marked_flows, 1, 1 << 24},
-	{"flow_idle", &Limits::flow_idle, 60, 14400}, // stamps of 1000 Hz kernels wrap in 4.6 h
+	{"flow_idle", &Limits::flow_idle, 10, 14400}, // stamps of 1000 Hz kernels wrap in 4.6 h
 };
 static_assert(sizeof(Limits) == std::size(kLimits) * sizeof(std::uint32_t),
 	      "every member of Limits needs its key");

@@ -8,21 +8,22 @@ namespace anycast {
 namespace {
 
 // User space's idea of the kernel's clock may lag by a few units.
-std::uint64_t idle_ms(const ax_flow &flow, std::uint16_t now, std::uint32_t unit_ms)
+bool is_idle(std::uint16_t stamp, bool ended, std::uint16_t now, std::uint32_t unit_ms,
+	     std::uint32_t idle_s)
 {
-	const std::uint16_t stamp = __atomic_load_n(&flow.stamp, __ATOMIC_RELAXED);
 	const auto age = static_cast<std::uint16_t>(now - stamp);
-	return age < 0xff00 ? std::uint64_t{age} * unit_ms : 0;
+	const std::uint64_t idle_ms = age < 0xff00 ? std::uint64_t{age} * unit_ms : 0;
+
+	return idle_ms >= 1000ULL * (ended ? std::min(kEndedFlowIdle, idle_s) : idle_s);
 }
 
 bool is_old(const ax_flow &flow, std::uint16_t now, std::uint32_t unit_ms, std::uint32_t idle_s)
 {
 	const std::uint8_t version = __atomic_load_n(&flow.version, __ATOMIC_ACQUIRE);
-	const std::uint64_t idle = idle_ms(flow, now, unit_ms);
+	const std::uint16_t stamp = __atomic_load_n(&flow.stamp, __ATOMIC_RELAXED);
 	const bool ended = (flow.flags & (AX_FLOW_FIN | AX_FLOW_RST)) != 0;
 
-	return (version & 1) == 0 &&
-	       idle >= 1000ULL * (ended ? std::min(kEndedFlowIdle, idle_s) : idle_s) &&
+	return (version & 1) == 0 && is_idle(stamp, ended, now, unit_ms, idle_s) &&
 	       __atomic_load_n(&flow.version, __ATOMIC_ACQUIRE) == version;
 }
 
@@ -64,6 +65,12 @@ std::uint64_t forget_old_flows(const AgeingTable<ax_flow4> &table, std::uint32_t
 std::uint64_t forget_old_flows(const AgeingTable<ax_flow6> &table, std::uint32_t idle_s)
 {
 	return forget(table, idle_s);
+}
+
+bool is_old(const ax_egress_flow &flow, std::uint16_t now, std::uint32_t unit_ms,
+	    std::uint32_t idle_s)
+{
+	return unit_ms != 0 && is_idle(flow.stamp, flow.ended != 0, now, unit_ms, idle_s);
 }
 
 } // namespace anycast

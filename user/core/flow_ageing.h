@@ -9,6 +9,7 @@
 #include <span>
 
 #include <anycast_xdp/abi.h>
+#include <anycast_xdp/loss.h>
 
 namespace anycast {
 
@@ -28,5 +29,10 @@ template <typename Flow> struct AgeingTable { // of one family; `cpus` equal sha
 // may be met anew by its next packet, as if its entry had been replaced.
 std::uint64_t forget_old_flows(const AgeingTable<ax_flow4> &table, std::uint32_t idle_s);
 std::uint64_t forget_old_flows(const AgeingTable<ax_flow6> &table, std::uint32_t idle_s);
+
+// Is this one of what leaves to be forgotten? Its other half, what arrives, is aged by itself, and
+// is null without this one.
+bool is_old(const ax_egress_flow &flow, std::uint16_t now, std::uint32_t unit_ms,
+	    std::uint32_t idle_s);
 
 } // namespace anycast

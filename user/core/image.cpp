@@ -233,6 +233,8 @@ private:
 		entry.state = static_cast<__u8>(backend.state);
 		if (node_.contains(backend.address)) {
 			entry.flags |= AX_BACKEND_LOCAL;
+			if (own_backends(pool) > 1)
+				entry.flags |= AX_BACKEND_TWIN;
 			if (config_.roles & AX_ROLE_EDGE)
 				image_.settings.flags |= AX_SETTINGS_WATCH;
 		} else if (source.is_unspecified() && config_.roles & AX_ROLE_EDGE &&
@@ -251,19 +253,23 @@ private:
 		return {};
 	}
 
+	[[nodiscard]] std::ptrdiff_t own_backends(const Pool &pool) const
+	{
+		return std::ranges::count_if(pool.backends, [&](const Backend &backend) {
+			return node_.contains(backend.address);
+		});
+	}
+
 	// struct ax_pool.own
 	[[nodiscard]] std::uint16_t own_backend(const Pool &pool,
 						const std::vector<std::uint16_t> &ids) const
 	{
-		std::uint16_t own = 0;
-		for (std::size_t i = 0; i < ids.size(); ++i) {
-			if (!node_.contains(pool.backends[i].address))
-				continue;
-			if (own != 0)
-				return 0;
-			own = static_cast<std::uint16_t>(ids[i] + 1);
-		}
-		return own;
+		if (own_backends(pool) != 1)
+			return 0;
+		std::size_t i = 0;
+		while (!node_.contains(pool.backends[i].address))
+			++i;
+		return static_cast<std::uint16_t>(ids[i] + 1);
 	}
 
 	Status one_table(const Pool &pool, const std::vector<std::uint16_t> &ids,

@@ -68,6 +68,7 @@ void LossTotals::add(const LossTotals &other)
 	sack_lost += other.sack_lost;
 	sack_undone += other.sack_undone;
 	both_ways |= other.both_ways;
+	twins |= other.twins;
 	own_segments += other.own_segments;
 	own_rtx += other.own_rtx;
 	server_twice += other.server_twice;
@@ -84,7 +85,7 @@ void add_from_clients(LossReport &report, const LossTotals &totals)
 {
 	LossFigure figure;
 	figure.basis = "mixed";
-	figure.of = totals.segments;
+	figure.of = totals.mixed ? 0 : totals.segments;
 	figure.evicted = totals.evicted;
 	figure.unrepaired = totals.unrepaired;
 	figure.resync = totals.resync;
@@ -96,6 +97,35 @@ void add_from_clients(LossReport &report, const LossTotals &totals)
 	report.c2s_up_reordered.value = totals.reordered;
 	report.c2s_rtx_seen.kind = "upper_bound";
 	report.c2s_rtx_seen.value = totals.rtx_seen;
+}
+
+// Of VIPs that declare what their payload is. A sum does not tell QUIC without loss from QUIC
+// without the bits.
+void add_payload(LossReport &report, const LossTotals &totals)
+{
+	const auto figure = [&](std::uint64_t value, std::string_view kind, std::string_view basis,
+				bool of_sent) {
+		LossFigure made;
+		made.value = value;
+		made.kind = kind;
+		made.basis = basis;
+		if (totals.measure != AX_MEASURE_NONE && !totals.mixed)
+			made.of = totals.segments + (of_sent ? value : 0);
+		return made;
+	};
+	const auto has = [&](ax_measure measure, std::uint64_t count) {
+		return (totals.measure == measure && totals.segments != 0) || count != 0;
+	};
+	if (has(AX_MEASURE_RTP, totals.rtp_lost))
+		report.rtp_lost =
+			figure(totals.rtp_lost - std::min(totals.rtp_lost, totals.rtp_undone),
+			       "exact", "rtp", true);
+	if (has(AX_MEASURE_DNS, totals.dns_repeat))
+		report.dns_repeat = figure(totals.dns_repeat, "upper_bound", "dns", false);
+	if (totals.quic_q + totals.quic_l == 0)
+		return;
+	report.quic_lost = figure(totals.quic_q, "estimate", "q_bit", true);
+	report.quic_lost_end_to_end = figure(totals.quic_l, "estimate", "l_bit", true);
 }
 
 LossFigure less(std::uint64_t found, std::uint64_t taken_back, std::uint64_t of,
@@ -111,14 +141,20 @@ LossFigure less(std::uint64_t found, std::uint64_t taken_back, std::uint64_t of,
 
 } // namespace
 
+std::string_view LossTotals::one_way_because() const
+{
+	return !both_ways ? "not_watched" : twins ? "several_own_backends" : "";
+}
+
 LossReport LossTotals::report() const
 {
 	LossReport report{};
-	if (segments != 0)
+	if (segments != 0 && (measure == AX_MEASURE_NONE || mixed))
 		add_from_clients(report, *this);
+	add_payload(report, *this);
 	if (sack_lost != 0) // of how many is not known
 		report.s2c_lost_sack = less(sack_lost, sack_undone, 0, "sack");
-	if (!both_ways)
+	if (!one_way_because().empty())
 		return report;
 	if (own_segments != 0)
 		report.c2s_down_lost = less(own_rtx, server_twice, own_segments, "dsack");

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <anycast_xdp/abi.h>
@@ -26,6 +27,10 @@ struct LossTotals {
 	std::uint64_t sack_lost = 0, sack_undone = 0;
 	// Of flows that this node answers, where it sees what it sends; else 0.
 	bool both_ways = false;
+	// What the segments are; if they are not all the same, no rate follows from them.
+	ax_measure measure = AX_MEASURE_NONE; // NONE: TCP's
+	bool mixed = false;
+	bool twins = false; // of a backend: which of several on this node answers is not known
 	std::uint64_t own_segments = 0, own_rtx = 0, server_twice = 0; // from the client
 	std::uint64_t sent = 0, sent_again = 0, client_twice = 0;      // to the client
 	std::uint64_t queries = 0, answers = 0;
@@ -36,6 +41,8 @@ struct LossTotals {
 	bool operator==(const LossTotals &) const = default;
 
 	[[nodiscard]] LossReport report() const; // no values while there is no segment
+	// Why nothing is known of both directions: "", "several_own_backends", "not_watched".
+	[[nodiscard]] std::string_view one_way_because() const;
 };
 
 struct PrefixTotals {

@@ -98,6 +98,8 @@ void AttachJob::finish(Program &program, const Image &image, const Applied &appl
 	report.generation = applied.generation;
 	report.digest = applied.digest;
 	report.sizes = program.dataplane().sizes();
+	if (const auto leaving = Map::open_pinned(pins + "/ax_egress")) // as `status` counts
+		report.sizes.bytes += leaving->memory();
 	report.verified_instructions = program.verified_instructions();
 	if (report.attached.mode == XdpMode::kGeneric)
 		warn("generic mode: segments that were merged on the way in count as one, so loss "

@@ -117,16 +117,52 @@ Result<std::uint64_t> age_flows(Dataplane &dataplane, std::uint32_t idle_s)
 	return *four + *six;
 }
 
+Result<std::uint64_t> age_egress(Dataplane &dataplane, std::uint32_t idle_s,
+				 const std::function<bool(const ax_egress_key &)> &arrives)
+{
+	constexpr std::size_t kAtOnce = 16384; // two system calls each: about 20 ms
+	std::vector<ax_egress_key> old;
+	ax_egress_flow flow{};
+	FlowTables clock;
+	std::uint64_t forgotten = 0;
+
+	if (!dataplane.optional_map("ax_egress"))
+		return 0;
+	Map &map = dataplane.map("ax_egress");
+	set_clock_of(clock);
+	const auto is_old_now = [&] { return is_old(flow, clock.now, clock.unit_ms, idle_s); };
+	AX_TRY(map.for_each([&](const std::byte *key, const std::byte *value) {
+		std::memcpy(&flow, value, sizeof(flow));
+		if (old.size() < kAtOnce && is_old_now())
+			std::memcpy(&old.emplace_back(), key, sizeof(ax_egress_key));
+	}));
+	for (const ax_egress_key &key : old) {
+		const auto there = map.lookup(&key, &flow);
+		if (!there)
+			return tl::unexpected(there.error());
+		if (!*there || !is_old_now()) // was used meanwhile
+			continue;
+		if (!flow.ended && arrives(key))
+			continue;
+		AX_TRY(map.erase(&key));
+		forgotten++;
+	}
+	return forgotten;
+}
+
+// Its map may be there for clamp_mss_to_mtu only.
+bool sees_both_ways(const Dataplane &dataplane)
+{
+	const auto ctl = dataplane.control();
+	return dataplane.optional_map("ax_egress") != nullptr && ctl &&
+	       ctl->half[ctl->generation & 1].flags & AX_SETTINGS_WATCH;
+}
+
 Status read_egress(const Dataplane &dataplane, EgressTables &into)
 {
 	constexpr std::size_t kFreePerCpu = 128; // entries that an LRU map sets aside (kernel/bpf)
 	const Map *map = dataplane.optional_map("ax_egress");
-	if (!map)
-		return {};
-	const auto ctl = dataplane.control();
-	if (!ctl)
-		return tl::unexpected(ctl.error());
-	if (!(ctl->half[ctl->generation & 1].flags & AX_SETTINGS_WATCH)) // there for clamp_mss only
+	if (!map || !sees_both_ways(dataplane))
 		return {};
 	const std::size_t before = into.entries.size();
 	AX_TRY(map->for_each([&](const std::byte *key, const std::byte *value) {
@@ -140,9 +176,41 @@ Status read_egress(const Dataplane &dataplane, EgressTables &into)
 	return {};
 }
 
-bool sees_both_ways(const Dataplane &dataplane)
+namespace {
+
+Result<std::vector<LossTotals>> totals_of(const Dataplane &dataplane,
+					  const Result<std::vector<ax_loss_sum>> &loss,
+					  const Result<std::vector<ax_traffic>> &traffic)
 {
-	return dataplane.optional_map("ax_egress") != nullptr;
+	if (!loss || !traffic)
+		return tl::unexpected(!loss ? loss.error() : traffic.error());
+	const bool both_ways = sees_both_ways(dataplane);
+	std::vector<LossTotals> totals;
+	for (std::size_t i = 0; i < loss->size() && i < traffic->size(); i++)
+		totals.emplace_back((*loss)[i], (*traffic)[i].segments, both_ways);
+	return totals;
+}
+
+} // namespace
+
+Result<std::vector<LossTotals>> vip_totals(const Dataplane &dataplane)
+{
+	return totals_of(dataplane, dataplane.vip_loss(), dataplane.vip_counters());
+}
+
+Result<std::vector<LossTotals>> backend_totals(const Dataplane &dataplane)
+{
+	auto totals = totals_of(dataplane, dataplane.backend_loss(), dataplane.backend_counters());
+	const auto ctl = dataplane.control();
+	if (!totals || !ctl)
+		return !totals ? totals : tl::unexpected(ctl.error());
+	const Map &map = dataplane.map("ax_backend");
+	std::vector<ax_backend> backends(map.max_entries() / 2);
+	AX_TRY(map.read_at((ctl->generation & 1) * (map.max_entries() / 2),
+			   std::span<ax_backend>(backends)));
+	for (std::size_t i = 0; i < totals->size() && i < backends.size(); i++)
+		(*totals)[i].twins = backends[i].flags & AX_BACKEND_TWIN;
+	return totals;
 }
 
 Result<std::vector<PrefixTotals>> read_prefixes(const Dataplane &dataplane)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "core/flow.h"
@@ -23,11 +24,21 @@ Result<std::vector<FlowRecord>> read_flows(const Dataplane &dataplane,
 // where the maps are not memory-mapped.
 Result<std::uint64_t> age_flows(Dataplane &dataplane, std::uint32_t idle_s);
 
+// The same of what leaves, after that; no more than some at once, the others next time. `arrives`:
+// is this flow still there? Then what is idle stays: else who sends queries in vain would seem to
+// have sent all of them in vain.
+Result<std::uint64_t> age_egress(Dataplane &dataplane, std::uint32_t idle_s,
+				 const std::function<bool(const ax_egress_key &)> &arrives);
+
 // What leaves by this data plane's interface, added to that of others; nothing where nobody looks.
 Status read_egress(const Dataplane &dataplane, EgressTables &into);
 
 // Does a tc program see what leaves?
 bool sees_both_ways(const Dataplane &dataplane);
+
+// The sums by id, with what is known of both directions.
+Result<std::vector<LossTotals>> vip_totals(const Dataplane &dataplane);
+Result<std::vector<LossTotals>> backend_totals(const Dataplane &dataplane);
 
 Result<std::vector<PrefixTotals>> read_prefixes(const Dataplane &dataplane);
 

@@ -51,6 +51,32 @@ void keep_busiest(std::vector<NamedFlow> &flows, std::size_t limit)
 	flows.resize(shown);
 }
 
+// What the client's ACKs told, and what the tc program has seen; null: nothing yet, or it does not
+// look.
+ordered_json sack_json(const SackCounters &sack)
+{
+	if (!sack.started)
+		return nullptr;
+	return {{"lost", sack.lost},
+		{"undone", sack.undone},
+		{"reordered", sack.reordered},
+		{"evicted", sack.evicted},
+		{"duplicates", sack.duplicates},
+		{"unrepaired", sack.unrepaired},
+		{"acked_segments", sack.acked_segments}};
+}
+
+ordered_json egress_json(const std::optional<EgressCounters> &egress)
+{
+	if (!egress)
+		return nullptr;
+	return {{"whole", egress->whole},
+		{"segments", egress->segments},
+		{"sent_again", egress->rtx},
+		{"duplicates", egress->duplicates},
+		{"resync", egress->resync}};
+}
+
 } // namespace
 
 NamedFlow name_flow(const FlowRecord &flow, std::string_view interface, const Ids &ids)
@@ -139,7 +165,9 @@ ordered_json flow_json(const NamedFlow &named)
 		  {"rtx_bytes", flow.loss.rtx_bytes},
 		  {"evicted", flow.loss.evicted},
 		  {"unrepaired", flow.loss.unrepaired},
-		  {"resync", flow.loss.resync}}},
+		  {"resync", flow.loss.resync},
+		  {"sack", sack_json(flow.sack)},
+		  {"egress", egress_json(flow.egress)}}},
 	};
 	if (!named.interface.empty())
 		json["interface"] = named.interface;

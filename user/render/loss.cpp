@@ -191,8 +191,9 @@ ordered_json since_attach_json(const LossTotals &totals)
 	ordered_json json;
 	const LossReport report = totals.report();
 	add_figures(json, report);
-	if (report.dns_unanswered.value)
+	if (report.dns_unanswered.value) // of mixed sums that know of no repeated query
 		json["dns_unanswered"] = figure_json(report.dns_unanswered);
+	json["both_ways_unknown"] = text_or_null(totals.one_way_because());
 	json["c2s_duplicated"] = totals.duplicated;
 	json["syn_rtx"] = totals.syn_rtx;
 	return json;
@@ -230,6 +231,13 @@ ordered_json line_json(const Line &line, LossBy by)
 	return json;
 }
 
+// In columns that say nothing of the kind.
+std::string bound_text(const LossFigure &figure)
+{
+	return (figure.kind == "upper_bound" && figure.value != 0 ? "<=" : "") +
+	       figure_text(figure);
+}
+
 std::string rate_text(const LossFigure &figure)
 {
 	const auto rate = figure.rate();
@@ -248,8 +256,8 @@ std::vector<std::string> figures_cells(const LossReport &report)
 		lost.value ? fmt::format("{}/{}", lost.kind, lost.basis) : std::string(lost.kind),
 		figure_text(report.c2s_up_reordered),
 		figure_text(report.c2s_rtx_seen),
-		figure_text(report.c2s_down_lost),
-		figure_text(report.s2c_lost.value ? report.s2c_lost : report.s2c_lost_sack),
+		bound_text(report.c2s_down_lost),
+		bound_text(report.s2c_lost.value ? report.s2c_lost : report.s2c_lost_sack),
 		blind(lost.evicted),
 		blind(lost.unrepaired),
 		blind(lost.resync)};
@@ -315,10 +323,10 @@ std::vector<std::string> cells_of(const Line &line, LossBy by)
 	cells.push_back(std::to_string(line.flows));
 	append(cells, figures_cells(line.report));
 	const LossReport ever = line.since_attach ? line.since_attach->report() : LossReport{};
-	append(cells, {figure_text(ever.c2s_up_lost),
-		       ever.c2s_up_lost.value ? std::to_string(ever.c2s_up_lost.of) : "",
-		       rate_text(ever.c2s_up_lost), figure_text(ever.c2s_down_lost),
-		       figure_text(ever.s2c_lost.value ? ever.s2c_lost : ever.s2c_lost_sack)});
+	const LossFigure &lost = lost_before_node(ever);
+	append(cells, {figure_text(lost), lost.of != 0 ? std::to_string(lost.of) : "",
+		       rate_text(lost), bound_text(ever.c2s_down_lost),
+		       bound_text(ever.s2c_lost.value ? ever.s2c_lost : ever.s2c_lost_sack)});
 	return cells;
 }
 
@@ -357,31 +365,37 @@ ordered_json payload_json(const LossReport &report)
 // Counters only: a scraper makes rates of them, so none may go back.
 ordered_json loss_totals_json(const LossTotals &totals)
 {
-	return {{"segments", totals.segments},
-		{"c2s_up_lost", totals.lost},
-		{"c2s_up_lost_undone", totals.undone},
-		{"c2s_up_reordered", totals.reordered},
-		{"c2s_rtx_seen", totals.rtx_seen},
-		{"c2s_duplicated", totals.duplicated},
-		{"syn_rtx", totals.syn_rtx},
-		{"s2c_lost_sack", totals.sack_lost},
-		{"s2c_lost_sack_undone", totals.sack_undone},
-		{"s2c_segments", totals.sent},
-		{"s2c_sent_again", totals.sent_again},
-		{"s2c_duplicates", totals.client_twice},
-		{"c2s_down_segments", totals.own_segments},
-		{"c2s_down_rtx", totals.own_rtx},
-		{"c2s_down_duplicates", totals.server_twice},
-		{"dns_queries", totals.queries},
-		{"dns_answers", totals.answers},
-		{"rtp_lost", totals.rtp_lost},
-		{"rtp_lost_undone", totals.rtp_undone},
-		{"dns_repeat", totals.dns_repeat},
-		{"quic_lost", totals.quic_q},
-		{"quic_lost_end_to_end", totals.quic_l},
-		{"evicted", totals.evicted},
-		{"unrepaired", totals.unrepaired},
-		{"resync", totals.resync}};
+	ordered_json json{{"segments", totals.segments},
+			  {"c2s_up_lost", totals.lost},
+			  {"c2s_up_lost_undone", totals.undone},
+			  {"c2s_up_reordered", totals.reordered},
+			  {"c2s_rtx_seen", totals.rtx_seen},
+			  {"c2s_duplicated", totals.duplicated},
+			  {"syn_rtx", totals.syn_rtx},
+			  {"s2c_lost_sack", totals.sack_lost},
+			  {"s2c_lost_sack_undone", totals.sack_undone},
+			  {"rtp_lost", totals.rtp_lost},
+			  {"rtp_lost_undone", totals.rtp_undone},
+			  {"dns_repeat", totals.dns_repeat},
+			  {"quic_lost", totals.quic_q},
+			  {"quic_lost_end_to_end", totals.quic_l},
+			  {"evicted", totals.evicted},
+			  {"unrepaired", totals.unrepaired},
+			  {"resync", totals.resync}};
+	const std::string_view unknown = totals.one_way_because();
+	json["both_ways_unknown"] = text_or_null(unknown);
+	for (const auto &[key, count] :
+	     std::initializer_list<std::pair<const char *, std::uint64_t>>{
+		     {"s2c_segments", totals.sent},
+		     {"s2c_sent_again", totals.sent_again},
+		     {"s2c_duplicates", totals.client_twice},
+		     {"c2s_down_segments", totals.own_segments},
+		     {"c2s_down_rtx", totals.own_rtx},
+		     {"c2s_down_duplicates", totals.server_twice},
+		     {"dns_queries", totals.queries},
+		     {"dns_answers", totals.answers}})
+		json[key] = unknown.empty() ? ordered_json(count) : ordered_json(nullptr);
+	return json;
 }
 
 std::string figure_text(const LossFigure &figure)
@@ -416,10 +430,10 @@ void write_loss_json(std::ostream &out, const std::vector<NamedFlow> &flows, Los
 }
 
 std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,
-		      const GroupTotals &since_attach)
+		      const GroupTotals &since_attach, const std::string &own_drops)
 {
 	if (flows.empty() && since_attach.empty())
-		return "no flows\n";
+		return "no flows\n" + own_drops;
 	Table table(columns_of(by));
 	std::size_t shown = 0;
 	const std::size_t total_lines =
@@ -438,7 +452,7 @@ std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_
 	if (lost.evicted != 0)
 		total += fmt::format(", up to {} with evicted holes", *lost.value + lost.evicted);
 	total += fmt::format("; {} of {} measured\n", sum.measured, count_text(sum.flows, "flow"));
-	return table.text() + more_text(shown, total_lines) + "\n" + total +
+	return table.text() + more_text(shown, total_lines) + "\n" + total + own_drops +
 	       verdict_line(loss_verdict(flows));
 }
 

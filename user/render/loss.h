@@ -37,7 +37,8 @@ void write_loss_json(std::ostream &out, const std::vector<NamedFlow> &flows, Los
 		     std::size_t limit, const std::vector<std::string> &warnings,
 		     const GroupTotals &since_attach = {},
 		     const nlohmann::ordered_json &rest = nlohmann::ordered_json::object());
+// `own_drops`: a line before the verdict (node_drops.h).
 std::string loss_text(const std::vector<NamedFlow> &flows, LossBy by, std::size_t limit,
-		      const GroupTotals &since_attach = {});
+		      const GroupTotals &since_attach = {}, const std::string &own_drops = {});
 
 } // namespace anycast::render
