@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // anycast-xdp status
 #include <algorithm>
+#include <ctime>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 #include "cli/app.h"
 #include "cli/tally.h"
 #include "core/names.h"
+#include "core/slow_start.h"
 #include "kernel/flow_reader.h"
 #include "render/status.h"
 
@@ -44,6 +46,11 @@ void add_backends(const Config &config, render::InterfaceStatus &status)
 		if (count != 0)
 			status.backends.emplace_back(state_name(state), count);
 	}
+	for (const Pool &pool : config.pools)
+		for (const Backend &backend : pool.backends)
+			if (backend.state == AX_BACKEND_ACTIVE &&
+			    warmth(pool, backend, std::time(nullptr)) < kWarm)
+				status.coming_slowly++;
 	for (const Pool &pool : config.pools)
 		if (std::ranges::none_of(pool.backends, [](const Backend &backend) {
 			    return backend.state == AX_BACKEND_ACTIVE;
