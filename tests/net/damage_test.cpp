@@ -115,6 +115,29 @@ TEST(Damage, OfADeviceThatIsGoneDetachRemovesWhatIsLeft)
 	});
 }
 
+// Who may not look is not told that nothing is there.
+TEST(Damage, WithoutPermissionNothingIsSaidToBeAbsent)
+{
+	in_lab([] {
+		make_veth();
+		attached("dev0");
+		sh("chmod 0700 " + kPaths.pins); // as systemd mounts the file system above
+		ASSERT_EQ(::seteuid(65534), 0);
+		const auto names = attached_interfaces(kPaths);
+		const auto instance = open_instance(kPaths, "dev0");
+		const auto taken_off = detach(kPaths, "dev0");
+		ASSERT_EQ(::seteuid(0), 0);
+		ASSERT_FALSE(names);
+		EXPECT_THAT(names.error().message(),
+			    AllOf(HasSubstr("Permission denied"), HasSubstr("root is needed")));
+		ASSERT_FALSE(instance);
+		EXPECT_EQ(instance.error().kind, Exit::kFailed) << instance.error().message();
+		ASSERT_FALSE(taken_off);
+		EXPECT_EQ(taken_off.error().kind, Exit::kFailed) << taken_off.error().message();
+		EXPECT_TRUE(hook_of("dev0").ours);
+	});
+}
+
 TEST(Damage, OfAFullDiskItSaysWhatHelps)
 {
 	in_lab([] {

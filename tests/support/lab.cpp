@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "support/lab.h"
 
-#include <sched.h>
-
 #include <sstream>
 #include <thread>
 
 #include "support/isolation.h"
+#include "support/line.h"
 
 namespace anycast::test {
 
@@ -76,17 +75,6 @@ void trust_addresses(const Netns &netns)
 	netns.sysctl("net.ipv6.conf.default.accept_dad", "0");
 }
 
-unsigned first_cpu()
-{
-	cpu_set_t set;
-	CPU_ZERO(&set);
-	sched_getaffinity(0, sizeof(set), &set);
-	unsigned cpu = 0;
-	while (cpu < CPU_SETSIZE - 1 && !CPU_ISSET(cpu, &set))
-		cpu++;
-	return cpu;
-}
-
 } // namespace
 
 Lab::Lab(std::uint64_t big_bytes, int backend_count, int edge_count)
@@ -141,8 +129,8 @@ void Lab::add_router()
 	router.sysctl("net.ipv4.fib_multipath_hash_policy", "1");
 	programs.forget_hash(outside);
 	programs.attach_dropper(router_lan());
-	receive_on_cpu(wan, first_cpu());
-	receive_on_cpu(port, first_cpu());
+	receive_on_cpu(wan, Line::cpu());
+	receive_on_cpu(port, Line::cpu());
 }
 
 void Lab::add_node(Node &node)
@@ -152,7 +140,7 @@ void Lab::add_node(Node &node)
 	connect_veth(node.nic(), port, kSegmentMtu);
 	plug_in(port);
 	programs.pass_xdp(port);
-	receive_on_cpu(port, first_cpu());
+	receive_on_cpu(port, Line::cpu());
 	node.netns.ip("addr add " + node.address + "/24 dev eth0\nroute add default via " +
 		      kRouterAddress + "\naddr add " + node.address6 +
 		      "/64 dev eth0 nodad\nroute add ::/0 via " + kRouterAddress6);

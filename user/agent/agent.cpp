@@ -155,7 +155,7 @@ Status Agent::run(const Surroundings &surroundings)
 	Agent agent(surroundings, *loop, std::move(*config), std::move(*saved), std::move(*ledger));
 	agent.lock_ = std::move(*lock);
 	AX_TRY(agent.start());
-	const Status ended = loop->run();
+	Status ended = loop->run();
 	agent.stop();
 	return ended;
 }

@@ -102,8 +102,6 @@ private:
 	void answer_order(Pending &pending, bool in_force);
 	[[nodiscard]] OrderResult result_for(const Address &vip, const Pending &pending,
 					     bool in_force) const;
-	Result<std::vector<Address>> addresses_for(const ControlRequest &request) const;
-	[[nodiscard]] std::string names_of(const Address &vip) const;
 
 	[[nodiscard]] nlohmann::ordered_json status() const;
 	[[nodiscard]] nlohmann::ordered_json vips_json() const;

@@ -21,30 +21,6 @@ double wall_clock()
 
 } // namespace
 
-std::string Agent::names_of(const Address &vip) const
-{
-	std::string names;
-	for (const Vip &candidate : config_.vips)
-		if (candidate.address == vip)
-			names += (names.empty() ? "" : ",") + candidate.name;
-	return names;
-}
-
-Result<std::vector<Address>> Agent::addresses_for(const ControlRequest &request) const
-{
-	if (request.all)
-		return vip_addresses(config_);
-	const auto address = Address::parse(request.vip);
-	for (const Vip &vip : config_.vips)
-		if (vip.name == request.vip || (address && vip.address == *address))
-			return std::vector{vip.address};
-	std::vector<std::string> names;
-	for (const Vip &vip : config_.vips)
-		names.push_back(vip.name);
-	return fail(Exit::kUsage, fmt::format("there is no VIP {}", request.vip),
-		    fmt::format("VIPs: {}", fmt::join(names, ", ")));
-}
-
 void Agent::handle(const ControlRequest &request, const Peer &peer, const Answer &answer)
 {
 	if (request.command == "status")
@@ -68,7 +44,7 @@ void Agent::handle(const ControlRequest &request, const Peer &peer, const Answer
 
 void Agent::take_order(const ControlRequest &request, const Peer &peer, const Answer &answer)
 {
-	const auto vips = addresses_for(request);
+	const auto vips = asked_addresses(config_, request.all, request.vip);
 	if (!vips)
 		return answer({tl::unexpected(vips.error()), {}});
 	const double now = wall_clock();
@@ -83,7 +59,7 @@ void Agent::take_order(const ControlRequest &request, const Peer &peer, const An
 		pending.before[vip] = reach_.contains(vip) ? reach_[vip] : Reach::kWithdrawn;
 		announcer_.order(vip, order);
 		around_.log(fmt::format("user {} orders: {} {}{}", peer.uid, request.command,
-					names_of(vip),
+					vip_names(config_, vip),
 					request.reason.empty() ? "" : ": " + request.reason));
 	}
 	act();
@@ -129,7 +105,7 @@ void Agent::on_bird(const BirdStatus &status, std::uint64_t round)
 OrderResult Agent::result_for(const Address &vip, const Pending &pending, bool in_force) const
 {
 	OrderResult result;
-	result.vip = names_of(vip);
+	result.vip = vip_names(config_, vip);
 	result.address = vip;
 	result.in_force = in_force;
 	const auto decision = announcer_.memory().decisions.find(vip);

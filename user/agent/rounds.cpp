@@ -150,8 +150,9 @@ void Agent::act()
 		reach[vip] = decision.reach;
 		const auto before = reach_.find(vip);
 		if (before == reach_.end() || before->second != decision.reach)
-			around_.log(fmt::format("{} ({}): {}, {}", names_of(vip), vip.text(),
-						reach_name(decision.reach), decision.reason));
+			around_.log(fmt::format("{} ({}): {}, {}", vip_names(config_, vip),
+						vip.text(), reach_name(decision.reach),
+						decision.reason));
 		if (decision.reach == Reach::kDraining)
 			quiet_[vip].drain(now);
 		else

@@ -24,31 +24,6 @@ double now_seconds()
 		.count();
 }
 
-// Names of all VIPs with that address.
-std::string names_of(const Config &config, const Address &address)
-{
-	std::string names;
-	for (const Vip &vip : config.vips)
-		if (vip.address == address)
-			names += (names.empty() ? "" : ",") + vip.name;
-	return names;
-}
-
-Result<std::vector<Address>> addresses_of(const Config &config, const ControlRequest &request)
-{
-	if (request.all)
-		return vip_addresses(config);
-	const auto as_address = Address::parse(request.vip);
-	for (const Vip &vip : config.vips)
-		if (vip.name == request.vip || (as_address && vip.address == *as_address))
-			return std::vector{vip.address};
-	std::vector<std::string> names;
-	for (const Vip &vip : config.vips)
-		names.push_back(vip.name);
-	return fail(Exit::kUsage, fmt::format("there is no VIP {}", request.vip),
-		    fmt::format("VIPs: {}", fmt::join(names, ", ")));
-}
-
 class DirectOrder {
 public:
 	DirectOrder(const Context &context, const Config &config, std::string state_dir,
@@ -80,7 +55,7 @@ Status DirectOrder::plan(const Address &address, Reach wanted, bool force)
 	const double now = now_seconds();
 	const auto found = reach_.find(address);
 	const Reach was = found == reach_.end() ? Reach::kWithdrawn : found->second;
-	OrderResult result{names_of(config_, address),
+	OrderResult result{vip_names(config_, address),
 			   address,
 			   std::string(reach_name(wanted)),
 			   was != wanted,
@@ -157,7 +132,7 @@ BirdStatus DirectOrder::put_in_force(const Wanted &wanted)
 
 Result<std::vector<OrderResult>> DirectOrder::carry_out(const ControlRequest &request)
 {
-	const auto addresses = addresses_of(config_, request);
+	const auto addresses = asked_addresses(config_, request.all, request.vip);
 	if (!addresses)
 		return tl::unexpected(addresses.error());
 	const auto text = bird::read_file(config_.bird.include);

@@ -5,6 +5,9 @@
 #include <array>
 #include <set>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include "core/vip_places.h"
 
 namespace anycast {
@@ -41,6 +44,30 @@ std::vector<Address> vip_addresses(const Config &config)
 	for (const Vip &vip : config.vips)
 		addresses.insert(vip.address);
 	return {addresses.begin(), addresses.end()};
+}
+
+std::string vip_names(const Config &config, const Address &address)
+{
+	std::string names;
+	for (const Vip &vip : config.vips)
+		if (vip.address == address)
+			names += (names.empty() ? "" : ",") + vip.name;
+	return names;
+}
+
+Result<std::vector<Address>> asked_addresses(const Config &config, bool all, const std::string &vip)
+{
+	if (all)
+		return vip_addresses(config);
+	const auto address = Address::parse(vip);
+	for (const Vip &candidate : config.vips)
+		if (candidate.name == vip || (address && candidate.address == *address))
+			return std::vector{candidate.address};
+	std::vector<std::string> names;
+	for (const Vip &candidate : config.vips)
+		names.push_back(candidate.name);
+	return fail(Exit::kUsage, fmt::format("there is no VIP {}", vip),
+		    fmt::format("VIPs: {}", fmt::join(names, ", ")));
 }
 
 Wanted wanted_for(const Config &config, const std::map<Address, Reach> &reach)

@@ -11,6 +11,7 @@
 
 #include "core/bgp.h"
 #include "core/model.h"
+#include "util/result.h"
 
 namespace anycast {
 
@@ -37,6 +38,11 @@ std::string_view reach_name(Reach reach); // "withdrawn", "draining", "announced
 std::optional<Reach> reach_from(std::string_view name);
 
 std::vector<Address> vip_addresses(const Config &config); // sorted, each once
+// Of all VIPs with that address: "www,dns".
+std::string vip_names(const Config &config, const Address &address);
+// Those of the VIP with this name or address, or all.
+Result<std::vector<Address>> asked_addresses(const Config &config, bool all,
+					     const std::string &vip);
 // The attributes of each VIP's address come from the configuration; addresses that `reach` does
 // not name, or that are no VIP, are withdrawn.
 Wanted wanted_for(const Config &config, const std::map<Address, Reach> &reach);

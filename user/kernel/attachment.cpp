@@ -53,6 +53,7 @@ Result<std::vector<std::string>> attached_interfaces(const Paths &paths)
 	const std::string directory =
 		fmt::format("{}/v{}/{}", paths.pins, AX_ABI_VERSION, netns_name());
 
+	AX_TRY(require_readable(directory));
 	for (const std::string &name : entries_of(directory)) {
 		if (!entries_of(directory + "/" + name).empty())
 			names.push_back(name);
@@ -65,6 +66,7 @@ Result<Instance> open_instance(const Paths &paths, const std::string &interface)
 	const std::string pins = pin_directory(paths, interface);
 
 	if (entries_of(pins).empty()) {
+		AX_TRY(require_readable(pins));
 		AX_TRY(refuse_other_abi(paths, interface));
 		return not_attached(interface);
 	}
@@ -176,6 +178,7 @@ Result<DetachReport> detach(const Paths &paths, const std::string &interface)
 	DetachReport report;
 
 	if (entries_of(pins).empty()) {
+		AX_TRY(require_readable(pins));
 		AX_TRY(refuse_other_abi(paths, interface));
 		return not_attached(interface);
 	}

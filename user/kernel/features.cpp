@@ -70,18 +70,24 @@ template <bpf_func_id helper> int helper_probe()
 	return found < 0 ? -found : ENOSYS;
 }
 
-int probe_btf()
+// Frees them.
+int load_types(btf *types)
 {
-	btf *types = btf__new_empty();
-	if (!types)
-		return errno;
-	btf__add_int(types, "int", 4, BTF_INT_SIGNED);
 	std::uint32_t size = 0;
 	const void *raw = btf__raw_data(types, &size);
 	Fd fd(raw ? bpf_btf_load(raw, size, nullptr) : -1);
 	const int error = fd.valid() ? 0 : errno;
 	btf__free(types);
 	return error;
+}
+
+int probe_btf()
+{
+	btf *types = btf__new_empty();
+	if (!types)
+		return errno;
+	btf__add_int(types, "int", 4, BTF_INT_SIGNED);
+	return load_types(types);
 }
 
 // libbpf makes them static for kernels that know no others, which then verify for ever.
@@ -93,12 +99,7 @@ int probe_global_functions()
 	const int number = btf__add_int(types, "int", 4, BTF_INT_SIGNED);
 	const int function = btf__add_func_proto(types, number);
 	btf__add_func(types, "f", BTF_FUNC_GLOBAL, function);
-	std::uint32_t size = 0;
-	const void *raw = btf__raw_data(types, &size);
-	Fd fd(raw ? bpf_btf_load(raw, size, nullptr) : -1);
-	const int error = fd.valid() ? 0 : errno;
-	btf__free(types);
-	return error;
+	return load_types(types);
 }
 
 int probe_mmap_array()

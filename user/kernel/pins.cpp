@@ -63,6 +63,17 @@ Status make_directories(const std::string &path)
 	return {};
 }
 
+Status require_readable(const std::string &directory)
+{
+	std::error_code error;
+	const fs::directory_iterator entry(directory, error);
+
+	if (error.value() != EACCES && error.value() != EPERM)
+		return {};
+	return fail_errno(fmt::format("read {}", directory), error.value(),
+			  "root is needed, or the group that [agent] group names");
+}
+
 std::set<std::string> entries_of(const std::string &directory)
 {
 	std::set<std::string> names;

@@ -20,6 +20,8 @@ Status require_bpffs(const std::string &path);
 
 Status make_directories(const std::string &path);
 
+// An error if its entries are hidden from us. Not if it is not there.
+Status require_readable(const std::string &directory);
 // Names in a directory; empty if it does not exist.
 std::set<std::string> entries_of(const std::string &directory);
 
