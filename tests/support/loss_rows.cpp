@@ -212,7 +212,7 @@ void add_unmeasurable(std::vector<LossRow> &rows)
 		conditions.vip = vip;
 		for (const std::string metric : {"c2s_up_lost", "s2c_lost", "c2s_down_lost"})
 			rows.push_back({what, metric, conditions, lost_before, 0, 0, 0, true,
-					metric == "c2s_up_lost", true});
+					flows == 1 && metric == "c2s_up_lost", true});
 	};
 	add("UDP without numbers", Meanwhile::kUdp, 1, "echo");
 	add("a flow that moved to another CPU", Meanwhile::kOtherCpu, 1, "sink");
