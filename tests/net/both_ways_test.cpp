@@ -160,8 +160,12 @@ TEST(BothWays, SumsOfWhatWasLostBeyondTheNode)
 			EXPECT_EQ(wrong.status, 2);
 			EXPECT_THAT(wrong.err, testing::AllOf(HasSubstr(name), HasSubstr(names)));
 		}
-		expect_sums(lab, kBeyond, "sink",
-			    outcome.beyond.first_lost + outcome.beyond.again_lost);
+		const std::uint64_t truth = outcome.beyond.first_lost + outcome.beyond.again_lost;
+		expect_sums(lab, kBeyond, "sink", truth);
+		// Another program in the place of this one, and another agent: no sum goes back.
+		lab.cli.expect(lab.node.netns,
+			       {"attach", "eth0", "--config", std::string(kLabDir) + "/node.toml"});
+		expect_sums(lab, kBeyond, "sink", truth);
 	});
 }
 

@@ -70,9 +70,6 @@ LossLab::LossLab(const LossConditions &conditions) : conditions_(conditions)
 		netns->sysctl("net.ipv4.tcp_rmem", "4096 131072 1048576");
 		netns->sysctl("net.ipv4.tcp_no_metrics_save", "1");
 	}
-	// Else a client that is busy tells of the last of several duplicates only (from 6.7 on).
-	if (client.has_sysctl("net.ipv4.tcp_backlog_ack_defer"))
-		client.sysctl("net.ipv4.tcp_backlog_ack_defer", "0");
 	programs.attach_dropper_ingress(node.nic());
 	const std::string big = std::string(kLabDir) + "/big";
 	make_big_file(big, conditions.bytes, 1);
