@@ -4,7 +4,6 @@
 #include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,8 @@
 #include <vector>
 
 #include <fmt/format.h>
+
+#include "util/unix_address.h"
 
 namespace anycast::agent {
 
@@ -50,17 +51,16 @@ Result<Peer> allowed(int fd, const std::optional<gid_t> &group)
 
 Result<Fd> listen_at(const std::string &path, const std::optional<gid_t> &group)
 {
-	sockaddr_un address{};
-	address.sun_family = AF_UNIX;
 	const std::string beside = path + ".new";
-	if (beside.size() >= sizeof(address.sun_path))
+	const auto address = unix_address(beside);
+	if (!address)
 		return fail(Exit::kUsage, path + ": too long for a socket's path");
-	std::strcpy(address.sun_path, beside.c_str());
 	Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	unlink(beside.c_str());
 	const mode_t before = umask(0177);
-	const bool bound = fd.valid() && bind(fd.get(), reinterpret_cast<sockaddr *>(&address),
-					      sizeof(address)) == 0;
+	const bool bound =
+		fd.valid() && bind(fd.get(), reinterpret_cast<const sockaddr *>(&*address),
+				   sizeof(*address)) == 0;
 	const int error = errno;
 	umask(before);
 	if (!bound)

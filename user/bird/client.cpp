@@ -3,12 +3,13 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cctype>
 
 #include <fmt/format.h>
+
+#include "util/unix_address.h"
 
 namespace anycast::bird {
 
@@ -123,18 +124,15 @@ Status Client::await(short events, Deadline deadline)
 
 Status Client::connect(Deadline deadline)
 {
-	sockaddr_un address{};
-	address.sun_family = AF_UNIX;
-	if (path_.size() >= sizeof(address.sun_path))
+	const auto address = unix_address(path_);
+	if (!address)
 		return give_up(Trouble::kRefused, fmt::format("{}: too long for a socket", path_));
-	path_.copy(address.sun_path, path_.size());
-
 	close();
 	socket_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	if (!socket_.valid())
 		return give_up(Trouble::kBroken, fmt::format("socket: {}", std::strerror(errno)));
-	if (::connect(socket_.get(), reinterpret_cast<const sockaddr *>(&address),
-		      sizeof(address)) == 0)
+	if (::connect(socket_.get(), reinterpret_cast<const sockaddr *>(&*address),
+		      sizeof(*address)) == 0)
 		return greet(deadline);
 
 	const std::string what =

@@ -26,10 +26,10 @@ struct MarkAnswer {
 
 struct MarkSum {
 	MarkKey key;
-	std::string vip, backend;	  // names, as the edge knows them
-	std::uint64_t lost = 0, of = 0;	  // all that was compared; these never go back
+	std::string vip, backend;	   // names, as the edge knows them
+	std::uint64_t lost = 0, of = 0;	   // all that was compared; these never go back
 	std::optional<std::int64_t> since; // nothing was compared before
-	std::string why;		  // it is not measured now; "" if it is
+	std::string why;		   // it is not measured now; "" if it is
 };
 
 class MarkPull {

@@ -3,13 +3,13 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <cerrno>
 
 #include <fmt/format.h>
 
 #include "util/fd.h"
+#include "util/unix_address.h"
 
 namespace anycast {
 
@@ -39,16 +39,14 @@ private:
 
 Result<bool> Conversation::connect()
 {
-	sockaddr_un address{};
-	address.sun_family = AF_UNIX;
-	if (path_.size() >= sizeof(address.sun_path))
+	const auto address = unix_address(path_);
+	if (!address)
 		return fail(Exit::kUsage, fmt::format("{}: too long for a socket", path_));
-	path_.copy(address.sun_path, path_.size());
 	socket_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	if (!socket_.valid())
 		return fail_errno("socket", errno);
-	if (::connect(socket_.get(), reinterpret_cast<const sockaddr *>(&address),
-		      sizeof(address)) == 0)
+	if (::connect(socket_.get(), reinterpret_cast<const sockaddr *>(&*address),
+		      sizeof(*address)) == 0)
 		return true;
 	if (errno == ENOENT || errno == ECONNREFUSED)
 		return false;
