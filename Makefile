@@ -185,6 +185,13 @@ test-steering: all $(BUILD)/net_test ## the fleet's long proof: 400 sessions, ev
 	$(Q)$(SUDO) env AX_SESSIONS=400 AX_ROUNDS=$(or $(ROUNDS),5) AX_SEED=$(or $(SEED),1) \
 		$(BUILD)/net_test --gtest_filter='Proof.*'
 
+BIG_ENDIAN_PACKAGES := g++-s390x-linux-gnu qemu-user-static
+.PHONY: test-big-endian
+test-big-endian: deps ## tables and digests where bytes go the other way round: s390x, emulated
+	$(Q)$(call installed,$(BIG_ENDIAN_PACKAGES)) || { $(SUDO) apt-get update -qq && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BIG_ENDIAN_PACKAGES) >/dev/null; }
+	$(Q)tools/big-endian
+
 .PHONY: test-vm
 test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/prog_test $(BUILD)/net_test \

@@ -128,6 +128,12 @@ TEST(Status, OneLineSaysWhetherToLookCloser)
 	EXPECT_EQ(verdict_of(status), "degraded: one; two");
 	EXPECT_EQ(status_json({status})["interfaces"][0]["ok"], false);
 	EXPECT_EQ(status_json({}).dump(), R"({"interfaces":[]})");
+	EXPECT_EQ(status_text({status}).find("coming slowly"), std::string::npos);
+	status.coming_slowly = 1;
+	EXPECT_NE(status_text({status}).find(
+			  "1 VIP, 2 backends active, 1 backend down, 1 coming slowly\n"),
+		  std::string::npos);
+	EXPECT_EQ(status_json({status})["interfaces"][0]["coming_slowly"], 1);
 }
 
 TEST(Diff, NamesWhatIsNewGoneAndChanged)

@@ -2,6 +2,7 @@
 // anycast-xdp status
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include "cli/check.h"
 #include "cli/tally.h"
 #include "core/names.h"
+#include "core/slow_start.h"
 #include "kernel/flow_reader.h"
 #include "net/control_client.h"
 #include "render/agent.h"
@@ -48,6 +50,11 @@ void add_backends(const Config &config, render::InterfaceStatus &status)
 		if (count != 0)
 			status.backends.emplace_back(state_name(state), count);
 	}
+	for (const Pool &pool : config.pools)
+		for (const Backend &backend : pool.backends)
+			if (backend.state == AX_BACKEND_ACTIVE &&
+			    warmth(pool, backend, std::time(nullptr)) < kWarm)
+				status.coming_slowly++;
 	for (const Pool &pool : config.pools)
 		if (std::ranges::none_of(pool.backends, [](const Backend &backend) {
 			    return backend.state == AX_BACKEND_ACTIVE;

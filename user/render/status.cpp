@@ -162,6 +162,7 @@ ordered_json status_json(const std::vector<InterfaceStatus> &interfaces)
 		json["backends"] = ordered_json::object();
 		for (const auto &[state, count] : status.backends)
 			json["backends"][state] = count;
+		json["coming_slowly"] = status.coming_slowly;
 		json["gtsm_peers"] = ordered_json::array();
 		for (const PeerStatus &peer : status.peers)
 			json["gtsm_peers"].push_back({{"peer", peer.peer},
@@ -194,6 +195,8 @@ std::string status_text(const std::vector<InterfaceStatus> &interfaces)
 		out += fmt::format("  services    {}", count_text(status.vips, "VIP"));
 		for (const auto &[state, count] : status.backends)
 			out += fmt::format(", {} {}", count_text(count, "backend"), state);
+		if (status.coming_slowly != 0)
+			out += fmt::format(", {} coming slowly", status.coming_slowly);
 		out += "\n  packets    ";
 		for (const char *cls : {"pass", "steer", "drop", "noted"})
 			out += fmt::format(" {} {}", cls, total_named(status, cls).packets);

@@ -61,6 +61,7 @@ struct InterfaceStatus {
 	std::uint64_t flows4 = 0, flows6 = 0; // in use
 	std::uint32_t vips = 0;
 	std::vector<std::pair<std::string, std::uint32_t>> backends; // state, how many
+	std::uint32_t coming_slowly = 0; // active ones whose slow start goes on
 	std::vector<PeerStatus> peers;
 	std::map<std::string, Total> totals; // "pass", "steer", "drop", "noted"
 	std::vector<std::string> problems;   // what an operator should look at
