@@ -137,8 +137,8 @@ Result<std::vector<Interface>> interfaces()
 	const auto takers = takers_of_frames();
 	for (auto &[index, link] : links) {
 		link.driver = ethtool::driver(link.name);
-		if (const auto taker = takers ? takers->find(index)
-					      : std::map<int, bool>::const_iterator();
+		if (const auto taker =
+			    takers ? takers->find(index) : std::map<int, bool>::const_iterator();
 		    takers && taker != takers->end())
 			link.takes_frames = taker->second;
 		list.push_back(std::move(link));
