@@ -179,7 +179,10 @@ TEST(CliCodes, FailedChangesLeaveTheRunningState)
 		expect_failure(run({"vip", "add", "x", "--address", "198.51.100.81", "--port",
 				    "65536", "--pool", "web"}),
 			       kUsage, "--port: Value 65536 not in range 0 to 65535");
-		expect_failure(run({"backend", "del", "b1"}), kUsage, "pool web has no backends");
+		expect_failure(run({"backend", "del", "b1"}), kUsage,
+			       "anycast-xdp: pool web has no backends");
+		expect_failure(run({"backend", "add", "web", "10.1.0.12", "--server-id", "c4"}),
+			       kUsage, "anycast-xdp: pool web: backend 10.1.0.12 has a server_id");
 		EXPECT_EQ(host.status(), before);
 		EXPECT_EQ(run({"apply", Host::file(kGood)}).status, 0);
 		EXPECT_EQ(host.status(), before) << "unchanged";

@@ -55,6 +55,17 @@ TEST_F(Fragments, GoByAddressesAndProtocolWhateverTheirOrder)
 		EXPECT_EQ(expect(AX_R_STEERED_FRAGMENT, first6(port, port)).backend, all6);
 		EXPECT_EQ(expect(AX_R_STEERED_FRAGMENT, rest6(port)).backend, all6);
 	}
+	// Options and extension headers, which not every fragment repeats, say nothing of whose it
+	// is.
+	const Ip4 first{.id = 9, .mf = true, .options = Bytes(8, 1)},
+		rest{.id = 9, .offset = 8, .protocol = kUdp, .options = Bytes(40, 1)};
+	EXPECT_EQ(expect(AX_R_STEERED_FRAGMENT, Eth{} / first / Udp{} / Payload(56)).backend, all);
+	EXPECT_EQ(expect(AX_R_STEERED_FRAGMENT, Eth{} / rest / Payload(100)).backend, all);
+	EXPECT_EQ(expect(AX_R_STEERED_FRAGMENT,
+			 Eth{} / Ip6{} / Ip6Ext{} /
+				 Ip6Frag{.offset = 8, .id = 9, .next_header = kUdp} / Payload(100))
+			  .backend,
+		  all6);
 	EXPECT_TRUE(flows().empty());
 	EXPECT_EQ(notes().count(AX_R_FRAGMENT_UNNOTED), 0U);
 }

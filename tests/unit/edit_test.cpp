@@ -47,6 +47,9 @@ TEST(Edit, TwiceIsOnce)
 	const Config once = config;
 	ASSERT_TRUE(add_vip(config, www()));
 	EXPECT_EQ(config, once);
+	config.vips[0].measure = AX_MEASURE_DNS; // which an edit cannot say
+	EXPECT_TRUE(add_vip(config, www()));
+	EXPECT_EQ(config.vips[0].measure, AX_MEASURE_DNS);
 	ASSERT_TRUE(del_vip(config, named("www")));
 	ASSERT_TRUE(del_vip(config, named("www")));
 	EXPECT_EQ(config, two_pools());
@@ -58,6 +61,13 @@ TEST(Edit, TwiceIsOnce)
 	EXPECT_EQ(config.pools[1].backends[1].name, "10.1.0.13");
 	ASSERT_TRUE(add_backend(config, backend));
 	EXPECT_EQ(config.pools[1].backends.size(), 2U);
+	backend.server_id = "C4"; // its connections are another's
+	EXPECT_FALSE(add_backend(config, backend));
+	backend.address = "10.1.0.14";
+	for (int i = 0; i < 2; i++)
+		ASSERT_TRUE(add_backend(config, backend));
+	EXPECT_EQ(config.pools[1].backends.at(2).server_id, "c4");
+	ASSERT_TRUE(del_backend(config, named("10.1.0.14")));
 	ASSERT_TRUE(del_backend(config, named("10.1.0.13")));
 	ASSERT_TRUE(del_backend(config, named("10.1.0.13")));
 	EXPECT_EQ(config, two_pools());

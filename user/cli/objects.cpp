@@ -20,6 +20,20 @@ using EditConfig = std::function<Status(Config &)>;
 
 // ---- editing --------------------------------------------------------------------------------
 
+constexpr std::string_view kEdited = "the changed configuration";
+
+// An edit has no file, so the places of its mistakes help nobody.
+Error without_places(Error error)
+{
+	const std::string place = std::string(kEdited) + ":";
+	for (std::size_t at = error.what.find(place); at != error.what.npos;
+	     at = error.what.find(place, at)) {
+		const std::size_t end = error.what.find(": ", at);
+		error.what.erase(at, end == error.what.npos ? end : end + 2 - at);
+	}
+	return error;
+}
+
 Status edit(const Context &context, const EditConfig &change_config)
 {
 	const auto paths = context.paths();
@@ -32,9 +46,9 @@ Status edit(const Context &context, const EditConfig &change_config)
 		Config config = applied.config;
 		AX_TRY(change_config(config));
 		// The file's own rules, whatever they are: limits, names, what fits together.
-		auto checked = parse_config(to_toml(config), "the changed configuration");
+		auto checked = parse_config(to_toml(config), std::string(kEdited));
 		if (!checked)
-			return tl::unexpected(std::move(checked.error()));
+			return tl::unexpected(without_places(std::move(checked.error())));
 		return std::move(checked->config);
 	};
 	const auto changed = change(context, *paths, *devices, make, false);
@@ -202,6 +216,9 @@ void add_backend_commands(CLI::App &app, Action &chosen)
 		->type_name("");
 	command->add_option("--name", arguments->name, "Its name [its address]");
 	weight_option(command, "--weight", arguments);
+	command->add_option("--server-id", arguments->server_id,
+			    "What QUIC connection ids call it, in hex")
+		->type_name("HEX");
 
 	name_option(declare(*backend, "del", "Remove a backend: its flows go to others", chosen,
 			    editing(arguments, del_backend)),

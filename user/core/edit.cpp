@@ -2,6 +2,7 @@
 #include "core/edit.h"
 
 #include <algorithm>
+#include <cctype>
 #include <vector>
 
 #include <fmt/format.h>
@@ -108,6 +109,7 @@ Status add_vip(Config &config, const ObjectEdit &edit)
 		vip.bgp = same->bgp; // what an edit cannot say stays as it is
 		vip.checks = same->checks;
 		vip.canary = same->canary;
+		vip.measure = same->measure;
 		if (*same == vip)
 			return {};
 		return fail(Exit::kUsage, fmt::format("VIP {} exists, and is another", vip.name),
@@ -140,10 +142,13 @@ Status add_backend(Config &config, const ObjectEdit &edit)
 		return tl::unexpected(pool.error());
 	Backend backend{.name = edit.name.empty() ? address->text() : edit.name,
 			.address = *address,
-			.weight = edit.weight};
+			.weight = edit.weight,
+			.server_id = edit.server_id};
+	std::ranges::transform(backend.server_id, backend.server_id.begin(),
+			       [](unsigned char c) { return std::tolower(c); });
 	for (const Backend &other : (*pool)->backends) {
 		if (other.name == backend.name && other.address == backend.address &&
-		    other.weight == backend.weight)
+		    other.weight == backend.weight && other.server_id == backend.server_id)
 			return {};
 		if (other.name == backend.name || other.address == backend.address)
 			return fail(Exit::kUsage,

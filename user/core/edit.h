@@ -17,6 +17,7 @@ struct ObjectEdit {
 	std::string name, address, pool, protocol = "tcp", forward = "ipip";
 	std::uint16_t port = 0;
 	std::uint32_t weight = 100;
+	std::string server_id{};
 };
 
 Status add_vip(Config &config, const ObjectEdit &edit);

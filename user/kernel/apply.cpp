@@ -114,8 +114,7 @@ Status check_limits_unchanged(const Limits &running, const Limits &wanted)
 	return {};
 }
 
-Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const Config &config,
-			  const Config *based_on)
+Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const MakeConfig &make)
 {
 	const std::string state_dir = state_directory(paths, interface);
 	ApplyReport report;
@@ -132,10 +131,10 @@ Result<ApplyReport> apply(const Paths &paths, const std::string &interface, cons
 	Applied &applied = instance->applied;
 	Dataplane &dataplane = instance->dataplane;
 
-	if (based_on && !(*based_on == applied.config)) {
-		report.outdated = true;
-		return report;
-	}
+	auto made = make(applied);
+	if (!made)
+		return tl::unexpected(std::move(made.error()));
+	const Config &config = *made;
 	AX_TRY(check_limits_unchanged(applied.config.limits, config.limits));
 	auto image = image_for(interface, config, applied.roles, applied.ids);
 	if (!image)
@@ -169,6 +168,21 @@ Result<ApplyReport> apply(const Paths &paths, const std::string &interface, cons
 	report.digest = applied.digest;
 	for (std::string &warning : resolve_next_hops(*image, ifindex, generic))
 		report.warnings.push_back(std::move(warning));
+	return report;
+}
+
+Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const Config &config,
+			  const Config *based_on)
+{
+	bool outdated = false;
+	auto report = apply(paths, interface, [&](const Applied &applied) -> Result<Config> {
+		outdated = based_on && !(*based_on == applied.config);
+		if (outdated)
+			return fail(Exit::kFailed, "something else runs by now");
+		return config;
+	});
+	if (outdated)
+		return ApplyReport{.outdated = true, .warnings = {}};
 	return report;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -108,5 +109,8 @@ struct ApplyReport {
 // `based_on`: what the caller has changed into `config`, if it has read that before.
 Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const Config &config,
 			  const Config *based_on = nullptr);
+// The same with a configuration that is made of what runs, while no other command can change that.
+using MakeConfig = std::function<Result<Config>(const Applied &)>;
+Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const MakeConfig &make);
 
 } // namespace anycast

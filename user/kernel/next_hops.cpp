@@ -14,6 +14,7 @@
 #include "kernel/features.h"
 #include "net/host.h"
 #include "net/interfaces.h"
+#include "net/netlink.h"
 
 namespace anycast {
 
@@ -205,6 +206,7 @@ std::string no_route(const Error &error)
 std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifindex, bool generic)
 {
 	Warnings warnings;
+	netlink::Socket routes;
 	std::set<std::pair<int, Address>> asked;
 	const auto all = interfaces();
 	const Departures departures(all ? *all : std::vector<Interface>{}, attached_ifindex,
@@ -215,7 +217,7 @@ std::vector<std::string> resolve_next_hops(const Image &image, int attached_ifin
 		if (backend.state == AX_BACKEND_ABSENT || backend.flags & AX_BACKEND_LOCAL)
 			continue;
 		const std::string who = describe(backend, image.ids.backends, id);
-		const auto route = route_to(Address(backend.addr));
+		const auto route = route_to(Address(backend.addr), &routes);
 		if (!route) {
 			warnings.add(no_route(route.error()), who);
 			continue;

@@ -52,7 +52,10 @@ struct Route {
 	Address source;	 // preferred source, may be unspecified
 	std::uint32_t mtu = 0;
 };
-Result<Route> route_to(const Address &destination);
+namespace netlink {
+class Socket;
+}
+Result<Route> route_to(const Address &destination, netlink::Socket *over = nullptr);
 
 // Ask the kernel to resolve a neighbour and, where it can (5.16), to keep it resolved for as long
 // as the interface lives, so that no process of ours has to.

@@ -3,16 +3,10 @@
 
 #include <cstring>
 #include <ctime>
-#include <memory>
-#include <vector>
 
 namespace anycast::netlink {
 
 namespace {
-
-struct CloseSocket {
-	void operator()(mnl_socket *socket) const { mnl_socket_close(socket); }
-};
 
 int on_message(const nlmsghdr *message, void *visit)
 {
@@ -43,24 +37,35 @@ void Request::put(std::uint16_t attribute, std::uint32_t value)
 	mnl_attr_put_u32(message_, attribute, value);
 }
 
-Status Request::send(const std::string &what, const std::function<void(const nlmsghdr *)> &visit,
-		     int *refused)
+Status Socket::open(int bus, const std::string &what)
 {
-	std::unique_ptr<mnl_socket, CloseSocket> socket(
-		mnl_socket_open2(bus_, SOCK_CLOEXEC));
-
+	if (socket_)
+		return {};
+	std::unique_ptr<mnl_socket, Close> socket(mnl_socket_open2(bus, SOCK_CLOEXEC));
 	if (!socket)
 		return fail_errno(what + ": netlink socket", errno);
 	if (mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0)
 		return fail_errno(what + ": bind netlink socket", errno);
-	if (mnl_socket_sendto(socket.get(), message_, message_->nlmsg_len) < 0)
+	socket_ = std::move(socket);
+	buffer_.resize(32768); // a dump's largest message, see mnl_nlmsg_batch(3)
+	return {};
+}
+
+Status Request::send(const std::string &what, const std::function<void(const nlmsghdr *)> &visit,
+		     int *refused, Socket *over)
+{
+	Socket own;
+	Socket &socket = over ? *over : own;
+
+	AX_TRY(socket.open(bus_, what));
+	mnl_socket *const open = socket.socket_.get();
+	std::vector<char> &buffer = socket.buffer_;
+	if (mnl_socket_sendto(open, message_, message_->nlmsg_len) < 0)
 		return fail_errno(what + ": send", errno);
 
-	const unsigned port = mnl_socket_get_portid(socket.get());
-	std::vector<char> buffer(32768); // a dump's largest message, see mnl_nlmsg_batch(3)
+	const unsigned port = mnl_socket_get_portid(open);
 	for (int status = MNL_CB_OK; status > MNL_CB_STOP;) {
-		const ssize_t length =
-			mnl_socket_recvfrom(socket.get(), buffer.data(), buffer.size());
+		const ssize_t length = mnl_socket_recvfrom(open, buffer.data(), buffer.size());
 		if (length < 0)
 			return fail_errno(what + ": receive", errno);
 		status = mnl_cb_run(buffer.data(), static_cast<std::size_t>(length), 1, port,

@@ -5,7 +5,9 @@
 #include <array>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
@@ -14,6 +16,21 @@
 #include "util/result.h"
 
 namespace anycast::netlink {
+
+// For many requests in a row, none of them a dump: opening one costs more than an answer. It stays
+// in the network namespace where it was opened.
+class Socket {
+public:
+	Status open(int bus, const std::string &what);
+
+private:
+	friend class Request;
+	struct Close {
+		void operator()(mnl_socket *socket) const { mnl_socket_close(socket); }
+	};
+	std::unique_ptr<mnl_socket, Close> socket_;
+	std::vector<char> buffer_;
+};
 
 class Request {
 public:
@@ -28,9 +45,10 @@ public:
 	void put(std::uint16_t attribute, std::uint32_t value);
 
 	// Sends it and hands every answer to `visit`. `what` begins the error message; a positive
-	// errno of the kernel's refusal is left in `refused`, if that is given.
+	// errno of the kernel's refusal is left in `refused`, if that is given. By `over`, or by a
+	// socket of its own.
 	Status send(const std::string &what, const std::function<void(const nlmsghdr *)> &visit,
-		    int *refused = nullptr);
+		    int *refused = nullptr, Socket *over = nullptr);
 
 private:
 	alignas(NLMSG_ALIGNTO) std::array<char, 512> buffer_{};

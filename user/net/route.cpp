@@ -121,7 +121,7 @@ bool neighbour_resolved(int ifindex, const Address &neighbour)
 	       (NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY);
 }
 
-Result<Route> route_to(const Address &destination)
+Result<Route> route_to(const Address &destination, netlink::Socket *over)
 {
 	netlink::Request request(RTM_GETROUTE, 0);
 	auto &info = request.header<rtmsg>();
@@ -132,8 +132,10 @@ Result<Route> route_to(const Address &destination)
 	info.rtm_dst_len = destination.is_v4() ? 32 : 128;
 	request.put(RTA_DST, destination);
 	route.gateway = destination;
-	AX_TRY(request.send(fmt::format("route to {}", destination.text()),
-			    [&](const nlmsghdr *message) { parse_route(message, route, type); }));
+	AX_TRY(request.send(
+		fmt::format("route to {}", destination.text()),
+		[&](const nlmsghdr *message) { parse_route(message, route, type); }, nullptr,
+		over));
 	if (type != RTN_UNICAST && type != RTN_LOCAL)
 		return fail(Exit::kFailed, fmt::format("route to {}: not a way out (unreachable, "
 						       "prohibited or blackhole)",
