@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
+#include <set>
 
 #include <gmock/gmock.h>
 #include <sys/utsname.h>
@@ -76,13 +77,13 @@ void serves_through_tunnels(const std::string &kind, const EdgeSetup &setup, boo
 	cli.attach_edge(lab, edge, setup);
 	lab.route_to(edge);
 
-	std::map<std::string, int> by_server;
-	for (int i = 0; i < 24; i++) {
+	std::set<std::string> servers; // by ports of the kernel's choosing, so the 24 may miss one
+	for (int i = 0; i < 24 || (servers.size() < 3 && i < 200); i++) {
 		const Reply reply = http_get(lab.client, www, "/");
 		EXPECT_TRUE(reply.ok) << reply.error;
-		by_server[reply.body]++;
+		servers.insert(reply.body);
 	}
-	EXPECT_EQ(by_server.size(), 3U);
+	EXPECT_EQ(servers.size(), 3U);
 	const Upload sent = upload(lab.client, sink, 256 << 10);
 	EXPECT_TRUE(sent.ok) << sent.error;
 	EXPECT_GT(cli.stats(edge.netns).of("steered"), 24U * 3);
@@ -306,7 +307,8 @@ TEST(KernelFeatures, TheBuildForOldKernelsRefusesAlternateMarking)
 {
 	in_lab([] {
 		make_veth();
-		setenv("AX_WITHOUT", "jiffies64,global_functions", 1);
+		force_absent("jiffies64");
+		force_absent("global_functions");
 		Config marking = kSmall;
 		marking.marking = true;
 		const auto is_refusal = [](const Error &error) {
