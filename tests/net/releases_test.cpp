@@ -3,19 +3,11 @@
 // maps are laid out otherwise. upgrade_test.cpp has the same with TCP.
 #include "net/releases.h"
 
-#include <atomic>
-#include <fstream>
-#include <functional>
-#include <optional>
-#include <thread>
-
 #include <gmock/gmock.h>
 
 #include "kernel/features.h"
-#include "net/attaching.h"
+#include "net/wire.h"
 #include "support/chained.h"
-#include "support/packet.h"
-#include "support/raw_sender.h"
 
 namespace anycast::test {
 
@@ -29,69 +21,16 @@ std::uint64_t rounds()
 	return slowness() > 1 ? 1 : 3;
 }
 
-// dev0 here, and somebody who sends to it from dev1.
-struct Wire {
-	Netns here{"here"};
-	LinkEnd dev0{here, "dev0"}, dev1{here, "dev1"};
-	Cli cli;
-	std::string config = "/run/lab/wire.toml";
-	std::optional<RawSender> sender;
-
-	Wire()
-	{
-		here.run([] {
-			make_veth();
-			sh("sysctl -qw net.ipv6.conf.dev0.disable_ipv6=1 "
-			   "net.ipv6.conf.dev1.disable_ipv6=1");
-		});
-		std::ofstream(config) << "[node]\nname = \"wire\"\ninterfaces = [\"dev0\"]\n"
-					 "roles = [\"edge\"]\n";
-		sender.emplace(dev1);
-	}
-	[[nodiscard]] std::uint64_t counted() const { return cli.stats(here).packets; }
-	void replace_by(const Cli &build) const
-	{
-		const auto report = build.ask(here, {"attach", "--config", config});
-		EXPECT_EQ(report.at("interfaces").at(0).at("replaced"), true);
-	}
-	// Sends all the time while `body` runs; how many frames went out.
-	[[nodiscard]] std::uint64_t flood(const std::function<void()> &body) const
-	{
-		const Packet packet = Eth{} / Ip4{.src = "10.1.0.9", .dst = "10.1.0.1"} / Udp{};
-		std::atomic<bool> enough = false;
-		std::uint64_t sent = 0;
-		std::exception_ptr broken;
-		std::thread sending([&] {
-			for (; !enough; leave_room()) {
-				try {
-					sender->send(packet.bytes());
-					sent++;
-				} catch (const LabError &) { // the device's queue is full
-				}
-			}
-		});
-		try {
-			body();
-		} catch (...) {
-			broken = std::current_exception();
+// Previous, this, previous, this ...
+std::uint64_t flood_while_builds_replace_each_other(const Wire &wire)
+{
+	return wire.flood([&] {
+		for (std::uint64_t i = 0; i < rounds(); i++) {
+			wire.replace_by(previous_release());
+			wire.replace_by(wire.cli);
 		}
-		enough = true;
-		sending.join();
-		if (broken)
-			std::rethrow_exception(broken);
-		return sent;
-	}
-	// Previous, this, previous, this ...
-	[[nodiscard]] std::uint64_t flood_while_builds_replace_each_other() const
-	{
-		return flood([&] {
-			for (std::uint64_t i = 0; i < rounds(); i++) {
-				replace_by(previous_release());
-				replace_by(cli);
-			}
-		});
-	}
-};
+	});
+}
 
 } // namespace
 
@@ -102,7 +41,7 @@ TEST(Releases, ReplaceEachOtherAndEveryPacketIsCountedOnce)
 		const Wire wire;
 		wire.cli.expect(wire.here, {"attach", "--config", wire.config});
 		const std::uint64_t before = wire.counted();
-		const std::uint64_t sent = wire.flood_while_builds_replace_each_other();
+		const std::uint64_t sent = flood_while_builds_replace_each_other(wire);
 		EXPECT_GT(sent, 100U);
 		EXPECT_TRUE(wait_until(milliseconds(5000),
 				       [&] { return wire.counted() - before >= sent; }));
@@ -121,7 +60,7 @@ TEST(Releases, ReplaceEachOtherBetweenForeignPrograms)
 		wire.cli.expect(wire.here, {"attach", "--config", wire.config});
 		const std::uint64_t before = wire.counted();
 		const std::uint64_t at_first = first.packets(), at_last = last.packets();
-		const std::uint64_t sent = wire.flood_while_builds_replace_each_other();
+		const std::uint64_t sent = flood_while_builds_replace_each_other(wire);
 		EXPECT_GT(sent, 100U);
 		EXPECT_TRUE(wait_until(milliseconds(5000),
 				       [&] { return first.packets() - at_first == sent; }));
