@@ -215,7 +215,7 @@ test-boot: deps deps-matrix ## an installed Debian 12 under QEMU: power cut, reb
 # The program by every compiler that builds it, for the kernel matrix.
 COMPILERS := 14 16 19
 # Of the namespace suite, what differs between kernels.
-VM_NET := Attach.IsNative*:Attach.AgainReplaces*:Attach.Works*:AttachRefuses.Foreign*:AttachRefuses.*Abi:Dispatcher.*:Neighbours.*:Kernel*:Releases.*:Egress.*
+VM_NET := Attach.IsNative*:Attach.AgainReplaces*:Attach.Works*:AttachRefuses.Foreign*:AttachRefuses.*Abi:Dispatcher.*:Neighbours.*:Kernel*:Releases.*:Egress.*:ResetFlows.Makes*:ResetFlows.*Others*
 VM_OPTIONS ?= --time-limit 2100
 # The captures of the corpus, where they are.
 VM_CORPUS := $(wildcard ../shared/corpus)

@@ -45,11 +45,12 @@ std::vector<FlowRecord> flows_on(const Config &config, const Image &image)
 
 struct Change {
 	Config before = three_backends(), after = three_backends();
-	Plan plan()
+	Plan plan(bool reset_flows = false)
 	{
 		const Image from = compiled(before);
 		const Image to = compiled(after, kFacts, from.ids);
-		return plan_change({before, from}, {after, to}, flows_on(before, from));
+		return plan_change({before, from}, {after, to}, flows_on(before, from),
+				   reset_flows);
 	}
 };
 
@@ -94,6 +95,22 @@ TEST(Plan, AllOfItIsOneNotNearlyOne)
 	ASSERT_NE(gone, plan.pools[0].backends.end());
 	EXPECT_EQ(gone->share_before, 1);
 	EXPECT_EQ(gone->share_after, 0);
+}
+
+// What only the flow table knows goes with it; what its slot names stays.
+TEST(Plan, WithoutTheFlowTableWhatItPinnedBreaks)
+{
+	Change same;
+	EXPECT_EQ(same.plan(true).flows.stay, kFlows);
+	Change drain;
+	drain.after.pools[0].backends[1].state = AX_BACKEND_DRAINING;
+	const Plan plan = drain.plan(true);
+	const PlannedPool &pool = plan.pools[0];
+	EXPECT_EQ(plan.flows.pinned, 0U);
+	EXPECT_EQ(plan.flows.forgotten, pool.backends[1].flows_before);
+	EXPECT_EQ(plan.flows.at_risk(), plan.flows.forgotten);
+	EXPECT_EQ(pool.backends[1].flows_after, 0U);
+	EXPECT_EQ(sum_after(plan), kFlows);
 }
 
 TEST(Plan, DrainingMovesTheShareAndPinsTheFlows)

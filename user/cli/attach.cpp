@@ -7,6 +7,7 @@
 
 #include "agent/control.h"
 #include "cli/app.h"
+#include "cli/change.h"
 #include "kernel/sharing.h"
 #include "core/names.h"
 #include "kernel/applying.h"
@@ -19,7 +20,7 @@ namespace {
 struct AttachArguments {
 	std::vector<std::string> devices;
 	std::string role, mode;
-	bool replace = false, dry_run = false;
+	bool replace = false, reset_flows = false, dry_run = false;
 };
 
 render::AttachResult result_of(const AttachReport &report, std::uint32_t roles,
@@ -28,6 +29,7 @@ render::AttachResult result_of(const AttachReport &report, std::uint32_t roles,
 	render::AttachResult result;
 	result.hook = hook_of(report.attached);
 	result.replaced = report.replaced;
+	result.forgotten.assign(report.forgotten.begin(), report.forgotten.end());
 	result.roles = roles_name(roles);
 	result.generation = report.generation;
 	result.digest = digest;
@@ -71,6 +73,7 @@ Status run_attach(const Context &context, const AttachArguments &arguments)
 			      .roles = arguments.role.empty() ? config->roles
 							      : *roles_from(arguments.role),
 			      .replace_foreign = arguments.replace,
+			      .reset_flows = arguments.reset_flows,
 			      .dry_run = true};
 
 	// All are looked at before the first one is touched.
@@ -105,9 +108,12 @@ Status run_attach(const Context &context, const AttachArguments &arguments)
 		}
 	}
 
-	for (const auto &result : results)
+	for (const auto &result : results) {
 		for (const std::string &warning : result.warnings)
 			context.warn(result.hook.interface, warning);
+		if (arguments.reset_flows && result.replaced && result.forgotten.empty())
+			context.note(result.hook.interface + ": " + kNothingToReset);
+	}
 	if (context.json())
 		context.print(attach_json(results, arguments.dry_run));
 	else
@@ -177,7 +183,10 @@ void add_attach(CLI::App &app, Action &chosen)
 		"attach", "Put the program on interfaces, or replace it without a gap");
 	command->footer(
 		"Where the program is attached already it is replaced atomically: maps, flows "
-		"and\ncounters stay. Every interface is checked before the first is touched.");
+		"and\ncounters stay. Every interface is checked before the first is touched. "
+		"Flow tables of\nanother size ([limits] flows_v4, flows_v6, marked_flows) want "
+		"--reset-flows: then flows\nare forgotten, and go by their hash as if they were "
+		"new.");
 	command->add_option("DEV", attaching->devices, "Interfaces [the file's node.interfaces]")
 		->type_name("");
 	command->add_option("--role", attaching->role, "What to be [the file's node.roles]")
@@ -185,6 +194,8 @@ void add_attach(CLI::App &app, Action &chosen)
 	command->add_option("--mode", attaching->mode, "XDP mode [the file's node.mode]")
 		->check(CLI::IsMember({"auto", "native", "generic", "offload"}));
 	command->add_flag("--replace", attaching->replace, "Evict an XDP program that is not ours");
+	command->add_flag("--reset-flows", attaching->reset_flows,
+			  "Make flow tables anew where [limits] want another size");
 	command->add_flag("--dry-run", attaching->dry_run, "Check everything, change nothing");
 	command->callback([attaching, &chosen] {
 		chosen = [attaching](const Context &context) {

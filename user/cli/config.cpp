@@ -25,7 +25,7 @@ constexpr std::chrono::milliseconds kAgentPatience{15000};
 
 struct FileArguments {
 	std::string file;
-	bool dry_run = false, host_only = false, exit_code = false;
+	bool dry_run = false, host_only = false, exit_code = false, reset_flows = false;
 };
 
 // The positional FILE, --config, or the default.
@@ -154,12 +154,15 @@ Result<bool> apply_all(const Context &context, const FileArguments &arguments, c
 		return tl::unexpected(devices.error());
 	const Edit to_file = [&](const Applied &) -> Result<Config> { return config; };
 	if (config.host)
-		AX_TRY(can_change(paths, *devices, to_file)); // before it is touched
+		AX_TRY(can_change(paths, *devices, to_file,
+				  arguments.reset_flows)); // before it is touched
 	// The data plane is compiled against the host's addresses: the host comes first.
 	const auto host = apply_host(context, config, arguments.dry_run);
 	if (!host)
 		return tl::unexpected(host.error());
-	const auto changed = change(context, paths, *devices, to_file, arguments.dry_run, *host);
+	const auto changed =
+		change(context, paths, *devices, to_file,
+		       {.dry_run = arguments.dry_run, .reset_flows = arguments.reset_flows}, *host);
 	if (!changed)
 		return changed;
 	if (!arguments.dry_run)
@@ -263,13 +266,20 @@ void add_config(CLI::App &app, Action &chosen)
 	command->footer(
 		"All of it is switched at once, or nothing is. Says whether anything changed; "
 		"applying\nthe same again changes nothing. Interfaces: those that the file "
-		"names, else all attached.");
+		"names, else all attached.\nFlow tables of another size ([limits] flows_v4, "
+		"flows_v6, marked_flows) want --reset-flows:\nthe program is replaced without a "
+		"gap, counters stay; flows are forgotten, and go by\ntheir hash as if they were "
+		"new.");
 	command->add_flag("--dry-run", applying->dry_run, "Say what would change, change nothing");
 	command->add_flag("--exit-code", applying->exit_code,
 			  "End with 10 where something was (or would be) changed, 0 where nothing "
 			  "was");
-	command->add_flag("--host", applying->host_only,
-			  "Only [host]: the VIPs' interface and the kernel's settings");
+	CLI::Option *host =
+		command->add_flag("--host", applying->host_only,
+				  "Only [host]: the VIPs' interface and the kernel's settings");
+	command->add_flag("--reset-flows", applying->reset_flows,
+			  "Make flow tables anew where [limits] want another size")
+		->excludes(host);
 
 	file_command(app, "diff", "What `apply` would change, object by object",
 		     std::make_shared<FileArguments>(), run_diff, chosen);

@@ -51,7 +51,7 @@ Status edit(const Context &context, const EditConfig &change_config)
 			return tl::unexpected(without_places(std::move(checked.error())));
 		return std::move(checked->config);
 	};
-	const auto changed = change(context, *paths, *devices, make, false);
+	const auto changed = change(context, *paths, *devices, make, {});
 	if (!changed)
 		return tl::unexpected(changed.error());
 	if (*changed)

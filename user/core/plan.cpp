@@ -157,8 +157,8 @@ std::vector<PlannedBackend> backends_of(const PlanSide &from, const PlanSide &to
 
 class FlowPlanner {
 public:
-	FlowPlanner(const PlanSide &from, const PlanSide &to, Plan &plan)
-		: from_(from), to_(to), plan_(plan)
+	FlowPlanner(const PlanSide &from, const PlanSide &to, bool reset, Plan &plan)
+		: from_(from), to_(to), reset_(reset), plan_(plan)
 	{
 		for (PlannedPool &pool : plan.pools)
 			for (PlannedBackend &backend : pool.backends)
@@ -178,15 +178,19 @@ public:
 		const std::string owner = slot == nullptr || slot->count == 0
 						  ? ""
 						  : to_.image.ids.backends[slot->backend[0]].name;
-		const bool keeps = may_keep(flow);
-		if (!keeps)
+		bool keeps = may_keep(flow);
+		if (!keeps) {
 			plan_.flows.broken++;
-		else if (owner == backend->name)
+		} else if (owner == backend->name) {
 			plan_.flows.stay++;
-		else if (slot != nullptr && is_candidate(flow, *slot))
+		} else if (slot != nullptr && is_candidate(flow, *slot)) {
 			plan_.flows.second_chance++;
-		else
+		} else if (reset_) {
+			plan_.flows.forgotten++;
+			keeps = false;
+		} else {
 			plan_.flows.pinned++;
+		}
 		if (const auto row = rows_.find(keeps ? backend->name : owner); row != rows_.end())
 			row->second->flows_after++;
 	}
@@ -238,13 +242,15 @@ private:
 	}
 
 	const PlanSide &from_, &to_;
+	const bool reset_;
 	Plan &plan_;
 	std::map<std::string, PlannedBackend *> rows_;
 };
 
 } // namespace
 
-Plan plan_change(const PlanSide &from, const PlanSide &to, std::span<const FlowRecord> flows)
+Plan plan_change(const PlanSide &from, const PlanSide &to, std::span<const FlowRecord> flows,
+		 bool reset_flows)
 {
 	Plan plan;
 
@@ -262,7 +268,7 @@ Plan plan_change(const PlanSide &from, const PlanSide &to, std::span<const FlowR
 			planned.backends = backends_of(from, to, pool.name);
 			plan.pools.push_back(std::move(planned));
 		}
-	FlowPlanner planner(from, to, plan);
+	FlowPlanner planner(from, to, reset_flows, plan);
 	for (const FlowRecord &flow : flows)
 		planner.add(flow);
 	return plan;

@@ -42,9 +42,10 @@ struct PlannedFlows {
 	// Their slot has another owner, and them among its candidates: wherever they arrive, the
 	// backends hand them on.
 	std::uint64_t second_chance = 0;
-	std::uint64_t pinned = 0; // only their entries in this node's table keep them
-	std::uint64_t broken = 0; // their backend or VIP is gone, down or in maintenance
-	[[nodiscard]] std::uint64_t at_risk() const { return pinned + broken; }
+	std::uint64_t pinned = 0;    // only their entries in this node's table keep them
+	std::uint64_t forgotten = 0; // pinned, were this node's table not made anew
+	std::uint64_t broken = 0;    // their backend or VIP is gone, down or in maintenance
+	[[nodiscard]] std::uint64_t at_risk() const { return pinned + forgotten + broken; }
 };
 
 struct Plan {
@@ -52,6 +53,8 @@ struct Plan {
 	PlannedFlows flows;
 };
 
-Plan plan_change(const PlanSide &from, const PlanSide &to, std::span<const FlowRecord> flows);
+// `reset_flows`: this node's flow table is made anew.
+Plan plan_change(const PlanSide &from, const PlanSide &to, std::span<const FlowRecord> flows,
+		 bool reset_flows = false);
 
 } // namespace anycast

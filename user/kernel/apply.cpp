@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <algorithm>
+#include <span>
 
 #include <fmt/format.h>
 
 #include "core/vip_places.h"
 #include "kernel/applying.h"
+#include "kernel/attach_job.h"
 #include "kernel/egress.h"
 #include "kernel/next_hops.h"
 #include "kernel/pins.h"
+#include "kernel/sizes.h"
+#include "kernel/staging.h"
 #include "kernel/state.h"
 #include "net/interfaces.h"
 
@@ -86,20 +90,17 @@ Result<Ids> ids_from_maps(const Dataplane &dataplane)
 	return ids;
 }
 
-Status check_limits_unchanged(const Limits &running, const Limits &wanted)
-{
-	struct Row {
-		const char *name;
-		std::uint32_t Limits::*member;
-	};
-	static constexpr Row kFixed[] = {
-		{"flows_v4", &Limits::flows_v4}, {"flows_v6", &Limits::flows_v6},
-		{"vips", &Limits::vips},	 {"pools", &Limits::pools},
-		{"backends", &Limits::backends}, {"table_slots", &Limits::table_slots},
-		{"peers", &Limits::peers},
-	};
+namespace {
 
-	for (const Row &row : kFixed) {
+struct Row {
+	const char *name;
+	std::uint32_t Limits::*member;
+};
+
+Status refuse_other(const Limits &running, const Limits &wanted, std::span<const Row> rows,
+		    const char *hint)
+{
+	for (const Row &row : rows) {
 		if (running.*row.member != wanted.*row.member)
 			return fail(
 				Exit::kUsage,
@@ -107,14 +108,63 @@ Status check_limits_unchanged(const Limits &running, const Limits &wanted)
 					"[limits] {} is {} since the interface was attached, the "
 					"configuration says {}",
 					row.name, running.*row.member, wanted.*row.member),
-				"keep the [limits], or detach the interface first (its flow table "
-				"is "
-				"lost)");
+				hint);
 	}
 	return {};
 }
 
-Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const MakeConfig &make)
+} // namespace
+
+Status check_limits(const Limits &running, const Limits &wanted, bool reset_flows)
+{
+	static constexpr Row kFixed[] = {
+		{"vips", &Limits::vips},	 {"pools", &Limits::pools},
+		{"backends", &Limits::backends}, {"table_slots", &Limits::table_slots},
+		{"peers", &Limits::peers},
+	};
+	static constexpr Row kOfFlows[] = {
+		{"flows_v4", &Limits::flows_v4},
+		{"flows_v6", &Limits::flows_v6},
+		{"marked_flows", &Limits::marked_flows},
+	};
+
+	AX_TRY(refuse_other(running, wanted, kFixed, kDetachForLimits));
+	if (reset_flows || groups_to_reset(running, wanted).empty())
+		return {};
+	return refuse_other(running, wanted, kOfFlows, kResetForLimits);
+}
+
+namespace {
+
+// What `apply` does where the flow tables get another size: `attach` once more, in the roles that
+// run.
+Result<ApplyReport> apply_with_new_tables(const Paths &paths, Instance &instance,
+					  const Config &config)
+{
+	const AttachOptions options{.mode = instance.applied.mode,
+				    .roles = instance.applied.roles,
+				    .reset_flows = true};
+	AttachJob job{paths,
+		      instance.interface,
+		      config,
+		      options,
+		      pin_directory(paths, instance.interface),
+		      state_directory(paths, instance.interface),
+		      instance.attached,
+		      {}};
+
+	AX_TRY(attach_again(job));
+	return ApplyReport{.changed = true,
+			   .forgotten = std::move(job.report.forgotten),
+			   .generation = job.report.generation,
+			   .digest = job.report.digest,
+			   .warnings = std::move(job.report.warnings)};
+}
+
+} // namespace
+
+Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const MakeConfig &make,
+			  bool reset_flows)
 {
 	const std::string state_dir = state_directory(paths, interface);
 	ApplyReport report;
@@ -125,6 +175,9 @@ Result<ApplyReport> apply(const Paths &paths, const std::string &interface, cons
 	auto lock = state::Lock::take(state_dir);
 	if (!lock)
 		return tl::unexpected(std::move(lock.error()));
+	if (const Status settled = staging::settle(pin_directory(paths, interface), interface);
+	    !settled) // what acts is found all the same
+		report.warnings.push_back(settled.error().what);
 	auto instance = open_instance(paths, interface);
 	if (!instance)
 		return tl::unexpected(std::move(instance.error()));
@@ -135,13 +188,19 @@ Result<ApplyReport> apply(const Paths &paths, const std::string &interface, cons
 	if (!made)
 		return tl::unexpected(std::move(made.error()));
 	const Config &config = *made;
-	AX_TRY(check_limits_unchanged(applied.config.limits, config.limits));
-	auto image = image_for(interface, config, applied.roles, applied.ids);
-	if (!image)
-		return tl::unexpected(std::move(image.error()));
+	AX_TRY(check_limits(applied.config.limits, config.limits, reset_flows));
 	if (config.roles != applied.config.roles || config.mode != applied.config.mode)
 		report.warnings.push_back(
 			"role and mode stay as attached; `anycast-xdp attach` changes them");
+	if (!groups_to_reset(applied.config.limits, config.limits).empty()) {
+		auto again = apply_with_new_tables(paths, *instance, config);
+		if (again)
+			std::ranges::move(report.warnings, std::back_inserter(again->warnings));
+		return again;
+	}
+	auto image = image_for(interface, config, applied.roles, applied.ids);
+	if (!image)
+		return tl::unexpected(std::move(image.error()));
 
 	const bool generic = instance->attached.mode == XdpMode::kGeneric;
 	AX_TRY(write_devices(dataplane, generic));
@@ -182,7 +241,7 @@ Result<ApplyReport> apply(const Paths &paths, const std::string &interface, cons
 		return config;
 	});
 	if (outdated)
-		return ApplyReport{.outdated = true, .warnings = {}};
+		return ApplyReport{.outdated = true, .forgotten = {}, .warnings = {}};
 	return report;
 }
 

@@ -25,7 +25,7 @@ Result<Ids> ids_from_maps(const Dataplane &dataplane);
 // An error if a build with another ABI has pins for this interface.
 Status refuse_other_abi(const Paths &paths, const std::string &interface);
 
-// Other [limits] than those the maps were made with?
-Status check_limits_unchanged(const Limits &running, const Limits &wanted);
+// Other [limits] than those the maps were made with? The flow tables' may be, if they are reset.
+Status check_limits(const Limits &running, const Limits &wanted, bool reset_flows);
 
 } // namespace anycast

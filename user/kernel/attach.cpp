@@ -16,6 +16,7 @@
 #include "kernel/next_hops.h"
 #include "kernel/pins.h"
 #include "kernel/sizes.h"
+#include "kernel/staging.h"
 #include "kernel/state.h"
 #include "net/interfaces.h"
 
@@ -42,6 +43,7 @@ LoadOptions AttachJob::load_options(std::uint32_t instance) const
 
 	load.roles = options.roles;
 	load.pin_dir = pins;
+	load.reset_flows = options.reset_flows;
 	load.limits = config.limits;
 	load.instance = instance;
 	load.samples = Samples::kBest;
@@ -192,7 +194,12 @@ Status dry_run(AttachJob &job)
 	const bool both_ways = egress::is_wanted(*image);
 	job.report.sizes = sizes_for(job.config.limits, possible_cpus(), both_ways);
 	if (!job.before.ours)
-		AX_TRY(require_memory(job.config.limits, job.report.sizes.bytes, both_ways));
+		return require_memory(job.config.limits, job.report.sizes.bytes, both_ways);
+	if (const auto running = open_instance(job.paths, job.interface)) {
+		const Limits &limits = running->applied.config.limits;
+		job.report.forgotten = groups_to_reset(limits, job.config.limits);
+		return require_memory_to_reset(limits, job.config.limits, both_ways);
+	}
 	return {};
 }
 
@@ -216,6 +223,8 @@ void warn_of_other_ports(AttachJob &job)
 
 Status run(AttachJob &job)
 {
+	if (!job.options.dry_run)
+		AX_TRY(staging::settle(job.pins, job.interface));
 	auto before = hook::look(job.pins, job.interface, job.before.ifindex);
 	if (!before)
 		return tl::unexpected(std::move(before.error()));

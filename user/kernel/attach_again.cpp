@@ -13,6 +13,7 @@
 #include "kernel/dispatcher.h"
 #include "kernel/hook.h"
 #include "kernel/pins.h"
+#include "kernel/staging.h"
 #include "kernel/state.h"
 
 namespace anycast {
@@ -23,8 +24,8 @@ namespace {
 // confirmed.
 class Exchange {
 public:
-	Exchange(AttachJob &job, const Program &program)
-		: job_(job), program_(program),
+	Exchange(AttachJob &job, const Program &program, staging::Pins &staged)
+		: job_(job), program_(program), staged_(staged),
 		  old_(hook::our_program(job.pins, job.before.our_program_id))
 	{
 		if (job.before.by_link)
@@ -36,13 +37,11 @@ public:
 	{
 		if (done_ && !confirmed_)
 			(void)swap(old_.get(), program_.fd());
-		if (!confirmed_)
-			::unlink(staged_pin(job_.pin(AX_PIN_PROG)).c_str());
 	}
 
 	Status run()
 	{
-		AX_TRY(stage_pin(program_.fd(), job_.pin(AX_PIN_PROG)));
+		AX_TRY(staged_.add(program_.fd(), 0));
 		AX_TRY(swap(program_.fd(), old_.get()));
 		done_ = true;
 		return {};
@@ -50,9 +49,8 @@ public:
 
 	Status confirm()
 	{
-		AX_TRY(commit_pin(job_.pin(AX_PIN_PROG)));
 		confirmed_ = true;
-		return {};
+		return staged_.commit();
 	}
 
 private:
@@ -65,6 +63,7 @@ private:
 
 	AttachJob &job_;
 	const Program &program_;
+	staging::Pins &staged_;
 	Fd old_, link_;
 	bool done_ = false, confirmed_ = false;
 };
@@ -73,8 +72,9 @@ private:
 // of them acts.
 class SideBySide {
 public:
-	SideBySide(AttachJob &job, const Program &program, std::uint32_t instance)
-		: job_(job), program_(program), instance_(instance)
+	SideBySide(AttachJob &job, const Program &program, std::uint32_t instance,
+		   staging::Pins &staged)
+		: job_(job), program_(program), instance_(instance), staged_(staged)
 	{
 	}
 	SideBySide(const SideBySide &) = delete;
@@ -85,13 +85,11 @@ public:
 			(void)dispatcher::remove(job_.pins, job_.before, [&](std::uint32_t id) {
 				return id == program_.id();
 			});
-		if (!confirmed_)
-			::unlink(staged_pin(job_.pin(AX_PIN_PROG)).c_str());
 	}
 
 	Status run()
 	{
-		AX_TRY(stage_pin(program_.fd(), job_.pin(AX_PIN_PROG)));
+		AX_TRY(staged_.add(program_.fd(), instance_));
 		AX_TRY(dispatcher::add(program_.fd(), job_.before));
 		added_ = true;
 		return {};
@@ -108,7 +106,7 @@ public:
 		}
 		AX_TRY(dataplane.set_active(instance_));
 		confirmed_ = true; // the older one only passes now
-		AX_TRY(commit_pin(job_.pin(AX_PIN_PROG)));
+		AX_TRY(staged_.commit());
 		const auto left = dispatcher::remove(
 			job_.pins, job_.before, [&](std::uint32_t other) { return other != id; });
 		if (!left)
@@ -122,6 +120,7 @@ private:
 	AttachJob &job_;
 	const Program &program_;
 	const std::uint32_t instance_;
+	staging::Pins &staged_;
 	bool added_ = false, confirmed_ = false;
 };
 
@@ -165,7 +164,8 @@ Status check_attach_again(const AttachJob &job)
 					"lost",
 					job.interface));
 	if (auto running = open_instance(job.paths, job.interface))
-		return check_limits_unchanged(running->applied.config.limits, job.config.limits);
+		return check_limits(running->applied.config.limits, job.config.limits,
+				    job.options.reset_flows);
 	return {}; // the maps themselves are compared while loading
 }
 
@@ -175,10 +175,13 @@ Status attach_again(AttachJob &job)
 	const std::uint32_t instance = job.before.dispatcher ? new_instance() : 0;
 	auto running = open_instance(job.paths, job.interface);
 
+	staging::Pins staged(job.pins);
 	auto program = Program::load(job.load_options(instance));
 	if (!program)
 		return tl::unexpected(std::move(program.error()));
 	Dataplane &dataplane = program->dataplane();
+	if (program->reset().contains("marks"))
+		AX_TRY(dataplane.restart_marking());
 	Result<Ids> ids = running ? Result<Ids>(running->applied.ids) : ids_from_maps(dataplane);
 	if (!ids)
 		return tl::unexpected(std::move(ids.error()));
@@ -195,12 +198,12 @@ Status attach_again(AttachJob &job)
 		return tl::unexpected(std::move(image.error()));
 
 	if (job.before.dispatcher) {
-		SideBySide both(job, *program, instance);
+		SideBySide both(job, *program, instance, staged);
 		AX_TRY(both.run());
 		AX_TRY(reconfigure(job, dataplane, *image, applied));
 		AX_TRY(both.confirm(dataplane));
 	} else {
-		Exchange exchange(job, *program);
+		Exchange exchange(job, *program, staged);
 		AX_TRY(exchange.run());
 		AX_TRY(reconfigure(job, dataplane, *image, applied));
 		AX_TRY(exchange.confirm());
@@ -209,6 +212,7 @@ Status attach_again(AttachJob &job)
 		inserts_per_window(job.config.limits.inserts_per_second)));
 	AX_TRY(job.verify(job.before.mode));
 	job.report.replaced = true;
+	job.report.forgotten = program->reset();
 	job.finish(*program, *image, applied);
 	return {};
 }

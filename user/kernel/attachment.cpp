@@ -2,6 +2,8 @@
 // Opening what is attached, and taking it off. Putting it there: attach.cpp.
 #include "kernel/attachment.h"
 
+#include <sys/stat.h>
+
 #include <bpf/bpf.h>
 #include <fmt/format.h>
 
@@ -10,6 +12,8 @@
 #include "kernel/egress.h"
 #include "kernel/hook.h"
 #include "kernel/pins.h"
+#include "kernel/sizes.h"
+#include "kernel/staging.h"
 #include "kernel/state.h"
 #include "net/interfaces.h"
 
@@ -29,21 +33,47 @@ std::string attach_again(const std::string &interface)
 	return fmt::format("anycast-xdp attach {} puts it right", interface);
 }
 
-Result<Dataplane> open_maps(const std::string &pins)
+// What a name stands for; `staged`: what is about to stand for it, where there is such a pin.
+Result<Map> open_map(const std::string &path, bool staged)
 {
-	const std::set<std::string> pinned = entries_of(pins);
+	if (staged)
+		if (auto map = Map::open_pinned(staged_pin(path)))
+			return map;
+	return Map::open_pinned(path);
+}
+
+Result<Dataplane> open_maps(const std::string &pins, bool staged)
+{
+	const std::string ending = staged_pin("");
 	std::map<std::string, Map, std::less<>> maps;
 
-	for (const std::string &name : pinned) {
-		if (!name.starts_with("ax_"))
+	for (std::string name : entries_of(pins)) {
+		if (!name.starts_with("ax_") || (name.ends_with(ending) && !staged))
 			continue;
-		auto map = Map::open_pinned(pins + "/" + name);
+		if (name.ends_with(ending))
+			name.resize(name.size() - ending.size());
+		if (maps.contains(name))
+			continue;
+		auto map = open_map(pins + "/" + name, staged);
 		if (!map)
 			return tl::unexpected(std::move(map.error()));
 		maps.emplace(name, std::move(*map));
 	}
 	return Dataplane::from_maps(std::move(maps));
 }
+
+// Changes with every pin that is made, renamed or removed.
+struct PinsSeen {
+	std::set<std::string> names;
+	ino_t program = 0;
+	explicit PinsSeen(const std::string &pins) : names(entries_of(pins))
+	{
+		struct stat info {};
+		if (::stat((pins + "/" AX_PIN_PROG).c_str(), &info) == 0)
+			program = info.st_ino;
+	}
+	bool operator==(const PinsSeen &) const = default;
+};
 
 } // namespace
 
@@ -61,7 +91,9 @@ Result<std::vector<std::string>> attached_interfaces(const Paths &paths)
 	return names;
 }
 
-Result<Instance> open_instance(const Paths &paths, const std::string &interface)
+namespace {
+
+Result<Instance> open_once(const Paths &paths, const std::string &interface)
 {
 	const std::string pins = pin_directory(paths, interface);
 
@@ -92,7 +124,7 @@ Result<Instance> open_instance(const Paths &paths, const std::string &interface)
 					  interface),
 			attach_again(interface));
 
-	auto dataplane = open_maps(pins);
+	auto dataplane = open_maps(pins, staging::acts(pins, *attached));
 	if (!dataplane)
 		return tl::unexpected(std::move(dataplane.error()));
 	auto ctl = dataplane->control();
@@ -106,8 +138,25 @@ Result<Instance> open_instance(const Paths &paths, const std::string &interface)
 	auto applied = state::read(state_directory(paths, interface), ctl->generation);
 	if (!applied)
 		return tl::unexpected(std::move(applied.error()));
+	Limits &limits = applied->config.limits;
+	limits = limits_of(dataplane->sizes(), limits);
 	return Instance{interface, std::move(*attached), std::move(*applied),
 			std::move(*dataplane)};
+}
+
+} // namespace
+
+// Flow tables whose pins are replaced just now, some old and some new, would fit nothing.
+Result<Instance> open_instance(const Paths &paths, const std::string &interface)
+{
+	const std::string pins = pin_directory(paths, interface);
+
+	for (;;) {
+		const PinsSeen before(pins);
+		auto instance = open_once(paths, interface);
+		if (PinsSeen(pins) == before)
+			return instance;
+	}
 }
 
 Status refuse_other_abi(const Paths &paths, const std::string &interface)

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <optional>
 #include <functional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/image.h"
@@ -49,12 +51,14 @@ struct AttachOptions {
 	std::string mode = "auto"; // auto | native | generic | offload
 	std::uint32_t roles = AX_ROLE_EDGE;
 	bool replace_foreign = false; // --replace: evict a program that is not ours
+	bool reset_flows = false;     // --reset-flows: other sizes of the flow tables are no error
 	bool dry_run = false;
 };
 
 struct AttachReport {
 	Attached attached;
 	bool replaced = false; // an older program of ours was there: maps and flows were kept
+	std::set<std::string_view> forgotten; // but these: groups of maps (sizes.h), made anew
 	std::uint32_t generation = 0;
 	std::uint64_t digest = 0;
 	DataplaneSizes sizes{};
@@ -100,6 +104,7 @@ Result<Instance> open_instance(const Paths &paths, const std::string &interface)
 struct ApplyReport {
 	bool changed = false;
 	bool outdated = false; // something else than `based_on` runs: nothing was changed
+	std::set<std::string_view> forgotten; // as AttachReport's
 	std::uint32_t generation = 0;
 	std::uint64_t digest = 0;
 	std::vector<std::string> warnings;
@@ -110,7 +115,10 @@ struct ApplyReport {
 Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const Config &config,
 			  const Config *based_on = nullptr);
 // The same with a configuration that is made of what runs, while no other command can change that.
+// `reset_flows`: where it wants flow tables of another size, a program with such tables takes the
+// running one's place.
 using MakeConfig = std::function<Result<Config>(const Applied &)>;
-Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const MakeConfig &make);
+Result<ApplyReport> apply(const Paths &paths, const std::string &interface, const MakeConfig &make,
+			  bool reset_flows = false);
 
 } // namespace anycast

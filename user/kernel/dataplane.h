@@ -78,6 +78,9 @@ public:
 	// it or nothing. On an error the running half is as it was. Returns the new generation.
 	Result<std::uint32_t> apply(const Image &image);
 
+	// For maps of marks that are new while marking goes on.
+	Status restart_marking();
+
 	// Does the running half hold just this image? (The ids' names are not in the maps.)
 	Result<bool> holds(const Image &image) const;
 	// What the running half holds, so that it can be shown.
@@ -97,6 +100,7 @@ private:
 	Status fill(const Image &image, std::uint32_t half);
 	Status clear_reused_counters(const Image &image, std::uint32_t running);
 	Status start_marking(const Image &image, const ax_settings &before);
+	Status say_that_marks_count(); // since now
 
 	std::map<std::string, Map, std::less<>> maps_;
 };

@@ -318,6 +318,21 @@ Status Dataplane::start_marking(const Image &image, const ax_settings &before)
 		return {};
 	AX_TRY(map("ax_mark").erase_all());
 	AX_TRY(map("ax_mark_sum").erase_all());
+	return say_that_marks_count();
+}
+
+Status Dataplane::restart_marking()
+{
+	auto ctl = control();
+	if (!ctl)
+		return tl::unexpected(std::move(ctl.error()));
+	if (ctl->half[ctl->generation & 1].mark_shift == 0)
+		return {};
+	return say_that_marks_count();
+}
+
+Status Dataplane::say_that_marks_count()
+{
 	for (const ax_mark_kind kind : {AX_MARK_UNSENT, AX_MARK_UNRECEIVED}) {
 		ax_mark_key key{};
 		::ax_mark state{};

@@ -16,6 +16,7 @@
 #include "kernel/features.h"
 #include "kernel/hook.h"
 #include "kernel/libbpf_log.h"
+#include "kernel/map.h"
 #include "kernel/pins.h"
 #include "kernel/sizes.h"
 #include "net/tc.h"
@@ -45,6 +46,19 @@ std::string qdisc_pin(const std::string &pins)
 std::string program_pin(const std::string &pins)
 {
 	return pins + "/" AX_PIN_EGRESS;
+}
+
+std::string flows_pin(const std::string &pins)
+{
+	return pins + "/ax_egress";
+}
+
+// Is its map there, but of another size? It follows that of the flow tables.
+bool has_other_size(const std::string &pins, const DataplaneSizes &sizes)
+{
+	const auto flows = Map::open_pinned(flows_pin(pins));
+
+	return flows && flows->max_entries() != egress_entries(sizes);
 }
 
 struct Filter {
@@ -188,6 +202,26 @@ Status put_filter(const std::string &pins, const std::string &interface, int ifi
 	return {};
 }
 
+// What is staged takes its place if its program is on the hook, else it goes: a command was killed.
+Status settle(const std::string &pins, int ifindex)
+{
+	const std::string map = flows_pin(pins), program = program_pin(pins);
+	const Fd staged(bpf_obj_get(staged_pin(program).c_str()));
+	if (!staged.valid() && errno != ENOENT)
+		return fail_errno(fmt::format("open {}", staged_pin(program)), errno);
+	const std::uint32_t id = staged.valid() ? hook::program_id(staged.get()) : 0;
+	const Fd link(bpf_obj_get(link_pin(pins).c_str()));
+
+	if (id == 0 || (link_program(link, ifindex) != id && filter_program(ifindex) != id)) {
+		for (const std::string &path : {map, program})
+			::unlink(staged_pin(path).c_str());
+		return {};
+	}
+	if (::access(staged_pin(map).c_str(), F_OK) == 0)
+		AX_TRY(commit_pin(map));
+	return commit_pin(program);
+}
+
 Status put(const std::string &pins, const std::string &interface, int ifindex, int program)
 {
 	// Before it is on the hook, so that a program of ours there can always be told for ours.
@@ -199,7 +233,7 @@ Status put(const std::string &pins, const std::string &interface, int ifindex, i
 		AX_TRY(put_filter(pins, interface, ifindex, program));
 		AX_TRY(take_link_off(pins, ifindex));
 	}
-	return commit_pin(program_pin(pins));
+	return {};
 }
 
 Error load_failed(int error, const LibbpfLog &log)
@@ -255,10 +289,15 @@ Result<Loaded> Loaded::load(const Dataplane &dataplane, const std::string &pins,
 		if (int error = bpf_map__reuse_fd(map, dataplane.map(bpf_map__name(map)).fd()))
 			return tl::unexpected(load_failed(-error, log));
 	bpf_map__set_max_entries(skeleton.maps.ax_egress, egress_entries(sizes));
+	const std::string own = flows_pin(pins);
+	const bool replaced = !pins.empty() && has_other_size(pins, sizes);
 	if (!pins.empty())
-		bpf_map__set_pin_path(skeleton.maps.ax_egress, (pins + "/ax_egress").c_str());
+		bpf_map__set_pin_path(skeleton.maps.ax_egress,
+				      (replaced ? staged_pin(own) : own).c_str());
 	if (int error = egress_bpf__load(&skeleton))
 		return tl::unexpected(load_failed(-error, log));
+	if (replaced)
+		share_staged_pin(own);
 	return loaded;
 }
 
@@ -274,12 +313,15 @@ Status follow(const std::string &pins, const std::string &interface, int ifindex
 
 	if (!wanted)
 		return there ? take_off(pins, ifindex) : Status{};
-	if (there && !renew)
+	AX_TRY(settle(pins, ifindex));
+	if (there && !renew && !has_other_size(pins, dataplane.sizes()))
 		return {};
 	auto loaded = Loaded::load(dataplane, pins, limits);
 	if (!loaded)
 		return tl::unexpected(std::move(loaded.error()));
-	return put(pins, interface, ifindex, loaded->program());
+	Status done = put(pins, interface, ifindex, loaded->program());
+	const Status settled = settle(pins, ifindex);
+	return done ? settled : done;
 }
 
 std::string not_seen(const Error &error)
@@ -293,9 +335,10 @@ Status take_off(const std::string &pins, int ifindex)
 {
 	AX_TRY(take_link_off(pins, ifindex));
 	AX_TRY(take_filter_off(pins, ifindex));
-	for (const std::string &path :
-	     {program_pin(pins), staged_pin(program_pin(pins)), pins + "/ax_egress"})
+	for (const std::string &path : {program_pin(pins), flows_pin(pins)}) {
 		::unlink(path.c_str());
+		::unlink(staged_pin(path).c_str());
+	}
 	return {};
 }
 

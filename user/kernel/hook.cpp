@@ -11,6 +11,7 @@
 #include "kernel/features.h"
 #include "kernel/libbpf_log.h"
 #include "kernel/pins.h"
+#include "kernel/staging.h"
 #include "net/interfaces.h"
 
 namespace anycast {
@@ -177,6 +178,9 @@ Result<Attached> look(const std::string &pins, const std::string &interface, int
 		attached.program_name = program_info(foreign.get()).name;
 	attached.by_link = find_link(ifindex, attached.program_id).has_value();
 	dispatcher::describe(attached);
+	if (attached.dispatcher && staging::acts(pins, attached))
+		attached.our_program_id =
+			program_id(Fd(bpf_obj_get(staged_pin(pin).c_str())).get());
 	return attached;
 }
 

@@ -112,7 +112,19 @@ Status stage_pin(int fd, const std::string &path)
 	::unlink(staged.c_str());
 	if (int error = bpf_obj_pin(fd, staged.c_str()))
 		return fail_errno(fmt::format("pin {}", staged), error);
+	share_staged_pin(path);
 	return {};
+}
+
+void share_staged_pin(const std::string &path)
+{
+	const std::string staged = staged_pin(path);
+	struct stat older {};
+
+	// Who may not give it away leaves that to share_with_group(): no reason to stop here.
+	if (::stat(path.c_str(), &older) == 0 &&
+	    ::chown(staged.c_str(), older.st_uid, older.st_gid) == 0)
+		(void)::chmod(staged.c_str(), older.st_mode & 07777);
 }
 
 Status commit_pin(const std::string &path)

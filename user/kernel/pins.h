@@ -29,10 +29,11 @@ std::set<std::string> entries_of(const std::string &directory);
 // they are empty. Names that could not be removed are returned.
 std::vector<std::string> remove_directory(const std::string &directory, const std::string &root);
 
-// Replacing a pin in two steps: the newcomer is pinned beside it, then takes its place by one
-// rename.
+// Replacing a pin in two steps: the newcomer is pinned beside it, for the same users, then takes
+// its place by one rename.
 std::string staged_pin(const std::string &path);
 Status stage_pin(int fd, const std::string &path);
+void share_staged_pin(const std::string &path); // what stage_pin() does; for who pins otherwise
 Status commit_pin(const std::string &path);
 
 } // namespace anycast

@@ -22,8 +22,8 @@ namespace {
 
 constexpr std::size_t kLargestFrame = 65536 + 256; // a frame and what encapsulation adds
 
-// A map that is pinned already must be just what would be made.
-Status check_pinned(const std::string &path, const MapShape &shape)
+// A map that is pinned already must be just what would be made. `replaced`: but for its size.
+Status check_pinned(const std::string &path, const MapShape &shape, bool replaced)
 {
 	auto map = Map::open_pinned(path);
 	if (!map)
@@ -39,7 +39,7 @@ Status check_pinned(const std::string &path, const MapShape &shape)
 				    shape.value_size),
 			"another build or somebody's hand made it: detach the interface (or remove "
 			"that directory, if nothing is attached), then attach it again");
-	if (map->max_entries() != shape.entries) {
+	if (map->max_entries() != shape.entries && !replaced) {
 		if (shape.limit.empty())
 			return fail(Exit::kFailed,
 				    fmt::format("{} has {} entries, this build makes {}", path,
@@ -51,10 +51,29 @@ Status check_pinned(const std::string &path, const MapShape &shape)
 				"[limits] {} cannot change while attached: map {} has {} entries, "
 				"the configuration asks for {}",
 				shape.limit, shape.name, map->max_entries(), shape.entries),
-			"keep the [limits], or detach the interface first (its flow table is "
-			"lost)");
+			reset_group(shape).empty() ? kDetachForLimits : kResetForLimits);
 	}
 	return {};
+}
+
+// Groups of which a map is pinned with another size than it shall have.
+Result<std::set<std::string_view>> groups_of_other_size(const std::string &directory,
+							const std::set<std::string> &pinned,
+							const std::vector<MapShape> &shapes)
+{
+	std::set<std::string_view> groups;
+
+	for (const MapShape &shape : shapes) {
+		const std::string_view group = reset_group(shape);
+		if (group.empty() || !pinned.contains(std::string(shape.name)))
+			continue;
+		const auto map = Map::open_pinned(fmt::format("{}/{}", directory, shape.name));
+		if (!map)
+			return tl::unexpected(map.error());
+		if (map->max_entries() != shape.entries)
+			groups.insert(group);
+	}
+	return groups;
 }
 
 bool is_wanted(const MapShape &shape, ax_samples samples)
@@ -98,7 +117,15 @@ Result<Program> Program::load(const LoadOptions &options)
 		return tl::unexpected(load_failed(errno, log));
 	bpf_object *object = program.object_.object();
 
-	for (const MapShape &shape : map_shapes(sizes)) {
+	const std::vector<MapShape> shapes = map_shapes(sizes);
+	std::set<std::string> staged; // final paths
+	if (options.reset_flows) {
+		auto groups = groups_of_other_size(options.pin_dir, pinned, shapes);
+		if (!groups)
+			return tl::unexpected(std::move(groups.error()));
+		program.reset_ = std::move(*groups);
+	}
+	for (const MapShape &shape : shapes) {
 		if (shape.egress || (!shape.legacy && needs_legacy_build()))
 			continue;
 		const std::string name(shape.name);
@@ -112,10 +139,14 @@ Result<Program> Program::load(const LoadOptions &options)
 		if (shape.entries > std::numeric_limits<std::uint32_t>::max())
 			return fail(Exit::kUsage,
 				    fmt::format("[limits] {} is too large", shape.limit));
+		const std::string path = options.pin_dir + "/" + name;
+		const bool replaced = program.reset_.contains(reset_group(shape));
 		if (pinned.contains(name))
-			AX_TRY(check_pinned(options.pin_dir + "/" + name, shape));
-		else
+			AX_TRY(check_pinned(path, shape, replaced));
+		if (!pinned.contains(name) || replaced)
 			new_bytes += map_bytes(shape, sizes.cpus);
+		if (replaced)
+			staged.insert(path);
 		if (!has_feature("mmap_array"))
 			bpf_map__set_map_flags(map, bpf_map__map_flags(map) & ~BPF_F_MMAPABLE);
 		bpf_map__set_max_entries(map, static_cast<std::uint32_t>(shape.entries));
@@ -128,10 +159,15 @@ Result<Program> Program::load(const LoadOptions &options)
 		AX_TRY(make_directories(options.pin_dir));
 		bpf_object__for_each_map(map, object)
 		{
-			if (!bpf_map__is_internal(map))
-				bpf_map__set_pin_path(map, fmt::format("{}/{}", options.pin_dir,
-								       bpf_map__name(map))
-								   .c_str());
+			if (bpf_map__is_internal(map))
+				continue;
+			std::string path =
+				fmt::format("{}/{}", options.pin_dir, bpf_map__name(map));
+			if (staged.contains(path)) {
+				path = staged_pin(path);
+				::unlink(path.c_str()); // else libbpf would take it for the map
+			}
+			bpf_map__set_pin_path(map, path.c_str());
 		}
 	}
 
@@ -144,6 +180,8 @@ Result<Program> Program::load(const LoadOptions &options)
 	// When this fails, libbpf unpins the maps that it pinned, and no others.
 	if (int error = program.object_.load())
 		return tl::unexpected(load_failed(error, log));
+	for (const std::string &path : staged)
+		share_staged_pin(path);
 
 	std::map<std::string, Map, std::less<>> maps;
 	bpf_map *loaded;

@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/model.h"
@@ -31,6 +33,8 @@ struct LoadOptions {
 	std::uint32_t instance = 0;    // ctl.active selects it; 0: the only one
 	bool under_dispatcher = false; // as an extension, for a slot of libxdp's dispatcher
 	std::string pin_dir;	       // maps are reused from and pinned to it; empty: private maps
+	// Pinned flow tables of another size are no error: new ones are made, and staged.
+	bool reset_flows = false;
 	Limits limits;
 };
 
@@ -49,6 +53,8 @@ public:
 	[[nodiscard]] std::uint32_t
 	verified_instructions() const; // 0 where the kernel does not say
 	[[nodiscard]] Dataplane &dataplane() { return dataplane_; }
+	// Groups of maps that were made anew beside others (sizes.h).
+	[[nodiscard]] const std::set<std::string_view> &reset() const { return reset_; }
 
 	Result<TestRun> run(std::span<const std::uint8_t> frame) const;
 
@@ -56,6 +62,7 @@ private:
 	Program() = default;
 	ProgramObject object_;
 	Dataplane dataplane_;
+	std::set<std::string_view> reset_;
 };
 
 } // namespace anycast

@@ -156,6 +156,42 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 	};
 }
 
+// Entries name the anomaly records of both families. What was marked by service is comparable from
+// when it is by flow (ax_mark_kind).
+std::string_view reset_group(const MapShape &shape)
+{
+	if (!shape.egress && (shape.limit == "flows_v4" || shape.limit == "flows_v6"))
+		return "flows";
+	return shape.limit == "marked_flows" || shape.name == "ax_mark_sum" ? "marks" : "";
+}
+
+std::set<std::string_view> groups_to_reset(const Limits &running, const Limits &wanted)
+{
+	const std::uint32_t cpus = possible_cpus();
+	const auto before = map_shapes(sizes_for(running, cpus));
+	const auto after = map_shapes(sizes_for(wanted, cpus));
+	std::set<std::string_view> groups;
+
+	for (std::size_t i = 0; i < after.size(); ++i)
+		if (before[i].entries != after[i].entries)
+			groups.insert(reset_group(after[i]));
+	groups.erase("");
+	return groups;
+}
+
+Limits limits_of(const DataplaneSizes &held, Limits recorded)
+{
+	const DataplaneSizes said = sizes_for(recorded, held.cpus);
+
+	if (said.buckets4 != held.buckets4)
+		recorded.flows_v4 = held.buckets4 * AX_WAYS * held.cpus;
+	if (said.buckets6 != held.buckets6)
+		recorded.flows_v6 = held.buckets6 * AX_WAYS * held.cpus;
+	if (held.marked_flows != 0) // not every build has that map
+		recorded.marked_flows = held.marked_flows;
+	return recorded;
+}
+
 std::uint32_t egress_entries(const DataplaneSizes &s)
 {
 	// The tables are twice as large as the peak number of flows.
@@ -222,6 +258,20 @@ Status require_memory(const Limits &limits, std::uint64_t bytes, bool both_ways)
 				bytes >> 20, available >> 20),
 		    fmt::format("[limits] flows_v4 = {} and flows_v6 = {} would fit",
 				smaller.flows_v4, smaller.flows_v6));
+}
+
+Status require_memory_to_reset(const Limits &running, const Limits &wanted, bool both_ways)
+{
+	const std::uint32_t cpus = possible_cpus();
+	const DataplaneSizes before = sizes_for(running, cpus), after = sizes_for(wanted, cpus);
+	const auto groups = groups_to_reset(running, wanted);
+	const bool leaving = both_ways && egress_entries(before) != egress_entries(after);
+	std::uint64_t bytes = 0;
+
+	for (const MapShape &shape : map_shapes(after))
+		if (groups.contains(reset_group(shape)) || (shape.egress && leaving))
+			bytes += map_bytes(shape, cpus);
+	return require_memory(wanted, bytes, both_ways);
 }
 
 } // namespace anycast

@@ -82,6 +82,10 @@ std::string flows_text(const PlannedFlows &flows)
 		text += fmt::format("    {} break: their backend or VIP is gone, down or in "
 				    "maintenance afterwards\n",
 				    flows.broken);
+	if (flows.forgotten != 0)
+		text += fmt::format("    {} break: only this node's flow table knows them, and it "
+				    "is made anew\n",
+				    flows.forgotten);
 	if (flows.pinned != 0)
 		text += fmt::format("    {} go on as long as this node's flow table knows them: "
 				    "another node, or this\n    one with an empty table, would "
@@ -116,9 +120,11 @@ ordered_json plan_json(const PlannedInterface &planned)
 		  {"stay", flows.stay},
 		  {"second_chance", flows.second_chance},
 		  {"pinned", flows.pinned},
+		  {"forgotten", flows.forgotten},
 		  {"broken", flows.broken}}},
 		{"sessions_at_risk", flows.at_risk()},
-		{"memory", {{"total", planned.memory}, {"change", 0}, {"limits", rooms}}}};
+		{"memory",
+		 {{"total", planned.memory}, {"change", planned.more_memory}, {"limits", rooms}}}};
 }
 
 std::string plan_text(const PlannedInterface &planned)
@@ -129,7 +135,12 @@ std::string plan_text(const PlannedInterface &planned)
 	for (const PlannedPool &pool : planned.plan.pools)
 		text += pool_text(pool);
 	text += flows_text(planned.plan.flows);
-	text += fmt::format("  memory: {}, as before\n", bytes_text(planned.memory));
+	const std::uint64_t memory =
+		planned.memory + static_cast<std::uint64_t>(planned.more_memory);
+	text += planned.more_memory == 0
+			? fmt::format("  memory: {}, as before\n", bytes_text(planned.memory))
+			: fmt::format("  memory: {}\n",
+				      arrow(bytes_text(planned.memory), bytes_text(memory)));
 	for (const Room &room : planned.rooms)
 		text += fmt::format("    {}: {} of {}\n", room.limit,
 				    arrow(std::to_string(room.before), std::to_string(room.after)),

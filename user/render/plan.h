@@ -22,7 +22,8 @@ struct PlannedInterface {
 	std::string interface;
 	std::vector<Change> changes;
 	Plan plan;
-	std::uint64_t memory = 0; // of the maps: fixed at attach, no apply changes it
+	std::uint64_t memory = 0;     // of the maps: fixed at attach,
+	std::int64_t more_memory = 0; // but for flow tables that are made anew
 	std::vector<Room> rooms;
 };
 

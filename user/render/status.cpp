@@ -91,6 +91,7 @@ ordered_json attach_json(const std::vector<AttachResult> &results, bool dry_run)
 	for (const AttachResult &result : results) {
 		ordered_json json = hook_json(result.hook);
 		json["replaced"] = result.replaced;
+		json["forgotten"] = result.forgotten;
 		json["roles"] = result.roles;
 		json["generation"] = result.generation;
 		json["digest"] = hex_text(result.digest);
@@ -109,9 +110,14 @@ std::string attach_text(const std::vector<AttachResult> &results, bool dry_run)
 {
 	std::string out;
 	for (const AttachResult &result : results) {
-		const char *verb = dry_run	     ? "would be attached"
-				   : result.replaced ? "replaced, flows kept"
-						     : "attached";
+		const std::string forgotten =
+			result.forgotten.empty()
+				? "flows kept"
+				: fmt::format("{} forgotten", fmt::join(result.forgotten, " and "));
+		const std::string verb =
+			!result.replaced
+				? dry_run ? "would be attached" : "attached"
+				: (dry_run ? "would be replaced, " : "replaced, ") + forgotten;
 		out += fmt::format("{}: {}", result.hook.interface, verb);
 		if (!dry_run)
 			out += fmt::format(": {}", hook_text(result.hook));

@@ -35,6 +35,7 @@ struct Memory {
 struct AttachResult {
 	Hook hook;
 	bool replaced = false;
+	std::vector<std::string> forgotten; // "flows", "marks": their maps were made anew
 	std::string roles;
 	std::uint32_t generation = 0;
 	std::uint64_t digest = 0;
