@@ -24,6 +24,12 @@ static __always_inline void ax_copy6(struct ax_addr *to, const struct in6_addr *
 	to->word[3] = from->in6_u.u6_addr32[3];
 }
 
+/* Two words as the eight bytes that they are: in packets they need not be aligned. */
+static __always_inline __u64 ax_pair(const __u32 *word)
+{
+	return word[0] | (__u64)word[1] << 32;
+}
+
 /* The network header; 0 if it is not within the frame, which parsing has ruled out already. */
 static __always_inline struct iphdr *ax_ip4(struct xdp_md *ctx, const struct ax_packet *pkt)
 {

@@ -108,7 +108,7 @@ static __always_inline int ax_leaving6(struct __sk_buff *skb, const struct ax_se
 		out->l4 += sizeof(fragment);
 		out->key.proto = bpf_ntohs(fragment[0]) >> 8;
 	}
-	return ax_in_filter(settings, from[0] ^ from[1] ^ from[2] ^ from[3]) ? 0 : -1;
+	return ax_in_filter6(settings, from) ? 0 : -1;
 }
 
 /* 0 if it comes from an address of a VIP, perhaps, and has a transport header. */

@@ -10,10 +10,10 @@
 #ifndef AX_BPF_EXPRESS_H
 #define AX_BPF_EXPRESS_H
 
+#include "elsewhere.h"
 #include "filter.h"
 #include "steer.h"
 
-#define AX_UNUSUAL -1
 #define AX_STRANGER4 -2 /* nothing unusual in the header; the flow is not in the table */
 #define AX_STRANGER6 -3
 #define AX_KNOWN_GUE4 -4 /* express_gue.h goes on */
@@ -34,27 +34,22 @@ static __always_inline struct ipv6hdr *ax_plain_ip6(struct xdp_md *ctx)
 	return (void *)(ip + 1) + sizeof(struct udphdr) > ax_data_end(ctx) ? 0 : ip;
 }
 
-/* Nothing out of the ordinary in the header, and perhaps for a VIP? */
-static __always_inline int ax_is_plain4(const struct ax_settings *settings, const struct iphdr *ip,
-					__u32 bytes)
+/* Nothing out of the ordinary in the header? */
+static __always_inline int ax_is_plain4(const struct iphdr *ip, __u32 bytes)
 {
 	__u32 length = bpf_ntohs(ip->tot_len);
 
 	return *(__u8 *)ip == 0x45 && !(ip->frag_off & bpf_htons(~AX_IP4_DF)) &&
-	       ax_in_filter(settings, ip->daddr) && length >= sizeof(*ip) + sizeof(struct udphdr) &&
-	       length <= bytes - ETH_HLEN &&
+	       length >= sizeof(*ip) + sizeof(struct udphdr) && length <= bytes - ETH_HLEN &&
 	       (!ax_guard || (ip->ttl && ax_fold(ax_sum_ip4(ip)) == 0xffff));
 }
 
-static __always_inline int ax_is_plain6(const struct ax_settings *settings,
-					const struct ipv6hdr *ip, __u32 bytes)
+static __always_inline int ax_is_plain6(const struct ipv6hdr *ip, __u32 bytes)
 {
-	const __u32 *to = ip->daddr.in6_u.u6_addr32;
 	__u32 length = bpf_ntohs(ip->payload_len);
 
 	return (*(__u8 *)ip & 0xf0) == 0x60 && (!ax_guard || ip->hop_limit) &&
 	       (ip->nexthdr == IPPROTO_TCP || ip->nexthdr == IPPROTO_UDP) &&
-	       ax_in_filter(settings, to[0] ^ to[1] ^ to[2] ^ to[3]) &&
 	       length >= sizeof(struct udphdr) && length <= bytes - ETH_HLEN - sizeof(*ip);
 }
 
@@ -66,11 +61,6 @@ static __always_inline __u64 ax_end_hash(const struct ax_ctl *ctl, __u64 h, cons
 	h = (h + ((__u64) * (__u32 *)ports << 8 | proto)) * (ctl->table_seed[1] | 1);
 	h ^= h >> 32;
 	return h * (ctl->table_seed[0] | 1);
-}
-
-static __always_inline __u64 ax_pair(const __u32 *word)
-{
-	return word[0] | (__u64)word[1] << 32;
 }
 
 static __always_inline __u64 ax_hash_ip4(const struct ax_ctl *ctl, const struct iphdr *ip)
@@ -331,8 +321,10 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 	__u32 total, tos;
 	int reason, sent;
 
-	if (!ip || !ax_is_plain4(settings, ip, bytes))
+	if (!ip || !ax_is_plain4(ip, bytes))
 		return AX_UNUSUAL;
+	if (!ax_in_filter(settings, ip->daddr))
+		return ax_elsewhere4(ctx, settings, ip);
 	*hash = ax_hash_ip4(ctl, ip);
 	entry = ax_express_flow4(ctx, ctl, hash);
 	if (!entry)

@@ -64,8 +64,10 @@ __noinline int ax_express6(struct xdp_md *ctx, __u32 bytes)
 	if (!ip || !ctl)
 		return AX_UNUSUAL;
 	settings = &ctl->half[ctl->generation & 1];
-	if (!ax_is_plain6(settings, ip, bytes))
+	if (!ax_is_plain6(ip, bytes))
 		return AX_UNUSUAL;
+	if (!ax_in_filter6(settings, ip->daddr.in6_u.u6_addr32))
+		return ax_elsewhere6(ctx, settings, ip);
 	hash = ax_hash_ip6(ctl, ip);
 	entry = ax_express_flow6(ctx, ctl, &hash);
 	if (!entry)

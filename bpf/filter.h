@@ -13,4 +13,9 @@ static __always_inline int ax_in_filter(const struct ax_settings *settings, __u3
 	return settings->vip_filter[bit / 64] >> (bit % 64) & 1;
 }
 
+static __always_inline int ax_in_filter6(const struct ax_settings *settings, const __u32 *word)
+{
+	return ax_in_filter(settings, word[0] ^ word[1] ^ word[2] ^ word[3]);
+}
+
 #endif

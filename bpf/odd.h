@@ -59,6 +59,17 @@ static __always_inline int ax_odd6(__u64 source, __u64 source_low, __u64 destina
 	       (source == destination && source_low == destination_low) || ax_odd_ports(ports);
 }
 
+/* The same of a packet that has no flow: exactly what the rules about addresses ask. */
+static __always_inline int ax_odd_path4(const struct ax_settings *settings, const struct iphdr *ip)
+{
+	__u8 source = *(__u8 *)&ip->saddr, destination = *(__u8 *)&ip->daddr; /* of 8 bits */
+
+	return !source || source == 127 || source >= 224 || !destination || destination == 127 ||
+	       ip->saddr == ip->daddr ||
+	       (settings->action[AX_R_IP4_SRC_SPECIAL] != AX_ACTION_OFF &&
+		ax_special_source(bpf_ntohl(ip->saddr)));
+}
+
 __noinline int ax_is_odd4(__u32 source, __u32 destination, __u32 ports)
 {
 	return ax_odd4(source, destination, ports);

@@ -18,6 +18,8 @@ Packet tagged(int tags)
 TEST_F(Frame, WithoutConfigurationEverythingPasses)
 {
 	expect(AX_R_UNCONFIGURED, Eth{} / Ip4{.version = 7} / Tcp{.flags = 0});
+	expect(AX_R_UNCONFIGURED, Eth{} / Ip4{.src = "11.2.3.5"} / Tcp{});
+	expect(AX_R_UNCONFIGURED, Eth{} / Ip6{} / Udp{});
 	expect(AX_R_NOT_IP, Eth{}); // passes before the configuration is looked at
 }
 
