@@ -162,7 +162,7 @@ static __always_inline int ax_is_foreign(__be16 type)
 
 /* Ordinary packets of known flows. */
 static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __be16 type,
-				      __u32 bytes, __u64 *hash)
+				      __u64 bytes, __u64 *hash)
 {
 	if (ax_is_foreign(type))
 		return AX_R_NOT_IP;
@@ -216,7 +216,7 @@ static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
 SEC("xdp")
 int anycast(struct xdp_md *ctx)
 {
-	__u32 bytes = ax_data_end(ctx) - ax_data(ctx);
+	__u64 bytes = ax_data_end(ctx) - ax_data(ctx);
 	__be16 type = ax_type_of(ctx);
 	__u64 hash = 0; /* of the flow; its lower half may become where the entry is */
 	struct ax_ctl *ctl;
@@ -237,9 +237,9 @@ int anycast(struct xdp_md *ctx)
 	if (outcome == AX_KNOWN_GUE4)
 		outcome = ax_express_gue4(ctx, bytes, hash);
 	else if (outcome == AX_STRANGER4)
-		outcome = ax_stranger4(ctx, bytes, hash);
+		outcome = ax_stranger4(ctx, ctl, bytes, hash);
 	else if (outcome == AX_STRANGER6)
-		outcome = ax_stranger6(ctx, bytes);
+		outcome = ax_stranger6(ctx, ctl, bytes);
 	outcome = AX_FRESH(outcome);
 	if (outcome < 0) {
 		/* the express ways are for frames that end in the first buffer */

@@ -111,9 +111,9 @@ static __always_inline __u32 ax_hash_packet(const struct ax_packet *pkt,
 		ports, pkt->proto);
 }
 
-static __always_inline struct ax_shortcut *ax_shortcut_of(const struct ax_addr *addr, __be16 port)
+/* `folded`: the words of the address, and the port. */
+static __always_inline struct ax_shortcut *ax_shortcut_of(__u32 folded)
 {
-	__u32 folded = addr->word[0] ^ addr->word[1] ^ addr->word[2] ^ addr->word[3] ^ port;
 	__u32 at = bpf_get_smp_processor_id() * AX_SHORTCUTS +
 		   (ax_filter_bit(folded) & (AX_SHORTCUTS - 1));
 
@@ -125,7 +125,9 @@ static __always_inline void ax_keep_shortcut(const struct ax_packet *pkt,
 					     const struct ax_addr *destination, __u32 vip_id,
 					     const struct ax_vip *vip, const struct ax_pool *pool)
 {
-	struct ax_shortcut *shortcut = ax_shortcut_of(destination, pkt->dport);
+	const __u32 *word = destination->word;
+	struct ax_shortcut *shortcut =
+		ax_shortcut_of(word[0] ^ word[1] ^ word[2] ^ word[3] ^ pkt->dport);
 
 	if (!shortcut || pkt->fragment || (pkt->proto != IPPROTO_TCP && pkt->proto != IPPROTO_UDP))
 		return;

@@ -14,7 +14,7 @@
 AX_REASONS(AX_CHECK_RANGE)
 
 /* `outcome` is a stage's, see ax_outcome. */
-static __always_inline int ax_conclude(struct xdp_md *ctx, __u32 bytes, int outcome)
+static __always_inline int ax_conclude(struct xdp_md *ctx, __u64 bytes, int outcome)
 {
 	__u32 reason = outcome & 0xffff;
 

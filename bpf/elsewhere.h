@@ -22,15 +22,15 @@
 static __always_inline int ax_is_sound_tcp(struct xdp_md *ctx, const struct tcphdr *tcp,
 					   __u32 l4_bytes, __u32 family)
 {
+	__u16 word, mss;
 	__u32 header;
-	__u16 word;
 
 	if (family == 6 && (void *)(tcp + 1) > ax_data_end(ctx)) /* ax_plain_ip4 knows */
 		return 0;
 	word = *(__u16 *)((void *)tcp + 12); /* data offset, reserved bits, flags */
 	header = word >> 2 & 60;
 	return header >= sizeof(*tcp) && header <= l4_bytes &&
-	       AX_SOUND_FLAGS >> (word >> 8 & 31) & 1 && ax_syn_options(ctx, tcp, header);
+	       AX_SOUND_FLAGS >> (word >> 8 & 31) & 1 && ax_syn_options(ctx, tcp, header, &mss);
 }
 
 static __always_inline int ax_is_sound_udp(const struct ax_settings *settings,

@@ -35,7 +35,7 @@ static __always_inline struct ipv6hdr *ax_plain_ip6(struct xdp_md *ctx)
 }
 
 /* Nothing out of the ordinary in the header? */
-static __always_inline int ax_is_plain4(const struct iphdr *ip, __u32 bytes)
+static __always_inline int ax_is_plain4(const struct iphdr *ip, __u64 bytes)
 {
 	__u32 length = bpf_ntohs(ip->tot_len);
 
@@ -255,7 +255,7 @@ static __always_inline struct ax_hop *ax_express_hop(const struct ax_ctl *ctl, _
 
 /* Counted once it is sent; TX where it came from. */
 static __always_inline int ax_express_sent(struct xdp_md *ctx, const struct ax_hop *hop, __u32 vip,
-					   __u32 backend_id, __u32 bytes, __u32 segments)
+					   __u32 backend_id, __u64 bytes, __u32 segments)
 {
 	if (ax_replay) { /* asked for here: a register less on the way, where it is off */
 		struct ax_ctl *ctl = ax_control();
@@ -273,7 +273,7 @@ static __always_inline int ax_express_sent(struct xdp_md *ctx, const struct ax_h
 }
 
 static __always_inline int ax_express_known(struct xdp_md *ctx, struct ax_flow *flow,
-					    const struct ax_hop *hop, __u32 bytes, __u32 sent)
+					    const struct ax_hop *hop, __u64 bytes, __u32 sent)
 {
 	flow->packets++;
 	flow->bytes += bytes;
@@ -311,7 +311,7 @@ static __always_inline int ax_express_outer4(struct xdp_md *ctx, const struct ax
 	return AX_CONTINUE;
 }
 
-static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, __u32 bytes,
+static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, __u64 bytes,
 				       __u64 *hash)
 {
 	const struct ax_settings *settings = &ctl->half[ctl->generation & 1];

@@ -19,26 +19,29 @@ static __always_inline int ax_odd_ports(__u32 ports)
 	return ax_odd_port(ports & 0xffff) || ax_odd_port(ports >> 16);
 }
 
-/* Networks of 8 bits of which a rule about sources may have something to say: a bit for each, so
- * that most sources are asked about once. */
-#define AX_NET(net) (1U << ((net)&31))
-static const volatile __u32 ax_odd_nets[8] = {
-	AX_NET(0) | AX_NET(10),
-	0,
-	0,
-	AX_NET(100) | AX_NET(127),
-	0,
-	AX_NET(169) | AX_NET(172),
-	AX_NET(192) | AX_NET(198) | AX_NET(203),
-	~0U, /* multicast and what was reserved */
+/* Networks of 8 bits of which a rule about sources may have something to say, so that most sources
+ * are asked about once. */
+static const volatile __u8 ax_odd_nets[256] = {
+	[0] = 1,   [10] = 1,  [100] = 1, [127] = 1, [169] = 1,
+	[172] = 1, [192] = 1, [198] = 1, [203] = 1, [224 ... 255] = 1, /* multicast, reserved */
 };
 
-static __always_inline int ax_odd_source4(__u32 source)
+static __always_inline int ax_is_odd_net(__u32 net)
+{
+	return ax_odd_nets[AX_BOUNDED(net, 255)];
+}
+
+/* Of such a network. */
+static __always_inline int ax_odd_there(__u32 source)
 {
 	__u32 net = source >> 24;
 
-	return unlikely(ax_odd_nets[AX_BOUNDED(net >> 5, 7)] & AX_NET(net)) &&
-	       (!net || net == 127 || net >= 224 || ax_special_source(source));
+	return !net || net == 127 || net >= 224 || ax_special_source(source);
+}
+
+static __always_inline int ax_odd_source4(__u32 source)
+{
+	return unlikely(ax_is_odd_net(source >> 24)) && ax_odd_there(source);
 }
 
 static __always_inline int ax_odd_service4(__u32 destination, __be16 port)

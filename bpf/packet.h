@@ -257,14 +257,22 @@ static __always_inline int ax_load(struct ax_packet *pkt)
 }
 
 /* Of the configuration that runs now. */
+static __always_inline void ax_take_settings_of(struct ax_packet *pkt, struct ax_ctl *ctl)
+{
+	pkt->ctl = ctl;
+	pkt->generation = ctl->generation;
+	pkt->half = pkt->generation & 1;
+	pkt->settings = &ctl->half[pkt->half];
+	barrier_var(pkt->settings); /* else clang reckons it anew for each member */
+}
+
 static __always_inline int ax_take_settings(struct ax_packet *pkt)
 {
-	pkt->ctl = ax_control();
-	if (!pkt->ctl)
+	struct ax_ctl *ctl = ax_control();
+
+	if (!ctl)
 		return 0;
-	pkt->generation = pkt->ctl->generation;
-	pkt->half = pkt->generation & 1;
-	pkt->settings = &pkt->ctl->half[pkt->half];
+	ax_take_settings_of(pkt, ctl);
 	return 1;
 }
 
@@ -289,7 +297,7 @@ static __always_inline __u64 ax_jiffies(const struct ax_ctl *ctl)
 	return ax_replay ? ctl->clock_ns / 4000000 : AX_JIFFIES();
 }
 
-static __always_inline void ax_count(struct ax_counter *counter, __u32 bytes)
+static __always_inline void ax_count(struct ax_counter *counter, __u64 bytes)
 {
 	if (counter) {
 		counter->packets++;
@@ -298,8 +306,8 @@ static __always_inline void ax_count(struct ax_counter *counter, __u32 bytes)
 }
 
 /* `segments`: how many of tracked flows came for the first time. */
-static __always_inline void ax_count_traffic(struct ax_traffic *counter, __u32 bytes,
-					     __u32 segments)
+static __always_inline void ax_count_traffic(struct ax_traffic *counter, __u64 bytes,
+					     __u64 segments)
 {
 	if (counter) {
 		counter->packets++;

@@ -169,7 +169,7 @@ static __always_inline void ax_keep_choice(struct xdp_md *ctx, const struct ax_p
 					   const struct ax_flow_key *key, struct ax_choice *choice)
 {
 	struct tcphdr *tcp = ax_at(ctx, pkt->l4_offset);
-	struct ax_syn *syn = ax_syn_slot(key);
+	struct ax_syn *syn = ax_syn_slot(key->hash);
 	struct ax_backend *backend;
 
 	if (!syn || syn->hash != key->hash || syn->generation == pkt->generation ||
@@ -198,7 +198,7 @@ static __always_inline __u32 ax_remember(struct xdp_md *ctx, struct ax_packet *p
 		ax_note_choice(ax_note_syn(ctx, pkt, key), choice, pkt->generation);
 		return 0;
 	}
-	syn = ax_syn_slot(key);
+	syn = ax_syn_slot(key->hash);
 	if (!ax_open_entry(pkt, bucket, place)) {
 		ax_outlive_syn(key, syn);
 		place->entry = 0;

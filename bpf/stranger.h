@@ -12,17 +12,84 @@
 #include "express6.h"
 #include "options.h"
 
-/* Nothing for a rule to say; sets what the flow table and the loss tracker want to know. */
-static __always_inline int ax_stranger_transport(struct xdp_md *ctx, struct ax_packet *pkt)
+/* The halves of the packet's addresses in host order, as hash.h wants them. What is read here is
+ * read anew wherever it is needed: cheaper than a register across map look-ups. */
+static __always_inline __u64 ax_half_of4(__be32 address, int low)
 {
-	struct tcphdr *tcp = ax_data(ctx) + pkt->l4_offset;
-	struct udphdr *udp = (void *)tcp;
-	__u32 header, kind;
+	return low ? 0xffffULL << 32 | bpf_ntohl(address) : 0;
+}
 
-	if ((void *)(udp + 1) > ax_data_end(ctx))
-		return 0;
-	pkt->sport = udp->source;
-	pkt->dport = udp->dest;
+static __always_inline __u64 ax_half_of6(const struct in6_addr *address, int low)
+{
+	return bpf_be64_to_cpu(ax_pair(address->in6_u.u6_addr32 + 2 * low));
+}
+
+static __always_inline __u64 ax_source_half(const void *l3, __u32 family, int low)
+{
+	return family == 4 ? ax_half_of4(((const struct iphdr *)l3)->saddr, low)
+			   : ax_half_of6(&((const struct ipv6hdr *)l3)->saddr, low);
+}
+
+static __always_inline __u64 ax_vip_half(const void *l3, __u32 family, int low)
+{
+	return family == 4 ? ax_half_of4(((const struct iphdr *)l3)->daddr, low)
+			   : ax_half_of6(&((const struct ipv6hdr *)l3)->daddr, low);
+}
+
+static __always_inline const void *ax_behind(const void *l3, __u32 family)
+{
+	return l3 + (family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+}
+
+/* Of the datagram in its tunnel. */
+static __always_inline __u32 ax_outer_bytes(const void *l3, __u32 family)
+{
+	return family == 4 ? bpf_ntohs(((const struct iphdr *)l3)->tot_len) + sizeof(struct iphdr)
+			   : bpf_ntohs(((const struct ipv6hdr *)l3)->payload_len) +
+				     2 * sizeof(struct ipv6hdr);
+}
+
+static __always_inline __u32 ax_vip_folded(const void *l3, __u32 family)
+{
+	const struct ipv6hdr *ip = l3;
+	const __u32 *word = ip->daddr.in6_u.u6_addr32;
+
+	return family == 4 ? bpf_htonl(0xffff) ^ ((const struct iphdr *)l3)->daddr
+			   : word[0] ^ word[1] ^ word[2] ^ word[3];
+}
+
+/* Is that what the short cut is about? */
+static __always_inline int ax_is_service(const struct ax_shortcut *service, const void *l3,
+					 __u32 family, __u8 proto)
+{
+	const struct udphdr *udp = ax_behind(l3, family);
+
+	return *(__u32 *)&service->port ==
+		       (udp->dest | (__u32)proto << 16 | (__u32)AX_FORWARD_IPIP << 24) &&
+	       service->addr.pair[0] == bpf_cpu_to_be64(ax_vip_half(l3, family, 0)) &&
+	       service->addr.pair[1] == bpf_cpu_to_be64(ax_vip_half(l3, family, 1));
+}
+
+/* A constant that clang does not see: else it is set, and kept on the stack, before anything is
+ * done. */
+static __always_inline int ax_unusual(void)
+{
+	int unusual = AX_UNUSUAL;
+
+	barrier_var(unusual);
+	return unusual;
+}
+
+/* Nothing for a rule to say; sets what the flow table and the loss tracker want to know. `l4`: of
+ * UDP's header all is within the frame, of TCP's where IPv4 is before it. */
+static __always_inline int ax_stranger_transport(struct xdp_md *ctx, struct ax_packet *pkt,
+						 const void *l4)
+{
+	const struct udphdr *udp = l4;
+	const struct tcphdr *tcp = l4;
+	__u32 header, kind;
+	__u16 word;
+
 	if (pkt->proto == IPPROTO_UDP) {
 		header = bpf_ntohs(udp->len);
 		if (ax_role & AX_ROLE_BACKEND) /* may be a tunnel's end */
@@ -30,26 +97,24 @@ static __always_inline int ax_stranger_transport(struct xdp_md *ctx, struct ax_p
 		return header >= sizeof(*udp) && header <= pkt->l4_bytes &&
 		       (pkt->family == 4 || udp->check);
 	}
-	if (pkt->proto != IPPROTO_TCP || (void *)(tcp + 1) > ax_data_end(ctx))
+	if (pkt->proto != IPPROTO_TCP || (pkt->family == 6 && (void *)(tcp + 1) > ax_data_end(ctx)))
 		return 0;
-	header = tcp->doff * 4;
-	pkt->tcp_flags = ((__u8 *)tcp)[13];
+	word = *(__u16 *)(l4 + 12); /* data offset, reserved bits, flags */
+	header = word >> 2 & 60;
+	pkt->tcp_flags = word >> 8;
 	kind = pkt->tcp_flags & (AX_TCP_ACK | AX_TCP_SYN | AX_TCP_FIN | AX_TCP_RST);
 	if (header < sizeof(*tcp) || header > pkt->l4_bytes)
 		return 0;
-	if (kind == AX_TCP_SYN)
-		return ax_syn_options(ctx, tcp, header);
 	/* the loss tracker has more to say of congestion */
 	return kind == AX_TCP_ACK && !(pkt->tcp_flags & AX_TCP_ECE) &&
 	       (pkt->tos & AX_ECN_CE) != AX_ECN_CE && ax_plain_options(ctx, tcp, header);
 }
 
-static __always_inline __u32 ax_owner_at(const struct ax_packet *pkt, __u32 slot)
+static __always_inline struct ax_owners *ax_owners_at(__u32 half, __u64 slot, __u64 slots)
 {
-	__u32 at = pkt->half * ax_owner_groups(ax_slots) + slot / 4;
-	struct ax_owners *owners = bpf_map_lookup_elem(&ax_owner, &at);
+	__u32 at = half * ax_owner_groups(slots) + slot / 4;
 
-	return owners ? owners->backend[slot & 3] : AX_NOBODY;
+	return bpf_map_lookup_elem(&ax_owner, &at);
 }
 
 /* Where the flow will most likely go. A store, and nobody waits for it, has the entry's line on its
@@ -62,34 +127,62 @@ static __always_inline void ax_expect_entry(const struct ax_packet *pkt,
 		AX_UNSEEN(place->flow->stamp) = ax_jiffies(pkt->ctl) >> 8;
 }
 
-/* Who gets it, if the way there is short. */
-static __always_inline int ax_stranger_choice(struct xdp_md *ctx, const struct ax_packet *pkt,
-					      const struct ax_place *place __attribute__((unused)),
-					      struct ax_choice *choice)
-{
-	struct ax_addr source, vip;
-	struct ax_shortcut *shortcut;
-	__u32 at;
+/* To whom, and how. */
+struct ax_way {
+	struct ax_shortcut *service;
+	struct ax_hop *hop;
+	__u32 backend;
+};
 
-	if (ax_addresses(ctx, pkt, &source, &vip))
-		return 0;
-	shortcut = ax_shortcut_of(&vip, pkt->dport);
-	if (!shortcut || shortcut->generation != pkt->generation || !shortcut->size ||
-	    shortcut->forward != AX_FORWARD_IPIP || shortcut->port != pkt->dport ||
-	    shortcut->proto != pkt->proto || shortcut->addr.pair[0] != vip.pair[0] ||
-	    shortcut->addr.pair[1] != vip.pair[1])
+/* As ax_hash_packet. */
+static __always_inline __u64 ax_stranger_hash(const struct ax_settings *settings, const void *l3,
+					      __u32 family, __u8 proto)
+{
+	const __be32 *ports = ax_behind(l3, family);
+
+	return ax_steer_hash(settings->hash_seed[0], settings->hash_seed[1],
+			     ax_source_half(l3, family, 0), ax_source_half(l3, family, 1),
+			     ax_vip_half(l3, family, 0), ax_vip_half(l3, family, 1),
+			     bpf_ntohl(*ports), proto);
+}
+
+/* Who gets it, if the way there is short. */
+static __always_inline int ax_stranger_way(const struct ax_packet *pkt, const void *l3,
+					   const struct ax_place *place, struct ax_way *way)
+{
+	const struct udphdr *udp = ax_behind(l3, pkt->family);
+	struct ax_shortcut *service;
+	struct ax_owners *owners;
+	__u64 slot, slots;
+
+	service = ax_shortcut_of(ax_vip_folded(l3, pkt->family) ^ udp->dest);
+	if (!service || service->generation != pkt->generation || !service->size ||
+	    !ax_is_service(service, l3, pkt->family, pkt->proto))
 		return 0;
 	ax_expect_entry(pkt, place);
-	at = ax_hash_packet(pkt, &source, &vip) % shortcut->size;
-	choice->slot = at;
-	at += shortcut->first;
-	if (at >= ax_slots)
+	slot = ax_stranger_hash(pkt->settings, l3, pkt->family, pkt->proto) % service->size;
+	ax_trace_slot(pkt, slot);
+	slot += service->first;
+	slots = ax_slots;
+	if (slot >= slots)
 		return 0;
-	choice->backend_id = ax_owner_at(pkt, at);
-	choice->vip_id = shortcut->vip;
-	choice->vip_gen = shortcut->vip_gen;
-	choice->forward = AX_FORWARD_IPIP;
-	return choice->backend_id < ax_backends; /* AX_NOBODY is none */
+	owners = ax_owners_at(pkt->half, slot, slots);
+	if (!owners)
+		return 0;
+	way->service = service;
+	way->backend = owners->backend[slot & 3];
+	if (way->backend >= ax_backends) /* AX_NOBODY is none */
+		return 0;
+	way->hop = ax_express_hop(pkt->ctl, way->backend, pkt->family);
+	return way->hop && ax_outer_bytes(l3, pkt->family) <= way->hop->mtu;
+}
+
+static __always_inline void ax_choose_way(const struct ax_way *way, struct ax_choice *choice)
+{
+	choice->backend_id = way->backend;
+	choice->backend_gen = way->hop->backend_gen;
+	choice->vip_id = way->service->vip;
+	choice->vip_gen = way->service->vip_gen;
 }
 
 /* What ax_track would learn of this segment. */
@@ -120,146 +213,205 @@ static __always_inline int ax_overtaken(const struct ax_packet *pkt, const struc
 	return !syn || (syn->hash == key->hash && syn->generation != pkt->generation);
 }
 
-/* The way to whoever gets it; 0: a longer one. */
-static __always_inline struct ax_hop *ax_stranger_way(struct xdp_md *ctx, struct ax_packet *pkt,
-						      const struct ax_place *place,
-						      struct ax_choice *choice)
+/* A rule, or GTSM, may have something to say; of the rest ax_keep_shortcut has taken care. */
+static __always_inline int ax_odd_stranger4(const struct iphdr *ip, __be16 port)
 {
-	__u32 outer = pkt->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-	struct ax_hop *hop;
-
-	if (!ax_stranger_choice(ctx, pkt, place, choice))
-		return 0;
-	hop = ax_express_hop(pkt->ctl, choice->backend_id, pkt->family);
-	if (!hop || pkt->l3_bytes + outer > hop->mtu)
-		return 0;
-	choice->backend_gen = hop->backend_gen;
-	return hop;
+	return (unlikely(ax_is_odd_net(*(const __u8 *)&ip->saddr)) &&
+		ax_odd_there(bpf_ntohl(ip->saddr))) ||
+	       ip->saddr == ip->daddr || ax_odd_port(port);
 }
 
 /* Its SYN is noted, where it can be sent; else 0. */
-static __always_inline struct ax_hop *ax_stranger_opens(struct xdp_md *ctx, struct ax_packet *pkt,
-							const struct ax_flow_key *key,
-							struct ax_choice *choice)
+static __always_inline int ax_stranger_opens(const struct ax_packet *pkt, const void *l3,
+					     __u32 hash, __u32 isn, __u16 mss, struct ax_way *way)
 {
 	const struct ax_place none = {};
-	struct ax_hop *hop = ax_stranger_way(ctx, pkt, &none, choice);
+	struct ax_choice choice;
+	struct ax_syn *syn;
 
-	if (!hop)
+	if (!ax_stranger_way(pkt, l3, &none, way))
 		return 0;
-	ax_trace_slot(pkt, choice->slot);
-	ax_note_choice(ax_note_syn(ctx, pkt, key), choice, pkt->generation);
-	return hop;
+	syn = ax_write_syn(pkt->ctl, hash, isn, mss);
+	if (syn) {
+		ax_choose_way(way, &choice);
+		ax_note_choice(syn, &choice, pkt->generation);
+	}
+	return 1;
 }
 
 /* Remembered, in the way that ax_steer_new does it, where the packet can be sent; else 0. */
-static __always_inline struct ax_hop *ax_stranger_to(struct xdp_md *ctx, struct ax_packet *pkt,
-						     struct ax_flow_key *key,
-						     struct ax_choice *choice, __u32 *segments)
+static __always_inline int ax_stranger_stays(struct xdp_md *ctx, const struct ax_packet *pkt,
+					     const void *l3, struct ax_flow_key *key,
+					     struct ax_way *way, __u32 *segments)
 {
 	const int tcp = pkt->proto == IPPROTO_TCP;
 	struct ax_bucket *bucket = ax_bucket_of(key);
 	struct ax_first first = {};
 	struct ax_place place = {};
+	struct ax_choice choice;
 	struct ax_syn *syn = 0;
-	struct ax_hop *hop;
 
 	if (!bucket)
 		return 0;
 	ax_pick_way(key, ax_victim_of(bucket, key->hash), &place);
-	hop = ax_stranger_way(ctx, pkt, &place, choice);
-	if (!hop)
+	if (!ax_stranger_way(pkt, l3, &place, way))
 		return 0;
 	if (tcp) {
-		syn = ax_syn_slot(key);
+		syn = ax_syn_slot(key->hash);
 		if (ax_overtaken(pkt, key, syn))
 			return 0;
 	}
-	ax_trace_slot(pkt, choice->slot);
 	if (!ax_open_entry(pkt, bucket, &place)) {
 		ax_outlive_syn(key, syn);
-		return hop;
+		return 1;
 	}
+	ax_choose_way(way, &choice);
 	if (tcp && ax_loss) {
 		ax_first_segment(ctx, pkt, &first);
-		ax_consume_syn(ctx, pkt, key, syn, choice, &first);
+		ax_consume_syn(ctx, pkt, key, syn, &choice, &first);
 	}
-	ax_write_entry(pkt, key, bucket, &place, choice, AX_FORWARD_IPIP, &first);
+	ax_write_entry(pkt, key, bucket, &place, &choice, AX_FORWARD_IPIP, &first);
 	*segments = first.segments;
-	return hop;
+	return 1;
 }
 
-__noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
+static __always_inline int ax_stranger_sent4(struct xdp_md *ctx, const struct iphdr *ip,
+					     const struct ax_way *way, __u64 bytes, __u32 segments)
+{
+	int reason = ax_express_outer4(ctx, way->hop, ax_outer_bytes(ip, 4), ip->tos);
+
+	return reason ? reason
+		      : ax_express_sent(ctx, way->hop, way->service->vip, way->backend, bytes,
+					segments);
+}
+
+/* SYN, and neither ACK nor FIN nor RST. */
+static __always_inline int ax_opens(const void *l4, __u8 proto)
+{
+	return proto == IPPROTO_TCP &&
+	       (((const __u8 *)l4)[13] & (AX_TCP_ACK | AX_TCP_SYN | AX_TCP_FIN | AX_TCP_RST)) ==
+		       AX_TCP_SYN;
+}
+
+static __always_inline int ax_opening4(struct xdp_md *ctx, struct ax_ctl *ctl,
+				       const struct iphdr *ip, __u64 bytes, __u64 hash)
+{
+	struct ax_packet pkt = {.family = 4, .proto = IPPROTO_TCP};
+	const struct tcphdr *tcp = (void *)(ip + 1);
+	__u32 header = ((const __u8 *)tcp)[12] >> 2 & 60;
+	__u32 payload = bpf_ntohs(ip->tot_len) - sizeof(*ip) - header, isn;
+	struct ax_way way;
+	__u16 mss = 0;
+
+	if ((__s32)payload < 0 || !ax_syn_options(ctx, tcp, header, &mss) ||
+	    ax_odd_stranger4(ip, tcp->source))
+		return ax_unusual();
+	isn = bpf_ntohl(tcp->seq) + payload; /* data on the SYN has been sent too */
+	ax_take_settings_of(&pkt, ctl);
+	return ax_stranger_opens(&pkt, ip, hash >> 32, isn, mss, &way)
+		       ? ax_stranger_sent4(ctx, ip, &way, bytes, 0)
+		       : ax_unusual();
+}
+
+AX_STATIC int ax_stranger4(struct xdp_md *ctx, struct ax_ctl *ctl, __u64 bytes, __u64 hash)
 {
 	struct ax_packet pkt = {.bytes = bytes, .family = 4, .l3_offset = ETH_HLEN};
-	struct iphdr *ip = ax_plain_ip4(ctx);
-	struct ax_flow_key key = {};
-	struct ax_choice choice = {};
+	struct iphdr *ip = ax_data(ctx) + ETH_HLEN;
+	const struct udphdr *udp = (void *)(ip + 1);
+	struct ax_flow_key key = {.family = 4};
 	__u32 segments = 0;
-	struct ax_hop *hop;
-	int reason;
+	struct ax_way way;
 
-	if (!ip || !ax_take_settings(&pkt))
-		return AX_UNUSUAL;
+	if ((void *)(ip + 1) + sizeof(struct tcphdr) > ax_data_end(ctx))
+		return ax_unusual();
+	if (ax_opens(ip + 1, ip->protocol))
+		return ax_opening4(ctx, ctl, ip, bytes, hash);
+	ax_take_settings_of(&pkt, ctl);
 	pkt.tos = ip->tos;
 	pkt.proto = ip->protocol;
-	pkt.ip_id = bpf_ntohs(ip->id);
 	pkt.l3_bytes = bpf_ntohs(ip->tot_len);
 	pkt.l4_offset = ETH_HLEN + sizeof(*ip);
 	pkt.l4_bytes = pkt.l3_bytes - sizeof(*ip);
-	if (!ax_stranger_transport(ctx, &pkt) || ax_read_key(ctx, &pkt, &key) ||
-	    ax_odd_source4(bpf_ntohl(ip->saddr)) || ip->saddr == ip->daddr ||
-	    ax_odd_port(pkt.sport)) /* the rest: ax_keep_shortcut */
-		return AX_UNUSUAL;
+	if (!ax_stranger_transport(ctx, &pkt, ip + 1) || ax_odd_stranger4(ip, udp->source))
+		return ax_unusual();
+	key.pair[0] = ax_pair(&ip->saddr);
+	key.ports = *(__u32 *)udp;
+	key.proto = pkt.proto;
 	ax_place_key(&key, hash);
-	hop = ax_is_opening(&pkt) ? ax_stranger_opens(ctx, &pkt, &key, &choice)
-				  : ax_stranger_to(ctx, &pkt, &key, &choice, &segments);
-	if (!hop)
-		return AX_UNUSUAL;
-	reason = ax_express_outer4(ctx, hop, pkt.l3_bytes + sizeof(*ip), pkt.tos);
-	if (!reason)
-		reason = ax_express_sent(ctx, hop, choice.vip_id, choice.backend_id, bytes,
-					 segments);
-	return reason;
+	pkt.ip_id = bpf_ntohs(ip->id);
+	return ax_stranger_stays(ctx, &pkt, ip, &key, &way, &segments)
+		       ? ax_stranger_sent4(ctx, ip, &way, bytes, segments)
+		       : ax_unusual();
 }
 
-__noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
+static __always_inline int ax_stranger_sent6(struct xdp_md *ctx, const struct ax_settings *settings,
+					     const struct ipv6hdr *ip, const struct ax_way *way,
+					     __u32 label, __u64 bytes, __u32 segments)
+{
+	__u32 length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
+	int reason = ax_express_outer6(ctx, settings, way->hop,
+				       ax_outer6_start(ip, length, IPPROTO_IPV6, label));
+
+	return reason ? reason
+		      : ax_express_sent(ctx, way->hop, way->service->vip, way->backend, bytes,
+					segments);
+}
+
+static __always_inline int ax_opening6(struct xdp_md *ctx, struct ax_ctl *ctl,
+				       const struct ipv6hdr *ip, const struct ax_flow_key *key,
+				       __u64 bytes)
+{
+	struct ax_packet pkt = {.family = 6, .proto = IPPROTO_TCP};
+	const struct tcphdr *tcp = (void *)(ip + 1);
+	__u32 header = ((const __u8 *)tcp)[12] >> 2 & 60;
+	__u32 payload = bpf_ntohs(ip->payload_len) - header, isn;
+	struct ax_way way;
+	__u16 mss = 0;
+
+	if ((__s32)payload < 0 || !ax_syn_options(ctx, tcp, header, &mss))
+		return ax_unusual();
+	isn = bpf_ntohl(tcp->seq) + payload;
+	ax_take_settings_of(&pkt, ctl);
+	return ax_stranger_opens(&pkt, ip, key->hash, isn, mss, &way)
+		       ? ax_stranger_sent6(ctx, pkt.settings, ip, &way, key->hash, bytes, 0)
+		       : ax_unusual();
+}
+
+AX_STATIC int ax_stranger6(struct xdp_md *ctx, struct ax_ctl *ctl, __u64 bytes)
 {
 	struct ax_packet pkt = {.bytes = bytes, .family = 6, .l3_offset = ETH_HLEN};
-	struct ipv6hdr *ip = ax_plain_ip6(ctx);
-	struct ax_flow_key key = {};
-	struct ax_choice choice = {};
+	struct ipv6hdr *ip = ax_data(ctx) + ETH_HLEN;
+	struct ax_flow_key key = {.family = 6};
 	__u32 segments = 0;
-	struct ax_hop *hop;
-	__u32 length;
-	int reason;
+	struct ax_way way;
 
-	if (!ip || !ax_take_settings(&pkt))
-		return AX_UNUSUAL;
-	length = bpf_ntohs(ip->payload_len);
+	if ((void *)(ip + 1) + sizeof(struct udphdr) > ax_data_end(ctx))
+		return ax_unusual();
+	key.pair[0] = ax_pair(ip->saddr.in6_u.u6_addr32);
+	key.pair[1] = ax_pair(ip->saddr.in6_u.u6_addr32 + 2);
+	key.pair[2] = ax_pair(ip->daddr.in6_u.u6_addr32);
+	key.pair[3] = ax_pair(ip->daddr.in6_u.u6_addr32 + 2);
+	key.ports = *(__u32 *)(ip + 1);
+	key.proto = ip->nexthdr;
+	if (ax_odd6(key.pair[0], key.pair[1], key.pair[2], key.pair[3], key.ports))
+		return ax_unusual();
+	ax_hash_key(ctl, &key);
+	if (ip->nexthdr == IPPROTO_TCP &&
+	    (void *)(ip + 1) + sizeof(struct tcphdr) > ax_data_end(ctx))
+		return ax_unusual();
+	if (ax_opens(ip + 1, ip->nexthdr))
+		return ax_opening6(ctx, ctl, ip, &key, bytes);
+	ax_take_settings_of(&pkt, ctl);
 	pkt.tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 	pkt.proto = ip->nexthdr;
-	pkt.l3_bytes = length + sizeof(*ip);
+	pkt.l4_bytes = bpf_ntohs(ip->payload_len);
+	pkt.l3_bytes = pkt.l4_bytes + sizeof(*ip);
 	pkt.l4_offset = ETH_HLEN + sizeof(*ip);
-	pkt.l4_bytes = length;
-	if (!ax_stranger_transport(ctx, &pkt) || ax_read_key(ctx, &pkt, &key) ||
-	    ax_odd6(key.pair[0], key.pair[1], key.pair[2], key.pair[3], key.ports))
-		return AX_UNUSUAL;
-	ax_hash_key(pkt.ctl, &key);
-	hop = ax_is_opening(&pkt) ? ax_stranger_opens(ctx, &pkt, &key, &choice)
-				  : ax_stranger_to(ctx, &pkt, &key, &choice, &segments);
-	if (!hop)
-		return AX_UNUSUAL;
-	ip = ax_plain_ip6(ctx);
-	if (!ip)
-		return AX_R_INTERNAL;
-	reason = ax_express_outer6(
-		ctx, pkt.settings, hop,
-		ax_outer6_start(ip, length + sizeof(*ip), IPPROTO_IPV6, key.hash));
-	if (!reason)
-		reason = ax_express_sent(ctx, hop, choice.vip_id, choice.backend_id, bytes,
-					 segments);
-	return reason;
+	if (!ax_stranger_transport(ctx, &pkt, ip + 1))
+		return ax_unusual();
+	return ax_stranger_stays(ctx, &pkt, ip, &key, &way, &segments)
+		       ? ax_stranger_sent6(ctx, pkt.settings, ip, &way, key.hash, bytes, segments)
+		       : ax_unusual();
 }
 
 #endif

@@ -7,21 +7,29 @@
 #include "flow.h"
 #include "totals.h"
 
-static __always_inline struct ax_syn *ax_syn_slot(const struct ax_flow_key *key)
+/* `hash`: the low half of the flow's. */
+static __always_inline struct ax_syn *ax_syn_slot(__u32 hash)
 {
-	__u32 at = bpf_get_smp_processor_id() * AX_SYN_SLOTS + (key->hash & (AX_SYN_SLOTS - 1));
+	__u32 at = bpf_get_smp_processor_id() * AX_SYN_SLOTS + (hash & (AX_SYN_SLOTS - 1));
 
 	return bpf_map_lookup_elem(&ax_syn, &at);
 }
 
 /* RFC 9293 section 3.7.1: the MSS option, where nearly everybody puts it: first. */
-static __always_inline __u16 ax_syn_mss(struct xdp_md *ctx, const struct ax_packet *pkt)
+static __always_inline __u16 ax_syn_mss(struct xdp_md *ctx, const struct tcphdr *tcp)
 {
-	__u8 *option = ax_at(ctx, pkt->l4_offset) + sizeof(struct tcphdr);
+	const __be32 *option = (void *)(tcp + 1);
 
-	if ((void *)(option + 4) > ax_data_end(ctx) || option[0] != 2 || option[1] != 4)
+	if (tcp->doff < 6 || (void *)(option + 1) > ax_data_end(ctx) ||
+	    (*option & bpf_htonl(0xffff0000)) != bpf_htonl(0x02040000))
 		return 0;
-	return (__u16)option[2] << 8 | option[3];
+	return bpf_ntohl(*option);
+}
+
+/* Data on the SYN (RFC 7413) has been sent too. */
+static __always_inline __u32 ax_isn(const struct tcphdr *tcp, __u32 l4_bytes)
+{
+	return bpf_ntohl(tcp->seq) + l4_bytes - tcp->doff * 4;
 }
 
 /* bpf_ktime_get_ns costs as much as all else that is done for a SYN: a flood need not pay for it.
@@ -34,31 +42,44 @@ static __always_inline int ax_may_read_clock(const struct ax_ctl *ctl)
 	if (!own)
 		return 0;
 	ax_open_window(own, ax_jiffies(ctl));
-	return own->syns < AX_TIMED_SYNS && ++own->syns;
+	if (own->syns >= AX_TIMED_SYNS)
+		return 0;
+	own->syns++;
+	return 1;
+}
+
+static __always_inline struct ax_syn *ax_write_syn(const struct ax_ctl *ctl, __u32 hash, __u32 isn,
+						   __u16 mss)
+{
+	struct ax_syn *syn = ax_syn_slot(hash);
+	__u64 name, *word = (void *)syn;
+
+	_Static_assert(__builtin_offsetof(struct ax_syn, hash) == 0 &&
+			       __builtin_offsetof(struct ax_syn, isn) == 4,
+		       "the word that is compared");
+	if (!syn)
+		return 0;
+	name = hash | (__u64)isn << 32;
+	if (*word == name) {
+		if (syn->repeats < 255)
+			syn->repeats++;
+	} else {
+		*word = name;
+		syn->mss = mss;
+		syn->repeats = 0;
+	}
+	syn->at_us = ax_may_read_clock(ctl) ? (__u32)(ax_now_ns(ctl) / 1000) | 1 : 0;
+	return syn;
 }
 
 static __always_inline struct ax_syn *ax_note_syn(struct xdp_md *ctx, const struct ax_packet *pkt,
 						  const struct ax_flow_key *key)
 {
 	struct tcphdr *tcp = ax_at(ctx, pkt->l4_offset);
-	struct ax_syn *syn = ax_syn_slot(key);
-	__u32 isn;
 
-	if (!syn || (void *)(tcp + 1) > ax_data_end(ctx))
+	if ((void *)(tcp + 1) > ax_data_end(ctx))
 		return 0;
-	/* Data on the SYN (RFC 7413) has been sent too. */
-	isn = bpf_ntohl(tcp->seq) + pkt->l4_bytes - tcp->doff * 4;
-	if (syn->hash == key->hash && syn->isn == isn) {
-		if (syn->repeats < 255)
-			syn->repeats++;
-	} else {
-		syn->hash = key->hash;
-		syn->isn = isn;
-		syn->repeats = 0;
-		syn->mss = ax_syn_mss(ctx, pkt);
-	}
-	syn->at_us = ax_may_read_clock(pkt->ctl) ? (__u32)(ax_now_ns(pkt->ctl) / 1000) | 1 : 0;
-	return syn;
+	return ax_write_syn(pkt->ctl, key->hash, ax_isn(tcp, pkt->l4_bytes), ax_syn_mss(ctx, tcp));
 }
 
 /* What the SYN told, for the entry that the flow's first later packet makes. One that does not
