@@ -3,6 +3,7 @@
 // skip this; the guests of tests/vm do not.
 #include <atomic>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
 #include <thread>
 
@@ -133,6 +134,37 @@ TEST_F(Dispatcher, RunsBetweenOthersAndLeavesThem)
 			EXPECT_TRUE(wait_until(milliseconds(2000), [&] {
 				return crowd.after->packets() - after == 150U;
 			}));
+		});
+	});
+}
+
+// The agent looks as long as it runs, and libxdp leaves descriptors open when it is asked.
+TEST_F(Dispatcher, MayBeLookedAtForEver)
+{
+	if (!has_feature("dispatcher"))
+		GTEST_SKIP() << "this kernel takes extension with global functions";
+	in_lab([] {
+		const Crowd crowd;
+		crowd.here.run([&] {
+			attached("dev0");
+			EXPECT_TRUE(hook_of("dev0").ours);
+			const auto open = [] {
+				return std::distance(
+					std::filesystem::directory_iterator("/proc/self/fd"),
+					std::filesystem::directory_iterator());
+			};
+			const auto before = open();
+			for (int i = 0; i < 20; i++)
+				EXPECT_TRUE(hook_of("dev0").ours);
+			EXPECT_EQ(open(), before);
+			// another takes its place
+			attached("dev0");
+			EXPECT_THAT(hook_of("dev0").chain,
+				    ElementsAre(StartsWith("xdpfilt"), "chained", "anycast",
+						"chained"));
+			EXPECT_TRUE(hook_of("dev0").ours);
+			ASSERT_TRUE(detach(kPaths, "dev0"));
+			EXPECT_FALSE(hook_of("dev0").ours);
 		});
 	});
 }

@@ -6,7 +6,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include <bpf/bpf.h>
@@ -116,6 +120,35 @@ Chain chain_of(int ifindex)
 	return xdp_multiprog__is_legacy(raw) ? Chain() : std::move(chain);
 }
 
+struct Member {
+	std::uint32_t id;
+	std::string name;
+};
+
+// What runs under a dispatcher. Remembered, since libxdp 1.3 leaves four descriptors open whenever
+// it is asked, and the agent asks as long as it runs; libxdp does not change a dispatcher, but puts
+// another in its place. Nothing: it is not libxdp's.
+std::optional<std::vector<Member>> members_of(const Attached &attached)
+{
+	static std::mutex guard;
+	static std::map<int, std::pair<std::uint32_t, std::vector<Member>>> known; // by ifindex
+
+	const std::lock_guard lock(guard);
+	auto &[id, members] = known[attached.ifindex];
+	if (id != 0 && id == attached.program_id)
+		return members;
+	LibbpfLog quiet;
+	const Chain chain = chain_of(attached.ifindex);
+	if (!chain)
+		return std::nullopt;
+	id = xdp_program__id(xdp_multiprog__main_prog(chain.get()));
+	members.clear();
+	xdp_program *program = nullptr;
+	while ((program = xdp_multiprog__next_prog(program, chain.get())))
+		members.push_back({xdp_program__id(program), xdp_program__name(program)});
+	return members;
+}
+
 bool uses_map(int program_fd, std::uint32_t map)
 {
 	std::array<std::uint32_t, 64> ids{};
@@ -168,16 +201,14 @@ void describe(Attached &attached)
 	// The kernel cuts the name off after 15 characters.
 	if (!attached.program_name.starts_with("xdp_dispatcher"))
 		return;
-	LibbpfLog quiet;
-	const Chain chain = chain_of(attached.ifindex);
-	if (!chain)
+	const auto members = members_of(attached);
+	if (!members)
 		return;
 
 	attached.dispatcher = true;
-	xdp_program *program = nullptr;
-	while ((program = xdp_multiprog__next_prog(program, chain.get()))) {
-		attached.chain.emplace_back(xdp_program__name(program));
-		if (attached.our_program_id && xdp_program__id(program) == attached.our_program_id)
+	for (const Member &member : *members) {
+		attached.chain.push_back(member.name);
+		if (attached.our_program_id && member.id == attached.our_program_id)
 			attached.ours = true;
 	}
 }
