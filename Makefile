@@ -207,6 +207,14 @@ test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNEL
 	[ -z "$$harness" ] || echo "the harness itself: $$(tail -n 1 $(BUILD)/vm-selftest.log)"; \
 	tests/vm/verified || status=1; exit $$status
 
+.PHONY: bench-instructions
+bench-instructions: deps deps-matrix ## instructions a packet, in a guest that counts them: no noise
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/bench
+	$(Q)tests/vm/run --kernels 6.18 --accel count --with $(BUILD)/bench \
+		$(foreach object,$(OBJECTS),--with $(object)) -- \
+		tests/vm/instructions --bench=$(BUILD)/bench $(OBJECTS:%=--object=%)
+	$(Q)sed -n 's/\r//; s/^instructions: //p' $(BUILD)/vm/6.18/suites.log
+
 .PHONY: test-boot
 test-boot: deps deps-matrix ## an installed Debian 12 under QEMU: power cut, reboot, units that fail (root)
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/anycast-xdp

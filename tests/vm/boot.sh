@@ -13,10 +13,11 @@ seconds() {
 # guest DIR VMLINUZ INITRAMFS ACCEL LIMIT: runs one guest to its end. Leaves console.log, suites.log,
 # boot (seconds to the first suite), total (seconds) and verdict (ok, or what went wrong) in DIR.
 guest() {
-	local dir=$1 kernel=$2 initramfs=$3 accel=$4 limit=$5 began elapsed pid code why='' cpu=max,la57=off,erms=off,fsrm=off
+	local dir=$1 kernel=$2 initramfs=$3 accel=$4 limit=$5 began elapsed pid code why='' cpu=max,la57=off,erms=off,fsrm=off cpus=2 clock=()
 	# TCG takes `rep stosb` and `rep movsb` byte by byte: without ERMS and FSRM kernel and libc go other ways.
 	# One thread for both CPUs: with one each, a CPU can go on executing an instruction that the other
 	# has replaced (text_poke of the XDP dispatcher's jump), until the watchdog finds it stuck there.
+	[[ $accel == count ]] && accel=tcg cpus=1 clock=(-icount "shift=0,sleep=off")
 	[[ $accel == tcg ]] && accel=tcg,thread=single
 	[[ $accel == tcg* ]] || cpu=host
 	mkdir -p "$dir" && rm -f "$dir"/{boot,total,verdict,console.log,suites.log} && touch "$dir"/{console,suites}.log || return
@@ -24,7 +25,7 @@ guest() {
 	# A busy host starves its guests, or stops them for a minute: the timer check would panic, and the limits of
 	# the stall and lockup detectors are raised so that only real ones are reported (a lockup after 120 s).
 	# The outer limit is for the case that the harness itself is killed.
-	timeout -k 2 $((limit + 60)) qemu-system-x86_64 -accel "$accel" -cpu "$cpu" -smp 2 -m "$memory" -nodefaults -no-user-config \
+	timeout -k 2 $((limit + 60)) qemu-system-x86_64 -accel "$accel" -cpu "$cpu" "${clock[@]}" -smp $cpus -m "$memory" -nodefaults -no-user-config \
 		-display none -no-reboot -nic none -kernel "$kernel" -initrd "$initramfs" \
 		-append "console=ttyS0,115200 panic=-1 rdinit=/init no_timer_check rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60" \
 		-serial "file:$dir/console.log" -serial "file:$dir/suites.log" >"$dir/qemu.log" 2>&1 </dev/null 8>&- 9>&- &
