@@ -15,7 +15,8 @@ say = @printf '  %-5s %s\n' $(1) $(2)
 VERSION := $(shell cat include/anycast_xdp/VERSION 2>/dev/null)
 ARCH_INCLUDE := $(firstword $(wildcard /usr/include/$(shell uname -m)-linux-gnu))
 
-BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -Wall -Wextra -Werror -Wno-unused-function \
+# v3: arithmetic and jumps of 32 bits, 5.1 and newer.
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-function \
 	-Iinclude -Ibpf $(addprefix -isystem ,$(ARCH_INCLUDE))
 CXXFLAGS ?= -O2 -g
 # -Wno-restrict: g++ 12 sees overlaps in std::string's own operator+ (its bug 105651).
@@ -58,6 +59,9 @@ $(BUILD)/bpf/%.bpf.o: tests/support/%.bpf.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c $< -o $@
 
+# Verifiers before 5.7 know little of 32-bit values.
+$(BUILD)/bpf/anycast_legacy%bpf.o: BPF_CFLAGS := $(subst -mcpu=v3,-mcpu=v2,$(BPF_CFLAGS))
+
 $(BUILD)/skel/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)mkdir -p $(@D)
@@ -97,7 +101,7 @@ $(BUILD)/bpf/%.bpf.o: tests/bench/%.bpf.c
 	$(Q)$(CLANG) $(BPF_CFLAGS) -Itests -MMD -MP -MF $(@:.o=.d) -MT $@ -c $< -o $@
 
 # For the processor that Katran's Makefile-bpf builds for: llc's default.
-$(BUILD)/bpf/katran_proxy.bpf.o: BPF_CFLAGS := $(subst -mcpu=v2,-mcpu=v1,$(BPF_CFLAGS))
+$(BUILD)/bpf/katran_proxy.bpf.o: BPF_CFLAGS := $(subst -mcpu=v3,-mcpu=v1,$(BPF_CFLAGS))
 
 BENCH_OBJ := $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/bench/*.cpp))
 $(BENCH_OBJ): | $(BENCH_SKELS)

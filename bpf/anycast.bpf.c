@@ -145,32 +145,27 @@ __noinline int ax_icmp_stage(struct xdp_md *ctx)
 	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_icmp(ctx, &pkt)));
 }
 
-/* 0: a frame too short to have one. */
-static __always_inline __be16 ax_type_of(struct xdp_md *ctx)
-{
-	__be16 *type = ax_data(ctx) + 2 * ETH_ALEN;
-
-	return (void *)(type + 1) > ax_data_end(ctx) ? 0 : *type;
-}
-
-/* Neither IP nor tagged: ARP, for the most part. Passes, whatever is configured. */
+/* Neither IP nor tagged, ARP for the most part: passes, whatever is configured. 0: a frame too
+ * short to have a type. */
 static __always_inline int ax_is_foreign(__be16 type)
 {
-	return type && type != bpf_htons(ETH_P_IP) && type != bpf_htons(ETH_P_IPV6) &&
-	       !ax_is_vlan(type);
+	return type != bpf_htons(ETH_P_IP) &&
+	       (type == bpf_htons(ETH_P_ARP) ||
+		(type != bpf_htons(ETH_P_IPV6) && type && !ax_is_vlan(type)));
 }
 
-/* Ordinary packets of known flows. */
+/* Ordinary packets. */
 static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __be16 type,
-				      __u64 bytes, __u64 *hash)
+				      __u64 bytes)
 {
-	if (ax_is_foreign(type))
-		return AX_R_NOT_IP;
-	if (!(ax_role & AX_ROLE_EDGE))
-		return AX_UNUSUAL;
-	if (type == bpf_htons(ETH_P_IP))
-		return ax_express4(ctx, ctl, bytes, hash);
-	return type == bpf_htons(ETH_P_IPV6) ? ax_express6(ctx, bytes) : AX_UNUSUAL;
+	int outcome;
+
+	if (type == bpf_htons(ETH_P_IP) && (ax_role & AX_ROLE_EDGE))
+		return ax_express4(ctx, ctl, bytes);
+	if (type != bpf_htons(ETH_P_IPV6) || !(ax_role & AX_ROLE_EDGE))
+		return ax_is_foreign(type) ? AX_R_NOT_IP : AX_UNUSUAL;
+	outcome = AX_FRESH(ax_express6(ctx, bytes));
+	return outcome == AX_STRANGER6 ? AX_FRESH(ax_stranger6(ctx, bytes)) : outcome;
 }
 
 static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
@@ -216,31 +211,25 @@ static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
 SEC("xdp")
 int anycast(struct xdp_md *ctx)
 {
-	__u64 bytes = ax_data_end(ctx) - ax_data(ctx);
-	__be16 type = ax_type_of(ctx);
-	__u64 hash = 0; /* of the flow; its lower half may become where the entry is */
+	void *data = ax_data(ctx), *end = ax_data_end(ctx);
+	__u64 bytes = end - data;
+	/* 0: a frame too short to have one */
+	__be16 type = data + ETH_HLEN > end ? 0 : *(__be16 *)(data + 2 * ETH_ALEN);
 	struct ax_ctl *ctl;
 	int outcome;
 
-	/* before anything is looked up: 1 ns of 2 */
-	if (!ax_instance && !ax_replay && ax_is_foreign(type))
-		return ax_conclude(ctx, bytes, AX_R_NOT_IP);
 	ctl = ax_control();
+	if (ax_replay)
+		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));
+	if (ax_is_foreign(type) && !ax_instance)
+		return ax_conclude(ctx, bytes, AX_R_NOT_IP);
 	/* active: 0 for a moment while one instance hands over to another that runs before it */
 	if (!ctl || (ax_instance && ctl->active && ctl->active != ax_instance))
 		return XDP_PASS;
-	if (ax_replay)
-		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));
-	outcome = ax_express(ctx, ctl, type, bytes, &hash);
-	if (likely(outcome >= 0))
-		return ax_conclude(ctx, bytes, outcome);
-	if (outcome == AX_KNOWN_GUE4)
-		outcome = ax_express_gue4(ctx, bytes, hash);
-	else if (outcome == AX_STRANGER4)
-		outcome = ax_stranger4(ctx, ctl, bytes, hash);
-	else if (outcome == AX_STRANGER6)
-		outcome = ax_stranger6(ctx, ctl, bytes);
-	outcome = AX_FRESH(outcome);
+	outcome = ax_express(ctx, ctl, type, bytes);
+	/* a constant, of which little is left to do in ax_conclude */
+	if (likely(outcome == AX_SENT))
+		return ax_conclude(ctx, bytes, AX_SENT);
 	if (outcome < 0) {
 		/* the express ways are for frames that end in the first buffer */
 		if (AX_HAS_FRAGS && ax_frags)

@@ -16,11 +16,12 @@ AX_REASONS(AX_CHECK_RANGE)
 /* `outcome` is a stage's, see ax_outcome. */
 static __always_inline int ax_conclude(struct xdp_md *ctx, __u64 bytes, int outcome)
 {
-	__u32 reason = outcome & 0xffff;
+	__u32 reason = outcome & 0xffff, key;
 
 	if (reason == AX_OPAQUE)
 		reason = AX_R_OPAQUE;
-	ax_count(bpf_map_lookup_elem(&ax_reason, &reason), bytes);
+	key = reason; /* what a helper was shown is no constant any more */
+	ax_count(bpf_map_lookup_elem(&ax_reason, &key), bytes);
 	if (ax_replay) {
 		struct ax_ctl *ctl = ax_control();
 

@@ -51,10 +51,16 @@ static __always_inline int ax_is_sound(struct xdp_md *ctx, const struct ax_setti
 	return proto == IPPROTO_UDP && ax_is_sound_udp(settings, l4, l4_bytes, family);
 }
 
-/* ax_is_plain4 said yes, and the filter no. */
-static __always_inline int ax_elsewhere4(struct xdp_md *ctx, const struct ax_settings *settings,
-					 const struct iphdr *ip)
+/* ax_is_plain4 said yes, and the filter no. A function of its own: known flows need the registers.
+ */
+__noinline int ax_elsewhere4(struct xdp_md *ctx)
 {
+	const struct iphdr *ip = ax_data(ctx) + ETH_HLEN;
+	const struct ax_ctl *ctl = ax_control();
+	const struct ax_settings *settings = &ctl->half[ctl->generation & 1];
+
+	if ((void *)(ip + 1) + sizeof(struct tcphdr) > ax_data_end(ctx))
+		return AX_UNUSUAL;
 	return (settings->flags & AX_SETTINGS_VALID) && !ax_odd_path4(settings, ip) &&
 			       !ax_odd_ports(*(const __u32 *)(ip + 1)) &&
 			       ax_is_sound(ctx, settings, ip + 1, ip->protocol,

@@ -14,13 +14,17 @@
 #include "filter.h"
 #include "steer.h"
 
-#define AX_STRANGER4 -2 /* nothing unusual in the header; the flow is not in the table */
-#define AX_STRANGER6 -3
-#define AX_KNOWN_GUE4 -4 /* express_gue.h goes on */
+#define AX_STRANGER6 -2 /* nothing unusual in the header; the flow is not in the table */
+#define AX_SENT (AX_R_STEERED | XDP_TX << 16)
 
-/* The network header, where at least the first words of a transport header follow, else 0. Read
- * anew wherever it is needed: cheaper than a register across map look-ups. */
-static __always_inline struct iphdr *ax_plain_ip4(struct xdp_md *ctx)
+/* Who goes on where the flow is not in the table (stranger.h), or goes by GUE (express_gue.h; the
+ * lower half of `place` is where its entry is, the upper one that of the hash). */
+__noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash);
+__noinline int ax_express_gue4(struct xdp_md *ctx, __u32 bytes, __u64 place);
+
+/* The network header, where at least the first words of a transport header follow (all of TCP's
+ * behind IPv4), else 0. */
+static __always_inline struct iphdr *ax_plain_ip4(const struct xdp_md *ctx)
 {
 	struct iphdr *ip = ax_data(ctx) + ETH_HLEN;
 
@@ -34,17 +38,22 @@ static __always_inline struct ipv6hdr *ax_plain_ip6(struct xdp_md *ctx)
 	return (void *)(ip + 1) + sizeof(struct udphdr) > ax_data_end(ctx) ? 0 : ip;
 }
 
-/* Nothing out of the ordinary in the header? */
+/* Nothing out of the ordinary in the header? By words: each is loaded once, the checksum needs them
+ * all. */
 static __always_inline int ax_is_plain4(const struct iphdr *ip, __u64 bytes)
 {
-	__u32 length = bpf_ntohs(ip->tot_len);
+	const __u32 *word = (const void *)ip;
+	__u32 first = word[0], second = word[1], third = word[2];
+	__u32 length = bpf_ntohs(first >> 16);
 
-	return *(__u8 *)ip == 0x45 && !(ip->frag_off & bpf_htons(~AX_IP4_DF)) &&
+	return (first & bpf_htonl(0xff000000)) == bpf_htonl(0x45000000) &&
+	       !(second & bpf_htonl(0xffff & ~AX_IP4_DF)) &&
 	       length >= sizeof(*ip) + sizeof(struct udphdr) && length <= bytes - ETH_HLEN &&
-	       (!ax_guard || (ip->ttl && ax_fold(ax_sum_ip4(ip)) == 0xffff));
+	       (!ax_guard || ((third & bpf_htonl(0xff000000)) &&
+			      ax_is_all_ones((__u64)first + second + third + word[3] + word[4])));
 }
 
-static __always_inline int ax_is_plain6(const struct ipv6hdr *ip, __u32 bytes)
+static __always_inline int ax_is_plain6(const struct ipv6hdr *ip, __u64 bytes)
 {
 	__u32 length = bpf_ntohs(ip->payload_len);
 
@@ -53,39 +62,31 @@ static __always_inline int ax_is_plain6(const struct ipv6hdr *ip, __u32 bytes)
 	       length >= sizeof(struct udphdr) && length <= bytes - ETH_HLEN - sizeof(*ip);
 }
 
-/* ax_make_key and ax_hash_key in one; the halves are what the flow entry holds. */
-static __always_inline __u64 ax_end_hash(const struct ax_ctl *ctl, __u64 h, const void *ports,
-					 __u8 proto)
-{
-	h ^= h >> 32;
-	h = (h + ((__u64) * (__u32 *)ports << 8 | proto)) * (ctl->table_seed[1] | 1);
-	h ^= h >> 32;
-	return h * (ctl->table_seed[0] | 1);
-}
-
+/* As ax_hash_key. */
 static __always_inline __u64 ax_hash_ip4(const struct ax_ctl *ctl, const struct iphdr *ip)
 {
-	__u64 k0 = ctl->table_seed[0] | 1, k1 = ctl->table_seed[1] | 1;
-
-	return ax_end_hash(ctl, (ax_pair(&ip->saddr) ^ k1) * k0, ip + 1, ip->protocol);
+	return ax_hash_end(ctl, ax_hash_pair(ctl, ax_pair(&ip->saddr)), *(const __u32 *)(ip + 1),
+			   ip->protocol);
 }
 
 static __always_inline __u64 ax_hash_ip6(const struct ax_ctl *ctl, const struct ipv6hdr *ip)
 {
-	__u64 k0 = ctl->table_seed[0] | 1, k1 = ctl->table_seed[1] | 1, h;
 	const __u32 *word = ip->saddr.in6_u.u6_addr32;
+	const __u64 pair[4] = {ax_pair(word), ax_pair(word + 2), ax_pair(word + 4),
+			       ax_pair(word + 6)};
 
-	h = (ax_pair(word) ^ k1) * k0;
-	h = (h ^ h >> 32 ^ ax_pair(word + 2)) * k1;
-	h = (h ^ h >> 32 ^ ax_pair(word + 4)) * k0;
-	h = (h ^ h >> 32 ^ ax_pair(word + 6)) * k1;
-	return ax_end_hash(ctl, h, ip + 1, ip->nexthdr);
+	return ax_hash_end(ctl, ax_hash_pairs(ctl, pair), *(const __u32 *)(ip + 1), ip->nexthdr);
 }
 
+/* Which of all CPUs' entries has a way whose tag matches, and so has one. */
 static __always_inline __u32 ax_express_place(__u32 family, __u32 bucket, __u32 way)
 {
-	return (bucket & ~(ax_buckets_of(family) - 1)) * AX_WAYS - 1 +
-	       ax_slot_at(family, bucket, way);
+	struct ax_slots *slots;
+
+	if (ax_is_direct(family))
+		return bucket * AX_WAYS + way;
+	slots = ax_slots_at(family, bucket);
+	return slots ? ax_region_start(family, bucket) + slots->slot[way & (AX_WAYS - 1)] - 1 : -1;
 }
 
 static __always_inline __u32 ax_express_bucket(__u32 family, __u64 hash)
@@ -100,7 +101,7 @@ static __always_inline __u64 ax_differs(const struct ax_flow *flow, const void *
 {
 	__u64 wanted = *(__u32 *)ports | (__u64)proto << 32;
 
-	return (*(__u64 *)flow ^ wanted) & 0xffffffffffULL;
+	return (*(__u64 *)flow ^ wanted) << 24;
 }
 
 static __always_inline int ax_is_flow4(const struct ax_flow4 *entry, const struct iphdr *ip)
@@ -120,56 +121,50 @@ static __always_inline int ax_is_flow6(const struct ax_flow6 *entry, const struc
 		 ax_differs(&entry->flow, ip + 1, ip->nexthdr));
 }
 
-/* Of `hash` the lower half becomes where the entry is. */
-static __always_inline struct ax_flow4 *ax_express_flow4(struct xdp_md *ctx, struct ax_ctl *ctl,
-							 __u64 *hash)
+/* The flow's entry, which is the family's number `*place`. */
+static __always_inline struct ax_flow4 *ax_express_flow4(const struct iphdr *ip, __u64 hash,
+							 __u64 now, __u32 *place)
 {
-	__u32 at = ax_express_bucket(4, *hash);
+	__u32 at = ax_express_bucket(4, hash);
 	struct ax_bucket *bucket = ax_bucket_at(4, at);
-	__u64 matches = bucket ? ax_matches(bucket, ax_tag(*hash)) : 0;
+	__u64 matches = bucket ? ax_matches(bucket, ax_tag(hash)) : 0;
 
 #pragma unroll
 	for (int i = 0; i < AX_NAMESAKES; i++, matches &= matches - 1) {
-		__u32 way = ax_first_way(matches), place;
+		__u32 way = ax_first_way(matches);
 		struct ax_flow4 *entry;
-		struct iphdr *ip;
 
 		if (!matches)
 			return 0;
-		place = ax_express_place(4, at, way);
-		entry = bpf_map_lookup_elem(&ax_flow4, &place);
-		ip = ax_plain_ip4(ctx);
-		if (!entry || !ip || !ax_is_flow4(entry, ip))
+		*place = ax_express_place(4, at, way);
+		entry = bpf_map_lookup_elem(&ax_flow4, place);
+		if (!entry || !ax_is_flow4(entry, ip))
 			continue;
-		ax_use(ctl, bucket, way, &entry->flow);
-		*hash = *hash >> 32 << 32 | place;
+		ax_use(bucket, way, &entry->flow, now);
 		return entry;
 	}
 	return 0;
 }
 
-static __always_inline struct ax_flow6 *ax_express_flow6(struct xdp_md *ctx, struct ax_ctl *ctl,
-							 __u64 *hash)
+static __always_inline struct ax_flow6 *ax_express_flow6(const struct ipv6hdr *ip, __u64 hash,
+							 __u64 now, __u32 *place)
 {
-	__u32 at = ax_express_bucket(6, *hash);
+	__u32 at = ax_express_bucket(6, hash);
 	struct ax_bucket *bucket = ax_bucket_at(6, at);
-	__u64 matches = bucket ? ax_matches(bucket, ax_tag(*hash)) : 0;
+	__u64 matches = bucket ? ax_matches(bucket, ax_tag(hash)) : 0;
 
 #pragma unroll
 	for (int i = 0; i < AX_NAMESAKES; i++, matches &= matches - 1) {
-		__u32 way = ax_first_way(matches), place;
+		__u32 way = ax_first_way(matches);
 		struct ax_flow6 *entry;
-		struct ipv6hdr *ip;
 
 		if (!matches)
 			return 0;
-		place = ax_express_place(6, at, way);
-		entry = bpf_map_lookup_elem(&ax_flow6, &place);
-		ip = ax_plain_ip6(ctx);
-		if (!entry || !ip || !ax_is_flow6(entry, ip))
+		*place = ax_express_place(6, at, way);
+		entry = bpf_map_lookup_elem(&ax_flow6, place);
+		if (!entry || !ax_is_flow6(entry, ip))
 			continue;
-		ax_use(ctl, bucket, way, &entry->flow);
-		*hash = *hash >> 32 << 32 | place;
+		ax_use(bucket, way, &entry->flow, now);
 		return entry;
 	}
 	return 0;
@@ -188,14 +183,15 @@ static __always_inline int ax_is_current(const struct ax_ctl *ctl, const struct 
 
 /* The next segment in order, and nothing to learn but its numbers? Then they are written down. */
 static __always_inline int ax_express_segment(struct xdp_md *ctx, struct ax_flow *flow,
-					      const struct tcphdr *tcp, __u32 l4_bytes)
+					      const struct tcphdr *tcp, __u32 l4_bytes,
+					      __u32 family)
 {
 	const __be32 *option = (void *)(tcp + 1);
 	__u32 header, seq, known = AX_FLOW_SYNCED;
 	__s32 payload;
 	__u16 word;
 
-	if ((void *)(tcp + 1) > ax_data_end(ctx))
+	if (family == 6 && (void *)(tcp + 1) > ax_data_end(ctx))
 		return 0;
 	word = *(__u16 *)((void *)tcp + 12); /* data offset, reserved bits, flags */
 	header = word >> 2 & 60;
@@ -232,7 +228,7 @@ static __always_inline int ax_express_transport(struct xdp_md *ctx, struct ax_fl
 	__u32 length;
 
 	if (likely(proto == IPPROTO_TCP))
-		return ax_express_segment(ctx, flow, l4, l4_bytes);
+		return ax_express_segment(ctx, flow, l4, l4_bytes, family);
 	length = bpf_ntohs(udp->len);
 	return !ax_guard || (length >= sizeof(*udp) && length <= l4_bytes &&
 			     (family == 4 || udp->check))
@@ -243,12 +239,12 @@ static __always_inline int ax_express_transport(struct xdp_md *ctx, struct ax_fl
 /* The way to the backend, if it was asked for lately and its outer header is of the packet's
  * family. */
 static __always_inline struct ax_hop *ax_express_hop(const struct ax_ctl *ctl, __u32 backend,
-						     __u8 family)
+						     __u8 family, __u32 now)
 {
 	struct ax_hop *hop = ax_hop_to(backend);
 
 	if (!hop || hop->family != family || hop->generation != ctl->generation ||
-	    (__u32)ax_jiffies(ctl) - hop->stamp >= AX_HOP_JIFFIES)
+	    now - hop->stamp >= AX_HOP_JIFFIES)
 		return 0;
 	return hop;
 }
@@ -268,7 +264,7 @@ static __always_inline int ax_express_sent(struct xdp_md *ctx, const struct ax_h
 	ax_count_traffic(bpf_map_lookup_elem(&ax_vip_ctr, &vip), bytes, segments);
 	ax_count_traffic(bpf_map_lookup_elem(&ax_backend_ctr, &backend_id), bytes, segments);
 	if (likely(hop->ifindex == ctx->ingress_ifindex))
-		return AX_R_STEERED | XDP_TX << 16;
+		return AX_SENT;
 	return AX_R_STEERED | bpf_redirect(hop->ifindex, 0) << 16;
 }
 
@@ -311,31 +307,31 @@ static __always_inline int ax_express_outer4(struct xdp_md *ctx, const struct ax
 	return AX_CONTINUE;
 }
 
-static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, __u64 bytes,
-				       __u64 *hash)
+static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, __u64 bytes)
 {
 	const struct ax_settings *settings = &ctl->half[ctl->generation & 1];
-	struct iphdr *ip = ax_plain_ip4(ctx);
+	struct iphdr *ip = ax_data(ctx) + ETH_HLEN;
+	__u64 hash, now = ax_jiffies(ctl);
+	__u32 total, tos, place;
 	struct ax_flow4 *entry;
 	struct ax_hop *hop;
-	__u32 total, tos;
 	int reason, sent;
 
-	if (!ip || !ax_is_plain4(ip, bytes))
+	if ((void *)(ip + 1) + sizeof(struct tcphdr) > ax_data_end(ctx) || !ax_is_plain4(ip, bytes))
 		return AX_UNUSUAL;
 	if (!ax_in_filter(settings, ip->daddr))
-		return ax_elsewhere4(ctx, settings, ip);
-	*hash = ax_hash_ip4(ctl, ip);
-	entry = ax_express_flow4(ctx, ctl, hash);
+		return AX_FRESH(ax_elsewhere4(ctx));
+	hash = ax_hash_ip4(ctl, ip);
+	entry = ax_express_flow4(ip, hash, now, &place);
 	if (!entry)
-		return AX_STRANGER4;
-	if (unlikely(ax_is_current(ctl, &entry->flow, AX_FORWARD_GUE)))
-		return AX_KNOWN_GUE4;
-	if (!ax_is_current(ctl, &entry->flow, AX_FORWARD_IPIP))
-		return AX_UNUSUAL;
-	hop = ax_express_hop(ctl, entry->flow.backend, 4);
-	ip = ax_plain_ip4(ctx);
-	if (!ip || !hop)
+		return AX_FRESH(ax_stranger4(ctx, bytes, hash));
+	if (!ax_is_current(ctl, &entry->flow, AX_FORWARD_IPIP)) {
+		if (!ax_is_current(ctl, &entry->flow, AX_FORWARD_GUE))
+			return AX_UNUSUAL;
+		return AX_FRESH(ax_express_gue4(ctx, bytes, hash >> 32 << 32 | place));
+	}
+	hop = ax_express_hop(ctl, entry->flow.backend, 4, now);
+	if (!hop)
 		return AX_UNUSUAL;
 	total = bpf_ntohs(ip->tot_len) + sizeof(*ip);
 	tos = ip->tos;

@@ -58,27 +58,27 @@ __noinline int ax_express6(struct xdp_md *ctx, __u32 bytes)
 	struct ax_flow6 *entry;
 	struct ax_hop *hop;
 	int reason, sent;
-	__u32 length;
-	__u64 hash;
+	__u32 length, place;
+	__u64 hash, now;
 
 	if (!ip || !ctl)
 		return AX_UNUSUAL;
+	now = ax_jiffies(ctl);
 	settings = &ctl->half[ctl->generation & 1];
 	if (!ax_is_plain6(ip, bytes))
 		return AX_UNUSUAL;
 	if (!ax_in_filter6(settings, ip->daddr.in6_u.u6_addr32))
 		return ax_elsewhere6(ctx, settings, ip);
 	hash = ax_hash_ip6(ctl, ip);
-	entry = ax_express_flow6(ctx, ctl, &hash);
+	entry = ax_express_flow6(ip, hash, now, &place);
 	if (!entry)
 		return AX_STRANGER6;
-	if (unlikely(ax_is_current(ctl, &entry->flow, AX_FORWARD_GUE)))
-		return ax_express_gue6(ctx, bytes, hash);
 	if (!ax_is_current(ctl, &entry->flow, AX_FORWARD_IPIP))
-		return AX_UNUSUAL;
-	hop = ax_express_hop(ctl, entry->flow.backend, 6);
-	ip = ax_plain_ip6(ctx);
-	if (!ip || !hop)
+		return ax_is_current(ctl, &entry->flow, AX_FORWARD_GUE)
+			       ? ax_express_gue6(ctx, bytes, hash >> 32 << 32 | place)
+			       : AX_UNUSUAL;
+	hop = ax_express_hop(ctl, entry->flow.backend, 6, now);
+	if (!hop)
 		return AX_UNUSUAL;
 	length = bpf_ntohs(ip->payload_len);
 	if (length + 2 * sizeof(*ip) > hop->mtu ||

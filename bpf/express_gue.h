@@ -28,7 +28,7 @@ __noinline int ax_express_gue4(struct xdp_md *ctx, __u32 bytes, __u64 place)
 	ip = ax_plain_ip4(ctx);
 	if (!scratch || !entry || !ip || !ax_take_settings(&pkt))
 		return AX_UNUSUAL;
-	hop = ax_express_hop(pkt.ctl, entry->flow.backend, 4 | AX_HOP_GUE);
+	hop = ax_express_hop(pkt.ctl, entry->flow.backend, 4 | AX_HOP_GUE, ax_jiffies(pkt.ctl));
 	if (!hop)
 		return AX_UNUSUAL;
 	extra = ax_gue_extra(pkt.settings);
@@ -82,7 +82,7 @@ __noinline int ax_express_gue6(struct xdp_md *ctx, __u32 bytes, __u64 place)
 	ip = ax_plain_ip6(ctx);
 	if (!scratch || !entry || !ip || !ax_take_settings(&pkt))
 		return AX_UNUSUAL;
-	hop = ax_express_hop(pkt.ctl, entry->flow.backend, 6 | AX_HOP_GUE);
+	hop = ax_express_hop(pkt.ctl, entry->flow.backend, 6 | AX_HOP_GUE, ax_jiffies(pkt.ctl));
 	if (!hop)
 		return AX_UNUSUAL;
 	extra = ax_gue_extra(pkt.settings);

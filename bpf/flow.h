@@ -19,11 +19,34 @@
  * looks at this many entries has looked at all. */
 #define AX_NAMESAKES 2
 
-static __always_inline __u8 ax_tag(__u64 hash)
+/* 1 to 127; 0 is that of an empty way. */
+static __always_inline __u32 ax_tag(__u64 hash)
 {
-	__u8 tag = hash >> 57;
+	return 1 + (hash >> 57) * 127 / 128;
+}
 
-	return tag ? tag : 1;
+/* The table's hash, keyed by ax_ctl.table_seed: multiplication by secret odd numbers; only high
+ * bits are used. What does not depend on each other is multiplied side by side. */
+static __always_inline __u64 ax_hash_pair(const struct ax_ctl *ctl, __u64 pair)
+{
+	return (pair ^ (ctl->table_seed[1] | 1)) * (ctl->table_seed[0] | 1);
+}
+
+static __always_inline __u64 ax_hash_pairs(const struct ax_ctl *ctl, const __u64 *pair)
+{
+	__u64 k0 = ctl->table_seed[0] | 1, k1 = ctl->table_seed[1] | 1;
+	__u64 source = (pair[0] ^ k1) * k0, destination = (pair[2] ^ k0) * k1;
+
+	source = (source ^ source >> 32 ^ pair[1]) * k1;
+	destination = (destination ^ destination >> 32 ^ pair[3]) * k0;
+	return (source ^ source >> 32) + destination;
+}
+
+static __always_inline __u64 ax_hash_end(const struct ax_ctl *ctl, __u64 h, __u32 ports, __u8 proto)
+{
+	h += ((__u64)ports << 8 | proto) * (ctl->table_seed[1] | 1);
+	h ^= h >> 32;
+	return h * (ctl->table_seed[0] | 1);
 }
 
 /* Where a flow of this hash is looked for. */
@@ -36,22 +59,13 @@ static __always_inline void ax_place_key(struct ax_flow_key *key, __u64 hash)
 	key->bucket = bpf_get_smp_processor_id() * (mask + 1) + ((__u32)(hash >> 20) & mask);
 }
 
-/* Tag, bucket and hash of a key whose other members are set. Keyed by ax_ctl.table_seed:
- * multiplication by secret odd numbers; only high bits are used. */
+/* Tag, bucket and hash of a key whose other members are set. */
 static __always_inline void ax_hash_key(const struct ax_ctl *ctl, struct ax_flow_key *key)
 {
-	__u64 k0 = ctl->table_seed[0] | 1, k1 = ctl->table_seed[1] | 1, h;
+	__u64 h =
+		key->family == 6 ? ax_hash_pairs(ctl, key->pair) : ax_hash_pair(ctl, key->pair[0]);
 
-	h = (key->pair[0] ^ k1) * k0;
-	if (key->family == 6) {
-		h = (h ^ h >> 32 ^ key->pair[1]) * k1;
-		h = (h ^ h >> 32 ^ key->pair[2]) * k0;
-		h = (h ^ h >> 32 ^ key->pair[3]) * k1;
-	}
-	h ^= h >> 32;
-	h = (h + ((__u64)key->ports << 8 | key->proto)) * k1;
-	h ^= h >> 32;
-	ax_place_key(key, h * k0);
+	ax_place_key(key, ax_hash_end(ctl, h, key->ports, key->proto));
 }
 
 static __always_inline int ax_read_key(struct xdp_md *ctx, const struct ax_packet *pkt,
@@ -118,15 +132,20 @@ static __always_inline __u8 ax_long_way(const struct ax_flow_key *key)
 	return odd ? AX_FORWARD_LONG : 0;
 }
 
+static __always_inline __u32 ax_buckets_of(__u32 family)
+{
+	return family == 4 ? ax_buckets4 : ax_buckets6;
+}
+
+static __always_inline int ax_is_direct(__u32 family)
+{
+	return ax_buckets_of(family) > AX_DIRECT;
+}
+
 static __always_inline struct ax_bucket *ax_bucket_at(__u32 family, __u32 bucket)
 {
 	return family == 4 ? bpf_map_lookup_elem(&ax_flow4_idx, &bucket)
 			   : bpf_map_lookup_elem(&ax_flow6_idx, &bucket);
-}
-
-static __always_inline struct ax_bucket *ax_bucket_of(const struct ax_flow_key *key)
-{
-	return ax_bucket_at(key->family, key->bucket);
 }
 
 static __always_inline struct ax_slots *ax_slots_at(__u32 family, __u32 bucket)
@@ -135,9 +154,9 @@ static __always_inline struct ax_slots *ax_slots_at(__u32 family, __u32 bucket)
 			   : bpf_map_lookup_elem(&ax_flow6_slot, &bucket);
 }
 
-static __always_inline __u32 ax_buckets_of(__u32 family)
+static __always_inline struct ax_bucket *ax_bucket_of(const struct ax_flow_key *key)
 {
-	return family == 4 ? ax_buckets4 : ax_buckets6;
+	return ax_bucket_at(key->family, key->bucket);
 }
 
 /* Buckets that share their entries, a power of two. */
@@ -148,18 +167,25 @@ static __always_inline __u32 ax_region(__u32 family)
 	return buckets < AX_REGION ? buckets : AX_REGION;
 }
 
+/* The first entry, among all CPUs', of those that the bucket's region shares. A CPU's buckets are a
+ * multiple of a region's. */
+static __always_inline __u32 ax_region_start(__u32 family, __u32 bucket)
+{
+	return (bucket & ~(ax_region(family) - 1)) * AX_WAYS;
+}
+
 /* The way's slot, counted from 1 within the CPU's share; 0 = it has none yet. */
 static __always_inline __u32 ax_slot_at(__u32 family, __u32 bucket, __u32 way)
 {
 	__u32 own = bucket & (ax_buckets_of(family) - 1);
 	struct ax_slots *slots;
 
-	if (ax_buckets_of(family) > AX_DIRECT)
+	if (ax_is_direct(family))
 		return own * AX_WAYS + way + 1;
 	slots = ax_slots_at(family, bucket);
 	if (!slots || !slots->slot[way & (AX_WAYS - 1)])
 		return 0;
-	return (own & ~(ax_region(family) - 1)) * AX_WAYS + slots->slot[way & (AX_WAYS - 1)];
+	return ax_region_start(family, own) + slots->slot[way & (AX_WAYS - 1)];
 }
 
 /* The same; a way that has none gets the next of its region: there are as many as ways. */
@@ -168,7 +194,7 @@ static __always_inline __u32 ax_take_slot(__u32 family, __u32 bucket, __u32 way)
 	__u32 slot = ax_slot_at(family, bucket, way), region = bucket / ax_region(family), *next;
 	struct ax_slots *slots;
 
-	if (slot || ax_buckets_of(family) > AX_DIRECT)
+	if (slot || ax_is_direct(family))
 		return slot;
 	slots = ax_slots_at(family, bucket);
 	next = family == 4 ? bpf_map_lookup_elem(&ax_flow4_next, &region)
@@ -200,7 +226,7 @@ static __always_inline __u64 ax_ways(__u64 low, __u64 high)
 
 /* Which ways have this tag (0: are empty), by arithmetic on eight at once: a sum reaches the
  * highest bit of a byte unless the tags' seven bits are the same. */
-static __always_inline __u64 ax_matches(const struct ax_bucket *bucket, __u8 tag)
+static __always_inline __u64 ax_matches(const struct ax_bucket *bucket, __u32 tag)
 {
 	const __u64 *tags = (void *)bucket->tag;
 	__u64 wanted = tag * AX_LANES;
@@ -216,14 +242,14 @@ static __always_inline __u32 ax_first_way(__u64 matches)
 }
 
 /* The line of tags stays clean for most packets. */
-static __always_inline void ax_use(const struct ax_ctl *ctl, struct ax_bucket *bucket, __u32 way,
-				   struct ax_flow *flow)
+static __always_inline void ax_use(struct ax_bucket *bucket, __u32 way, struct ax_flow *flow,
+				   __u64 now)
 {
 	__u8 tag = bucket->tag[way & (AX_WAYS - 1)];
 
 	if (unlikely(!(tag & AX_TAG_USED)))
 		bucket->tag[way & (AX_WAYS - 1)] = tag | AX_TAG_USED;
-	flow->stamp = ax_jiffies(ctl) >> 8;
+	flow->stamp = now >> 8;
 }
 
 /* The flow's entry on this CPU; ref->flow = 0 if there is none. No entry is loaded unless its tag
@@ -252,7 +278,7 @@ static __always_inline void ax_find(const struct ax_packet *pkt, const struct ax
 			continue;
 		ref->slot = slot;
 		ref->way = way;
-		ax_use(pkt->ctl, bucket, way, flow);
+		ax_use(bucket, way, flow, ax_jiffies(pkt->ctl));
 		ref->flow = flow;
 		return;
 	}

@@ -30,6 +30,15 @@ static __always_inline __u64 ax_sum_ip4(const struct iphdr *ip)
 	return (__u64)word[0] + word[1] + word[2] + word[3] + word[4];
 }
 
+/* RFC 1071: the checksum among them, the words of a good header add up to ones only. Of 36 bits at
+ * most two folds leave less than twice that. */
+static __always_inline int ax_is_all_ones(__u64 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
 /* The header's checksum with its options; 1 if it is bad. */
 static __always_inline int ax_bad_checksum(struct xdp_md *ctx, const struct iphdr *ip,
 					   __u32 options)
@@ -43,7 +52,7 @@ static __always_inline int ax_bad_checksum(struct xdp_md *ctx, const struct iphd
 			break;
 		sum += *word;
 	}
-	return ax_fold(sum) != 0xffff;
+	return !ax_is_all_ones(sum);
 }
 
 static __always_inline int ax_option_rule(__u8 type)
@@ -231,7 +240,7 @@ static __always_inline int ax_parse_ip4(struct xdp_md *ctx, struct ax_packet *pk
 		pkt->flags = saved->flags;
 		if (reason)
 			return reason;
-	} else if (ax_guard && unlikely(ax_fold(ax_sum_ip4(ip)) != 0xffff)) {
+	} else if (ax_guard && unlikely(!ax_is_all_ones(ax_sum_ip4(ip)))) {
 		pkt->flags |= AX_PACKET_BAD_CSUM;
 	}
 	return AX_CONTINUE;

@@ -257,22 +257,15 @@ static __always_inline int ax_load(struct ax_packet *pkt)
 }
 
 /* Of the configuration that runs now. */
-static __always_inline void ax_take_settings_of(struct ax_packet *pkt, struct ax_ctl *ctl)
-{
-	pkt->ctl = ctl;
-	pkt->generation = ctl->generation;
-	pkt->half = pkt->generation & 1;
-	pkt->settings = &ctl->half[pkt->half];
-	barrier_var(pkt->settings); /* else clang reckons it anew for each member */
-}
-
 static __always_inline int ax_take_settings(struct ax_packet *pkt)
 {
-	struct ax_ctl *ctl = ax_control();
-
-	if (!ctl)
+	pkt->ctl = ax_control();
+	if (!pkt->ctl)
 		return 0;
-	ax_take_settings_of(pkt, ctl);
+	pkt->generation = pkt->ctl->generation;
+	pkt->half = pkt->generation & 1;
+	pkt->settings = &pkt->ctl->half[pkt->half];
+	barrier_var(pkt->settings); /* else clang reckons it anew for each member */
 	return 1;
 }
 

@@ -173,7 +173,7 @@ static __always_inline int ax_stranger_way(const struct ax_packet *pkt, const vo
 	way->backend = owners->backend[slot & 3];
 	if (way->backend >= ax_backends) /* AX_NOBODY is none */
 		return 0;
-	way->hop = ax_express_hop(pkt->ctl, way->backend, pkt->family);
+	way->hop = ax_express_hop(pkt->ctl, way->backend, pkt->family, ax_jiffies(pkt->ctl));
 	return way->hop && ax_outer_bytes(l3, pkt->family) <= way->hop->mtu;
 }
 
@@ -293,8 +293,8 @@ static __always_inline int ax_opens(const void *l4, __u8 proto)
 		       AX_TCP_SYN;
 }
 
-static __always_inline int ax_opening4(struct xdp_md *ctx, struct ax_ctl *ctl,
-				       const struct iphdr *ip, __u64 bytes, __u64 hash)
+static __always_inline int ax_opening4(struct xdp_md *ctx, const struct iphdr *ip, __u64 bytes,
+				       __u64 hash)
 {
 	struct ax_packet pkt = {.family = 4, .proto = IPPROTO_TCP};
 	const struct tcphdr *tcp = (void *)(ip + 1);
@@ -307,13 +307,13 @@ static __always_inline int ax_opening4(struct xdp_md *ctx, struct ax_ctl *ctl,
 	    ax_odd_stranger4(ip, tcp->source))
 		return ax_unusual();
 	isn = bpf_ntohl(tcp->seq) + payload; /* data on the SYN has been sent too */
-	ax_take_settings_of(&pkt, ctl);
+	ax_take_settings(&pkt);
 	return ax_stranger_opens(&pkt, ip, hash >> 32, isn, mss, &way)
 		       ? ax_stranger_sent4(ctx, ip, &way, bytes, 0)
 		       : ax_unusual();
 }
 
-AX_STATIC int ax_stranger4(struct xdp_md *ctx, struct ax_ctl *ctl, __u64 bytes, __u64 hash)
+__noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 {
 	struct ax_packet pkt = {.bytes = bytes, .family = 4, .l3_offset = ETH_HLEN};
 	struct iphdr *ip = ax_data(ctx) + ETH_HLEN;
@@ -325,8 +325,8 @@ AX_STATIC int ax_stranger4(struct xdp_md *ctx, struct ax_ctl *ctl, __u64 bytes, 
 	if ((void *)(ip + 1) + sizeof(struct tcphdr) > ax_data_end(ctx))
 		return ax_unusual();
 	if (ax_opens(ip + 1, ip->protocol))
-		return ax_opening4(ctx, ctl, ip, bytes, hash);
-	ax_take_settings_of(&pkt, ctl);
+		return ax_opening4(ctx, ip, bytes, hash);
+	ax_take_settings(&pkt);
 	pkt.tos = ip->tos;
 	pkt.proto = ip->protocol;
 	pkt.l3_bytes = bpf_ntohs(ip->tot_len);
@@ -357,9 +357,8 @@ static __always_inline int ax_stranger_sent6(struct xdp_md *ctx, const struct ax
 					segments);
 }
 
-static __always_inline int ax_opening6(struct xdp_md *ctx, struct ax_ctl *ctl,
-				       const struct ipv6hdr *ip, const struct ax_flow_key *key,
-				       __u64 bytes)
+static __always_inline int ax_opening6(struct xdp_md *ctx, const struct ipv6hdr *ip,
+				       const struct ax_flow_key *key, __u64 bytes)
 {
 	struct ax_packet pkt = {.family = 6, .proto = IPPROTO_TCP};
 	const struct tcphdr *tcp = (void *)(ip + 1);
@@ -371,14 +370,15 @@ static __always_inline int ax_opening6(struct xdp_md *ctx, struct ax_ctl *ctl,
 	if ((__s32)payload < 0 || !ax_syn_options(ctx, tcp, header, &mss))
 		return ax_unusual();
 	isn = bpf_ntohl(tcp->seq) + payload;
-	ax_take_settings_of(&pkt, ctl);
+	ax_take_settings(&pkt);
 	return ax_stranger_opens(&pkt, ip, key->hash, isn, mss, &way)
 		       ? ax_stranger_sent6(ctx, pkt.settings, ip, &way, key->hash, bytes, 0)
 		       : ax_unusual();
 }
 
-AX_STATIC int ax_stranger6(struct xdp_md *ctx, struct ax_ctl *ctl, __u64 bytes)
+__noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 {
+	struct ax_ctl *ctl = ax_control();
 	struct ax_packet pkt = {.bytes = bytes, .family = 6, .l3_offset = ETH_HLEN};
 	struct ipv6hdr *ip = ax_data(ctx) + ETH_HLEN;
 	struct ax_flow_key key = {.family = 6};
@@ -400,8 +400,8 @@ AX_STATIC int ax_stranger6(struct xdp_md *ctx, struct ax_ctl *ctl, __u64 bytes)
 	    (void *)(ip + 1) + sizeof(struct tcphdr) > ax_data_end(ctx))
 		return ax_unusual();
 	if (ax_opens(ip + 1, ip->nexthdr))
-		return ax_opening6(ctx, ctl, ip, &key, bytes);
-	ax_take_settings_of(&pkt, ctl);
+		return ax_opening6(ctx, ip, &key, bytes);
+	ax_take_settings(&pkt);
 	pkt.tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 	pkt.proto = ip->nexthdr;
 	pkt.l4_bytes = bpf_ntohs(ip->payload_len);

@@ -38,7 +38,7 @@ static inline __attribute__((always_inline)) __u32 ax_steer_hash(__u64 seed0, __
  * all as they lie in memory (the filter never leaves the machine). */
 static inline __attribute__((always_inline)) __u32 ax_filter_bit(__u32 folded_address)
 {
-	return (folded_address * 0x9e3779b1u) >> 16;
+	return (__u16)(((__u64)folded_address * 0x9e3779b1u) >> 16);
 }
 
 #endif

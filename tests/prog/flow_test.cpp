@@ -203,9 +203,7 @@ std::uint64_t hash_of(std::uint32_t source, std::uint16_t port)
 	const std::uint64_t pair = htonl(source) | std::uint64_t{htonl(0xc6336450)}
 							   << 32; // 198.51.100.80
 	const std::uint32_t ports = htons(port) | std::uint32_t{htons(80)} << 16;
-	std::uint64_t h = (pair ^ k1) * k0;
-	h ^= h >> 32;
-	h = (h + (std::uint64_t{ports} << 8 | kTcp)) * k1;
+	std::uint64_t h = (pair ^ k1) * k0 + (std::uint64_t{ports} << 8 | kTcp) * k1;
 	h ^= h >> 32;
 	return h * k0;
 }
@@ -213,9 +211,8 @@ std::uint64_t hash_of(std::uint32_t source, std::uint16_t port)
 Place place_of(std::uint32_t source, std::uint16_t port, std::uint32_t buckets)
 {
 	const std::uint64_t h = hash_of(source, port);
-	const auto tag = static_cast<std::uint8_t>(h >> 57);
 	return {static_cast<std::uint32_t>(h >> 20) & (buckets - 1),
-		tag != 0 ? tag : std::uint8_t{1}};
+		static_cast<std::uint8_t>(1 + (h >> 57) * 127 / 128)};
 }
 
 Packet from(std::uint32_t source, std::uint16_t port)

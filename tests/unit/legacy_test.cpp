@@ -10,6 +10,8 @@
 #include <gmock/gmock.h>
 #include <linux/bpf.h>
 
+#include <anycast_xdp/abi.h>
+
 #include "anycast.skel.h"
 #include "anycast_legacy.skel.h"
 

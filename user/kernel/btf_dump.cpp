@@ -12,6 +12,8 @@
 #include <bpf/btf.h>
 #include <fmt/format.h>
 
+#include <anycast_xdp/abi.h>
+
 #include "anycast.skel.h"
 
 #include "core/address.h"
@@ -177,6 +179,10 @@ Status declared_types(const btf *types, const std::string &map, std::uint32_t &k
 			else if (field == "value")
 				value = pointer->type;
 		}
+		// a variable instead (bpf/maps.h)
+		if (const int same = btf__find_by_name_kind(types, name, BTF_KIND_STRUCT);
+		    value == 0 && same > 0)
+			value = static_cast<std::uint32_t>(same);
 		return {};
 	}
 	return fail(Exit::kFailed, fmt::format("this binary does not know a map {}", map));
@@ -210,7 +216,8 @@ Result<MapTypes> MapTypes::of(const Map &map)
 	if (bpf_obj_get_info_by_fd(map.fd(), &info, &length) == 0 && info.btf_id != 0 &&
 	    info.btf_value_type_id != 0)
 		result.types_.reset(btf__load_from_kernel_by_id(info.btf_id));
-	if (result.types_) {
+	if (result.types_ &&
+	    !btf_is_datasec(btf__type_by_id(result.types_.get(), info.btf_value_type_id))) {
 		result.key_id_ = info.btf_key_type_id;
 		result.value_id_ = info.btf_value_type_id;
 		return result;

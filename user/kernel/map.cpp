@@ -80,6 +80,7 @@ Status Map::fill_info()
 	if (int error = bpf_obj_get_info_by_fd(fd_.get(), &info, &length))
 		return fail_errno("ask the kernel about a map", error);
 	name_ = info.name;
+	name_.erase(0, name_.rfind('.') + 1); // of a variable (bpf/maps.h): its section's, before
 	type_ = static_cast<bpf_map_type>(info.type);
 	key_size_ = info.key_size;
 	value_size_ = info.value_size;

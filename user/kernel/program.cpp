@@ -129,7 +129,7 @@ Result<Program> Program::load(const LoadOptions &options)
 		if (shape.egress || (!shape.legacy && needs_legacy_build()))
 			continue;
 		const std::string name(shape.name);
-		bpf_map *map = bpf_object__find_map_by_name(object, name.c_str());
+		bpf_map *map = program.object_.map(name);
 		if (!map)
 			return fail(Exit::kFailed, fmt::format("the program has no map {}", name));
 		if (!is_wanted(shape, samples_by(options))) {
@@ -159,10 +159,10 @@ Result<Program> Program::load(const LoadOptions &options)
 		AX_TRY(make_directories(options.pin_dir));
 		bpf_object__for_each_map(map, object)
 		{
-			if (bpf_map__is_internal(map))
+			const std::string name = name_of(map);
+			if (name.empty())
 				continue;
-			std::string path =
-				fmt::format("{}/{}", options.pin_dir, bpf_map__name(map));
+			std::string path = options.pin_dir + "/" + name;
 			if (staged.contains(path)) {
 				path = staged_pin(path);
 				::unlink(path.c_str()); // else libbpf would take it for the map
@@ -187,12 +187,13 @@ Result<Program> Program::load(const LoadOptions &options)
 	bpf_map *loaded;
 	bpf_object__for_each_map(loaded, object)
 	{
-		if (bpf_map__is_internal(loaded) || !bpf_map__autocreate(loaded))
+		const std::string name = name_of(loaded);
+		if (name.empty() || !bpf_map__autocreate(loaded))
 			continue;
 		auto map = Map::from_fd(bpf_map__fd(loaded));
 		if (!map)
 			return tl::unexpected(std::move(map.error()));
-		maps.emplace(bpf_map__name(loaded), std::move(*map));
+		maps.emplace(name, std::move(*map));
 	}
 	auto dataplane = Dataplane::from_maps(std::move(maps));
 	if (!dataplane)

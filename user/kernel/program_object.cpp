@@ -42,6 +42,8 @@ void set_switches(Switches &rodata, const LoadOptions &options, const DataplaneS
 	rodata.ax_backends = sizes.backends;
 }
 
+constexpr std::string_view kVariable = ".data."; // the section of a map that is a variable
+
 std::string other_build; // load_program_from
 
 anycast_bpf *open_skeleton()
@@ -85,6 +87,23 @@ ax_samples samples_by(const LoadOptions &options)
 bool needs_legacy_build()
 {
 	return !has_feature("global_functions") || !has_feature("jiffies64");
+}
+
+std::string name_of(const bpf_map *map)
+{
+	const std::string name = bpf_map__name(map);
+
+	if (!bpf_map__is_internal(map))
+		return name;
+	return name.starts_with(kVariable) ? name.substr(kVariable.size()) : "";
+}
+
+bpf_map *ProgramObject::map(const std::string &name) const
+{
+	bpf_map *map = bpf_object__find_map_by_name(object_, name.c_str());
+
+	return map ? map
+		   : bpf_object__find_map_by_name(object_, (std::string(kVariable) + name).c_str());
 }
 
 bool ProgramObject::open(const LoadOptions &options, const DataplaneSizes &sizes)

@@ -9,6 +9,7 @@
 
 #include "kernel/sizes.h"
 
+struct bpf_map;
 struct bpf_object;
 struct bpf_program;
 
@@ -25,6 +26,10 @@ bool needs_legacy_build();
 // the same switches and maps; "": the embedded program again.
 void load_program_from(const std::string &object_file);
 
+// What we call a map of the program: that which is a variable (bpf/maps.h) goes by its section's
+// name in libbpf. "": not one of ours, but libbpf's for other variables.
+std::string name_of(const bpf_map *map);
+
 class ProgramObject {
 public:
 	ProgramObject() = default;
@@ -33,6 +38,7 @@ public:
 	int load(); // 0, or -errno
 
 	[[nodiscard]] bpf_object *object() const { return object_; }
+	[[nodiscard]] bpf_map *map(const std::string &name) const; // null: there is none
 	[[nodiscard]] bpf_program *program() const { return program_; }
 
 private:
