@@ -65,8 +65,8 @@ class TunnelProber::Connection : public Stream {
 public:
 	Connection(TunnelProber &prober, const InnerFlow &flow, Tunnel tunnel, Fd quiet,
 		   Fd listener, std::string name)
-		: prober_(prober), flow_(flow), tunnel_(tunnel),
-		  quiet_(std::move(quiet)), listener_(std::move(listener)), name_(std::move(name)),
+		: prober_(prober), flow_(flow), tunnel_(tunnel), quiet_(std::move(quiet)),
+		  listener_(std::move(listener)), name_(std::move(name)),
 		  tcp_(
 			  prober.next_sequence_ += 0x10001,
 			  [this](const Segment &segment) { send(segment); },
