@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The flow table: what it keeps, what it forgets, and that nobody can fill it.
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <map>
 #include <random>
 #include <set>
 
+#include "prog/table_hash.h"
 #include "support/program_fixture.h"
 
 namespace anycast::test {
 namespace {
-
-constexpr std::uint64_t kSeed0 = 0x1234567890abcdef, kSeed1 = 0xfedcba0987654321;
 
 class Flow : public ProgramTest {
 protected:
@@ -189,38 +186,6 @@ TEST_F(Flow, InsertsBeyondTheLimitAreSteeredUntracked)
 		backend_of(port);
 	EXPECT_EQ(notes(), (Notes{{AX_R_FLOW_INSERTED, 10}, {AX_R_UNTRACKED, 5}}));
 }
-
-struct Place {
-	std::uint32_t bucket;
-	std::uint8_t tag; // seven bits
-	auto operator<=>(const Place &) const = default;
-};
-
-// The table's hash (bpf/flow.h), IPv4, a second time.
-std::uint64_t hash_of(std::uint32_t source, std::uint16_t port)
-{
-	const std::uint64_t k0 = kSeed0 | 1, k1 = kSeed1 | 1;
-	const std::uint64_t pair = htonl(source) | std::uint64_t{htonl(0xc6336450)}
-							   << 32; // 198.51.100.80
-	const std::uint32_t ports = htons(port) | std::uint32_t{htons(80)} << 16;
-	std::uint64_t h = (pair ^ k1) * k0 + (std::uint64_t{ports} << 8 | kTcp) * k1;
-	h ^= h >> 32;
-	return h * k0;
-}
-
-Place place_of(std::uint32_t source, std::uint16_t port, std::uint32_t buckets)
-{
-	const std::uint64_t h = hash_of(source, port);
-	return {static_cast<std::uint32_t>(h >> 20) & (buckets - 1),
-		static_cast<std::uint8_t>(1 + (h >> 57) * 127 / 128)};
-}
-
-Packet from(std::uint32_t source, std::uint16_t port)
-{
-	return Eth{} / Ip4{.src = Address::v4(source).text()} / Tcp{.sport = port};
-}
-
-constexpr std::uint32_t kClient = 0xcb007105; // 203.0.113.5
 
 // Ports of one client whose flows share a bucket, no two of them with the same tag.
 std::vector<std::uint16_t> neighbours(std::size_t count, std::uint32_t buckets)

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::uint32_t kLoopback = 1; // a test run's ingress interface, in every namespace
 
-Program &shared_program(std::uint32_t roles, const std::function<Program(std::uint32_t)> &load)
+template <typename Load> Program &shared_program(std::uint32_t roles, Load load)
 {
 	static std::map<std::uint32_t, std::unique_ptr<Program>> programs;
 	auto &slot = programs[roles];
@@ -159,12 +159,12 @@ Limits ProgramTest::limits()
 	return limits;
 }
 
-Program ProgramTest::load(std::uint32_t roles)
+Program ProgramTest::load(std::uint32_t roles, const Limits &sizes)
 {
 	LoadOptions options;
 	options.roles = roles;
 	options.replay = true;
-	options.limits = limits();
+	options.limits = sizes;
 	return must(Program::load(options));
 }
 
@@ -184,7 +184,21 @@ Image ProgramTest::resolved(const Config &config, const NodeFacts &facts, const 
 	return image;
 }
 
-ProgramTest::ProgramTest(std::uint32_t roles) : program_(&shared_program(roles, load))
+ProgramTest::ProgramTest(std::uint32_t roles)
+	: limits_(limits()),
+	  program_(&shared_program(roles, [](std::uint32_t some) { return load(some); }))
+{
+	stay_on_one_cpu();
+}
+
+ProgramTest::ProgramTest(const Limits &own)
+	: limits_(own), own_(std::make_unique<Program>(load(AX_ROLE_EDGE, own))),
+	  program_(own_.get())
+{
+	stay_on_one_cpu();
+}
+
+void ProgramTest::stay_on_one_cpu()
 {
 	// Flow tables and counters are per CPU: all packets of a test have to meet the same.
 	sched_getaffinity(0, sizeof(cpus_), &cpus_);
@@ -263,7 +277,7 @@ void ProgramTest::reset()
 
 const Image &ProgramTest::apply(Config config, const NodeFacts &facts, std::uint16_t mtu)
 {
-	config.limits = limits();
+	config.limits = limits_;
 	image_ = resolved(config, facts, image_.ids, mtu);
 	must(dataplane().apply(image_));
 	return image_;

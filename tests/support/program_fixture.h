@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <source_location>
 #include <string>
@@ -59,6 +60,7 @@ std::uint64_t setting(const char *name, std::uint64_t otherwise); // a number of
 class ProgramTest : public testing::Test {
 protected:
 	explicit ProgramTest(std::uint32_t roles = AX_ROLE_EDGE);
+	explicit ProgramTest(const Limits &own); // a program of its own, with other limits
 	~ProgramTest() override;
 	void SetUp() override;
 	void TearDown() override;
@@ -93,17 +95,20 @@ protected:
 	[[nodiscard]] Dataplane &dataplane() { return program_->dataplane(); }
 	[[nodiscard]] Program &program() { return *program_; }
 	[[nodiscard]] std::uint32_t cpu() const { return cpu_; }
-	[[nodiscard]] static Limits limits();
+	[[nodiscard]] static Limits limits(); // unless it has its own
 
 	// A second instance of the program, as another node has it.
-	[[nodiscard]] static Program load(std::uint32_t roles);
+	[[nodiscard]] static Program load(std::uint32_t roles, const Limits &sizes = limits());
 	static Image resolved(const Config &config, const NodeFacts &facts, const Ids &previous,
 			      std::uint16_t mtu);
 
 private:
+	void stay_on_one_cpu();
 	void reset();
 	std::map<ax_reason, std::uint64_t> all_notes();
 
+	Limits limits_;
+	std::unique_ptr<Program> own_;
 	Program *program_;
 	Image image_;
 	cpu_set_t cpus_{};
