@@ -25,6 +25,13 @@ static __always_inline __u32 ax_tag(__u64 hash)
 	return 1 + (hash >> 57) * 127 / 128;
 }
 
+/* The way that a flow gets if it is free when the flow comes. Its bits are neither the tag's nor
+ * the bucket's. */
+static __always_inline __u32 ax_likely_way(__u64 hash)
+{
+	return hash >> 53 & (AX_WAYS - 1);
+}
+
 /* The table's hash, keyed by ax_ctl.table_seed: multiplication by secret odd numbers; only high
  * bits are used. What does not depend on each other is multiplied side by side. */
 static __always_inline __u64 ax_hash_pair(const struct ax_ctl *ctl, __u64 pair)
@@ -217,11 +224,16 @@ static __always_inline int ax_is_flow(const void *entry, const struct ax_flow *f
 	       (pair[1] == key->pair[1] && pair[2] == key->pair[2] && pair[3] == key->pair[3]);
 }
 
-/* One bit for each way: 8 * i for way i, 8 * i + 4 for way i + 8. Of `low` and `high`, words of
- * eight ways, the highest bit of each byte counts. */
+/* One bit for each way, at ax_way_bit. Of `low` and `high`, words of eight ways, the highest bit of
+ * each byte counts. */
 static __always_inline __u64 ax_ways(__u64 low, __u64 high)
 {
 	return (low & AX_USED_BITS) >> 7 | (high & AX_USED_BITS) >> 3;
+}
+
+static __always_inline __u32 ax_way_bit(__u32 way)
+{
+	return (way & 7) * 8 + (way >> 3) * 4;
 }
 
 /* Which ways have this tag (0: are empty), by arithmetic on eight at once: a sum reaches the
@@ -285,8 +297,8 @@ static __always_inline void ax_find(const struct ax_packet *pkt, const struct ax
 }
 
 /* The way for a new flow: that of the last of AX_NAMESAKES, else an empty one, else one whose flow
- * was not used again, from a place on that the hash names. So what sends one packet a flow, as a
- * flood does, replaces its like, not flows that live. */
+ * was not used again; of these the flow's likely one, or the next. So what sends one packet a flow,
+ * as a flood does, replaces its like, not flows that live. */
 static __always_inline __u32 ax_victim_of(struct ax_bucket *bucket, __u32 hash)
 {
 	__u64 *tags, ways, later;
@@ -295,16 +307,16 @@ static __always_inline __u32 ax_victim_of(struct ax_bucket *bucket, __u32 hash)
 	if (unlikely(ways & (ways - 1)))
 		return ax_first_way(ways & (ways - 1));
 	ways = ax_matches(bucket, 0);
-	if (ways)
-		return ax_first_way(ways);
-	tags = (void *)bucket->tag;
-	ways = ax_ways(~tags[0], ~tags[1]);
-	if (unlikely(!ways)) { /* all were: who will be used again from now on? */
-		tags[0] &= ~AX_USED_BITS;
-		tags[1] &= ~AX_USED_BITS;
-		ways = ax_ways(-1, -1);
+	if (!ways) {
+		tags = (void *)bucket->tag;
+		ways = ax_ways(~tags[0], ~tags[1]);
+		if (unlikely(!ways)) { /* all were: who will be used again from now on? */
+			tags[0] &= ~AX_USED_BITS;
+			tags[1] &= ~AX_USED_BITS;
+			ways = ax_ways(-1, -1);
+		}
 	}
-	later = ways & -1ULL << (hash & 63);
+	later = ways & -1ULL << ax_way_bit(ax_likely_way((__u64)hash << 32));
 	return ax_first_way(later ? later : ways);
 }
 

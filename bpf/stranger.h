@@ -285,14 +285,6 @@ static __always_inline int ax_stranger_sent4(struct xdp_md *ctx, const struct ip
 					segments);
 }
 
-/* SYN, and neither ACK nor FIN nor RST. */
-static __always_inline int ax_opens(const void *l4, __u8 proto)
-{
-	return proto == IPPROTO_TCP &&
-	       (((const __u8 *)l4)[13] & (AX_TCP_ACK | AX_TCP_SYN | AX_TCP_FIN | AX_TCP_RST)) ==
-		       AX_TCP_SYN;
-}
-
 static __always_inline int ax_opening4(struct xdp_md *ctx, const struct iphdr *ip, __u64 bytes,
 				       __u64 hash)
 {
