@@ -3,7 +3,11 @@
 
 #include <sched.h>
 
+#include <algorithm>
+
 #include <fmt/format.h>
+
+#include "bench/statistics.h"
 
 namespace anycast::bench {
 
@@ -47,25 +51,44 @@ Result<double> one_run(Contender &contender, const Rounds &rounds)
 
 } // namespace
 
-Result<std::vector<Series>> contest(std::vector<Contender> &contenders, const Rounds &rounds)
+Result<Contest> contest(std::vector<Contender> &contenders, const Rounds &rounds)
 {
-	std::vector<Series> series;
+	constexpr Rounds kProbe{.repeat = 10000};
+	Contest contest;
+	std::vector<double> probes;
+	std::vector<std::size_t> quiet;
 
+	const auto probe = [&]() -> Status {
+		const auto ns = one_run(contenders[0], kProbe);
+		if (!ns)
+			return tl::unexpected(ns.error());
+		probes.push_back(*ns);
+		return {};
+	};
 	for (const Contender &contender : contenders)
-		series.push_back({contender.name, {}});
-	for (std::uint32_t round = 0; round < rounds.rounds; ++round) {
+		contest.series.push_back({contender.name, {}});
+	AX_TRY(probe());
+	while (contest.tried < rounds.rounds * rounds.patience && quiet.size() < rounds.rounds) {
 		for (std::size_t i = 0; i < contenders.size(); ++i) {
-			const std::size_t who = (i + round) % contenders.size();
+			const std::size_t who = (i + contest.tried) % contenders.size();
 			const auto ns = one_run(contenders[who], rounds);
 			if (!ns)
 				return tl::unexpected(ns.error());
-			series[who].ns.push_back(*ns);
+			contest.series[who].ns.push_back(*ns);
 		}
+		AX_TRY(probe());
+		++contest.tried;
+		quiet = undisturbed(probes);
 	}
+	contest.disturbed = contest.tried - static_cast<std::uint32_t>(quiet.size());
+	contest.left_out = contest.disturbed != 0 && 2 * quiet.size() >= rounds.rounds;
+	if (contest.left_out)
+		for (Series &series : contest.series)
+			series.ns = chosen(series.ns, quiet);
 	for (Contender &contender : contenders)
 		if (contender.check)
-			AX_TRY(contender.check());
-	return series;
+			AX_TRY(contender.check(contest.tried));
+	return contest;
 }
 
 } // namespace anycast::bench

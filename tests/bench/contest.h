@@ -2,6 +2,7 @@
 // Programs measured against each other: by turns, round after round, in one process on one CPU.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -14,8 +15,9 @@ namespace anycast::bench {
 struct Contender {
 	std::string name;
 	Wrapped wrapped;
-	std::optional<std::uint32_t> verdict;	 // what the program must return, if that is known
-	std::function<Status()> check = nullptr; // afterwards: did it do what it was meant to?
+	std::optional<std::uint32_t> verdict; // what the program must return, if that is known
+	// Afterwards: did it do what it was meant to, in as many rounds?
+	std::function<Status(std::uint32_t)> check = nullptr;
 	std::function<Status()> ready = nullptr; // before each round, not measured
 };
 
@@ -23,6 +25,8 @@ struct Rounds {
 	std::uint32_t rounds = 30;
 	std::uint32_t repeat = 20000; // repetitions of one measured run
 	std::uint32_t warm = 0;	      // repetitions before each, which are not measured
+	// Times as many rounds at most, until there are enough in which nobody else had the core.
+	std::uint32_t patience = 1;
 };
 
 struct Series {
@@ -30,7 +34,16 @@ struct Series {
 	std::vector<double> ns; // by round
 };
 
-// Contenders take turns; who begins changes from round to round.
-Result<std::vector<Series>> contest(std::vector<Contender> &contenders, const Rounds &rounds);
+struct Contest {
+	std::vector<Series> series;
+	std::uint32_t tried = 0, disturbed = 0; // rounds
+	bool left_out = false;			// the disturbed ones; else too few would be left
+};
+
+// Contenders take turns; who begins changes from round to round. The first is the floor: it also
+// tells, before and after each round, whether the core is ours. Neighbours on the same core cost
+// code that keeps it busy more than code that waits for memory, so ratios of disturbed rounds are
+// of another machine.
+Result<Contest> contest(std::vector<Contender> &contenders, const Rounds &rounds);
 
 } // namespace anycast::bench

@@ -90,12 +90,24 @@ std::string live_table(const Report &report)
 std::string noise_of(const Report &report)
 {
 	const auto names = too_noisy(report);
-	std::string text;
+	std::uint32_t tried = 0, left_out = 0;
+	std::string text, kept;
 
 	for (const std::string &name : names)
 		text += (text.empty() ? "" : ", ") + name;
-	return names.empty() ? "No case was too noisy to conclude.\n"
-			     : fmt::format("**Too noisy to conclude**: {}.\n", text);
+	for (const Row &row : report.rows) {
+		tried += row.tried;
+		if (row.left_out)
+			left_out += row.disturbed;
+		else if (2 * row.disturbed > row.tried)
+			kept += (kept.empty() ? "" : ", ") + row.name;
+	}
+	const std::string rounds = fmt::format(
+		"In {} of {} rounds others had the core; they are left out. {}", left_out, tried,
+		kept.empty() ? ""
+			     : fmt::format("Most rounds were disturbed, and are in: {}. ", kept));
+	return rounds + (names.empty() ? "No case was too noisy to conclude.\n"
+				       : fmt::format("**Too noisy to conclude**: {}.\n", text));
 }
 
 std::string costs_table(const Report &report)

@@ -64,11 +64,10 @@ Before look(const Dataplane &dataplane, int reason)
 }
 
 Status check(const Case &c, const Dataplane &dataplane, const Before &before,
-	     const std::string &who)
+	     const std::string &who, std::uint32_t rounds)
 {
 	const Before now = look(dataplane, c.reason);
-	const auto packets =
-		static_cast<double>(c.rounds.rounds) * (c.rounds.repeat + c.rounds.warm);
+	const auto packets = static_cast<double>(rounds) * (c.rounds.repeat + c.rounds.warm);
 	const double meant = static_cast<double>(now.meant - before.meant) / packets;
 	const double inserted = static_cast<double>(now.inserted - before.inserted) / packets;
 	const double evicted = static_cast<double>(now.evicted - before.evicted) / packets;
@@ -133,7 +132,9 @@ Status add_ours(const Case &c, const std::string &name, const NodeOptions &optio
 	programs.push_back(std::move(*program));
 	const Dataplane &dataplane = programs.back().dataplane();
 	const Before before = look(dataplane, c.reason);
-	next->check = [&c, &dataplane, before, name] { return check(c, dataplane, before, name); };
+	next->check = [&c, &dataplane, before, name](std::uint32_t rounds) {
+		return check(c, dataplane, before, name, rounds);
+	};
 	if (c.flows == Flows::kFilling)
 		next->ready = [&c, &node = programs.back(), used = std::uint64_t{0}]() mutable {
 			return make_room(c, node.dataplane(), used);
@@ -155,6 +156,8 @@ Result<Outcome> run_case(const Case &what, int extra_program, bool quick)
 
 	if (quick)
 		c.rounds.rounds = 10;
+	else if (c.required)
+		c.rounds.patience = 3;
 	auto floor = Wrapped::floor(sends ? Wrapped::Floor::kTx : Wrapped::Floor::kPass, c.traffic);
 	if (!floor)
 		return tl::unexpected(floor.error());
@@ -191,10 +194,18 @@ Result<Outcome> run_case(const Case &what, int extra_program, bool quick)
 		next->verdict.reset();
 		contenders.push_back(std::move(*next));
 	}
-	auto series = contest(contenders, c.rounds);
-	if (!series)
-		return tl::unexpected(series.error());
-	return Outcome{c.name, c.about, c.required, sends, std::move(*series), c.variants};
+	auto contest = bench::contest(contenders, c.rounds);
+	if (!contest)
+		return tl::unexpected(contest.error());
+	return Outcome{c.name,
+		       c.about,
+		       c.required,
+		       sends,
+		       std::move(contest->series),
+		       c.variants,
+		       contest->tried,
+		       contest->disturbed,
+		       contest->left_out};
 }
 
 } // namespace anycast::bench

@@ -65,6 +65,27 @@ std::vector<double> differences(const std::vector<double> &from, const std::vect
 	return result;
 }
 
+std::vector<std::size_t> undisturbed(const std::vector<double> &probes)
+{
+	std::vector<std::size_t> rounds;
+	const double most = 1.1 * *std::ranges::min_element(probes);
+
+	for (std::size_t round = 0; round + 1 < probes.size(); ++round)
+		if (probes[round] <= most && probes[round + 1] <= most)
+			rounds.push_back(round);
+	return rounds;
+}
+
+std::vector<double> chosen(const std::vector<double> &values,
+			   const std::vector<std::size_t> &places)
+{
+	std::vector<double> found;
+
+	for (const std::size_t place : places)
+		found.push_back(values.at(place));
+	return found;
+}
+
 Verdict judge(const Summary &ratio, double required)
 {
 	if (ratio.noisy())

@@ -2,6 +2,7 @@
 // What many rounds of a noisy machine say, and whether they say anything.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 namespace anycast::bench {
@@ -27,6 +28,12 @@ Summary summarise(std::vector<double> values); // at least one
 std::vector<double> ratios(const std::vector<double> &above, const std::vector<double> &below);
 std::vector<double> shifted(std::vector<double> values, double by);
 std::vector<double> differences(const std::vector<double> &from, const std::vector<double> &take);
+
+// Rounds before and after which the floor was not slower than at its best by more than a tenth.
+// `probes`: one before the first round and one after each.
+std::vector<std::size_t> undisturbed(const std::vector<double> &probes);
+std::vector<double> chosen(const std::vector<double> &values,
+			   const std::vector<std::size_t> &places);
 
 enum class Verdict {
 	kNone,

@@ -97,6 +97,37 @@ TEST(Bench, JudgesWhatAPartCosts)
 	EXPECT_EQ(json_of(report)["cases"][0]["ours_less"]["not tracked"]["limit"], 3.0);
 }
 
+TEST(Bench, LeavesOutRoundsInWhichOthersHadTheCore)
+{
+	using Rounds = std::vector<std::size_t>;
+
+	// Round i lies between probes i and i + 1.
+	EXPECT_EQ(undisturbed({44, 41, 54, 42, 45}), (Rounds{0, 3}));
+	EXPECT_EQ(undisturbed({54, 54, 54}), (Rounds{0, 1})) << "nothing better was seen";
+	EXPECT_EQ(undisturbed({54, 54, 41}), Rounds{});
+	EXPECT_EQ(undisturbed({41}), Rounds{});
+	EXPECT_EQ(chosen({1, 2, 3, 4}, {0, 3}), (std::vector<double>{1, 4}));
+
+	Outcome disturbed = outcome(50, 150, 75, 1.8);
+	disturbed.tried = 60;
+	disturbed.disturbed = 20;
+	disturbed.left_out = true;
+	Report report;
+	report.rows = {row_of(disturbed)};
+	EXPECT_NE(text_of(report.rows[0]).find("in 20 of 60 rounds, which are left out"),
+		  std::string::npos);
+	EXPECT_EQ(json_of(report)["cases"][0]["rounds"]["disturbed"], 20);
+	EXPECT_NE(markdown_of(report).find("In 20 of 60 rounds others had the core"),
+		  std::string::npos);
+	disturbed.disturbed = 50;
+	disturbed.left_out = false;
+	report.rows = {row_of(disturbed)};
+	EXPECT_NE(text_of(report.rows[0]).find("in 50 of 60 rounds, which are not left out"),
+		  std::string::npos);
+	EXPECT_NE(markdown_of(report).find("Most rounds were disturbed, and are in: tcp4-1"),
+		  std::string::npos);
+}
+
 TEST(Bench, SaysTooNoisyInsteadOfANumber)
 {
 	Outcome noisy = outcome(50, 150, 75, 1.8);
