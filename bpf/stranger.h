@@ -117,16 +117,6 @@ static __always_inline struct ax_owners *ax_owners_at(__u32 half, __u64 slot, __
 	return bpf_map_lookup_elem(&ax_owner, &at);
 }
 
-/* Where the flow will most likely go. A store, and nobody waits for it, has the entry's line on its
- * way from memory while the backend is chosen. What it says will be so: used last now. */
-static __always_inline void ax_expect_entry(const struct ax_packet *pkt,
-					    const struct ax_place *place)
-{
-	if (place->entry && place->own &&
-	    (!pkt->ctl->insert_limit || place->own->inserts < pkt->ctl->insert_limit))
-		AX_UNSEEN(place->flow->stamp) = ax_jiffies(pkt->ctl) >> 8;
-}
-
 /* To whom, and how. */
 struct ax_way {
 	struct ax_shortcut *service;
@@ -148,7 +138,7 @@ static __always_inline __u64 ax_stranger_hash(const struct ax_settings *settings
 
 /* Who gets it, if the way there is short. */
 static __always_inline int ax_stranger_way(const struct ax_packet *pkt, const void *l3,
-					   const struct ax_place *place, struct ax_way *way)
+					   struct ax_way *way)
 {
 	const struct udphdr *udp = ax_behind(l3, pkt->family);
 	struct ax_shortcut *service;
@@ -159,7 +149,6 @@ static __always_inline int ax_stranger_way(const struct ax_packet *pkt, const vo
 	if (!service || service->generation != pkt->generation || !service->size ||
 	    !ax_is_service(service, l3, pkt->family, pkt->proto))
 		return 0;
-	ax_expect_entry(pkt, place);
 	slot = ax_stranger_hash(pkt->settings, l3, pkt->family, pkt->proto) % service->size;
 	ax_trace_slot(pkt, slot);
 	slot += service->first;
@@ -225,11 +214,10 @@ static __always_inline int ax_odd_stranger4(const struct iphdr *ip, __be16 port)
 static __always_inline int ax_stranger_opens(const struct ax_packet *pkt, const void *l3,
 					     __u32 hash, __u32 isn, __u16 mss, struct ax_way *way)
 {
-	const struct ax_place none = {};
 	struct ax_choice choice;
 	struct ax_syn *syn;
 
-	if (!ax_stranger_way(pkt, l3, &none, way))
+	if (!ax_stranger_way(pkt, l3, way))
 		return 0;
 	syn = ax_write_syn(pkt->ctl, hash, isn, mss);
 	if (syn) {
@@ -251,11 +239,10 @@ static __always_inline int ax_stranger_stays(struct xdp_md *ctx, const struct ax
 	struct ax_choice choice;
 	struct ax_syn *syn = 0;
 
-	if (!bucket)
+	/* Who gets it does not depend on the bucket, which may still be on its way from memory. */
+	if (!bucket || !ax_stranger_way(pkt, l3, way))
 		return 0;
 	ax_pick_way(key, ax_victim_of(bucket, key->hash), &place);
-	if (!ax_stranger_way(pkt, l3, &place, way))
-		return 0;
 	if (tcp) {
 		syn = ax_syn_slot(key->hash);
 		if (ax_overtaken(pkt, key, syn))
@@ -283,6 +270,15 @@ static __always_inline int ax_stranger_sent4(struct xdp_md *ctx, const struct ip
 	return reason ? reason
 		      : ax_express_sent(ctx, way->hop, way->service->vip, way->backend, bytes,
 					segments);
+}
+
+/* What its SYN left is asked of memory while the bucket is on its way. */
+static __always_inline void ax_expect_syn(__u32 hash, __u8 proto)
+{
+	struct ax_syn *syn = ax_syn_slot(hash);
+
+	if (syn && proto == IPPROTO_TCP)
+		(void)AX_UNSEEN(syn->hash);
 }
 
 static __always_inline int ax_opening4(struct xdp_md *ctx, const struct iphdr *ip, __u64 bytes,
@@ -318,6 +314,7 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 		return ax_unusual();
 	if (ax_opens(ip + 1, ip->protocol))
 		return ax_opening4(ctx, ip, bytes, hash);
+	ax_expect_syn(hash >> 32, ip->protocol);
 	ax_take_settings(&pkt);
 	pkt.tos = ip->tos;
 	pkt.proto = ip->protocol;
@@ -393,6 +390,7 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 		return ax_unusual();
 	if (ax_opens(ip + 1, ip->nexthdr))
 		return ax_opening6(ctx, ip, &key, bytes);
+	ax_expect_syn(key.hash, ip->nexthdr);
 	ax_take_settings(&pkt);
 	pkt.tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 	pkt.proto = ip->nexthdr;
