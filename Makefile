@@ -18,7 +18,8 @@ ARCH_INCLUDE := $(firstword $(wildcard /usr/include/$(shell uname -m)-linux-gnu)
 # v3: arithmetic and jumps of 32 bits, 5.1 and newer.
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-function \
 	-Iinclude -Ibpf $(addprefix -isystem ,$(ARCH_INCLUDE))
-CXXFLAGS ?= -O2 -g
+# Lines and names for backtraces; -g makes the compiler a third slower.
+CXXFLAGS ?= -O2 -g1
 # -Wno-restrict: g++ 12 sees overlaps in std::string's own operator+ (its bug 105651).
 ALL_CXXFLAGS := -std=c++20 -Wall -Wextra -Wshadow -Werror -Wno-restrict $(CXXFLAGS) \
 	-DAX_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD)/skel -MMD -MP
@@ -167,6 +168,11 @@ $(BUILD)/previous/$(PREVIOUS_TAG)/build/anycast-xdp:
 	$(Q)git archive $(PREVIOUS_TAG) | tar x -C $(BUILD)/previous/$(PREVIOUS_TAG)
 	$(Q)$(MAKE) --no-print-directory -C $(BUILD)/previous/$(PREVIOUS_TAG) BUILD=build all
 endif
+
+.PHONY: programs
+programs: deps deps-matrix # what check and test-vm run, so that both can run at once
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(OTHER_BUILDS) $(TEST_SUITES:%=$(BUILD)/%_test) \
+		$(BUILD)/vm_loads $(MATRIX_OBJECTS) $(BUILD)/bench
 
 .PHONY: check
 check: deps ## build everything and run all tests; the last line counts them
