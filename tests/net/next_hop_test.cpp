@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Backends that are not behind the interface where packets arrive: another one, a bridge, a VLAN.
+// Backends that are not behind the interface where packets arrive, and devices that change. Bonds
+// and VLANs: stacked_devices_test.cpp.
 #include <fstream>
 #include <sstream>
 
-#include <fmt/ranges.h>
-
-#include "config/config.h"
-#include "kernel/applying.h"
-#include "net/interfaces.h"
-#include "net/attaching.h"
+#include "net/hop_chain.h"
 #include "support/cli.h"
-#include "support/netns.h"
-#include "support/isolation.h"
-#include "support/packet.h"
 #include "support/process.h"
-#include "support/programs.h"
-#include "support/raw_sender.h"
-#include "support/sniffer.h"
 
 namespace anycast::test {
 
@@ -25,77 +15,6 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-std::string text_of(const Mac &mac)
-{
-	return fmt::format("{:02x}", fmt::join(mac, ":"));
-}
-
-// client c0 -- dev0 edge dev1 -- b0 backend
-struct Chain {
-	Netns client{"client"}, edge{"edge"}, backend{"backend"};
-	LabPrograms programs;
-
-	Chain()
-	{
-		connect_veth({client, "c0"}, {edge, "dev0"}, 1600);
-		connect_veth({edge, "dev1"}, {backend, "b0"}, 1600);
-		programs.pass_xdp({backend, "b0"});
-		programs.pass_xdp({client, "c0"});
-		edge.ip("link set lo up\naddr add 10.1.0.1/24 dev dev0");
-		edge.sysctl("net.ipv4.ip_forward", "1");
-	}
-	// The backend 10.2.0.9 is behind that device of the edge, and has that one itself.
-	void address(const std::string &near, const Netns &there, const std::string &far) const
-	{
-		edge.ip("addr add 10.2.0.1/24 dev " + near);
-		there.ip("addr add 10.2.0.9/24 dev " + far);
-		know(near, {there, far});
-	}
-	// Its link-layer address, without waiting for it.
-	void know(const std::string &near, const LinkEnd &far) const
-	{
-		edge.ip("neigh replace 10.2.0.9 lladdr " + text_of(mac_of(far)) + " dev " + near);
-	}
-	void send() const
-	{
-		Eth eth;
-		eth.dst = text_of(mac_of({edge, "dev0"}));
-		const Packet frame = eth / Ip4{.dst = "198.51.100.1"} / Tcp{.flags = kAck};
-		RawSender({client, "c0"}).send(frame);
-	}
-};
-
-Config to_backend(ax_forward forward)
-{
-	Config config = config_of(1, 1);
-	config.pools[0].backends[0].address = *Address::parse("10.2.0.9");
-	config.vips[0].forward = forward;
-	return config;
-}
-
-// The protocols (IPv4) of tunnel packets to the backend that come within a second.
-std::vector<int> tunnelled(Sniffer &sniffer)
-{
-	std::vector<int> protocols;
-	wait_until(milliseconds(1000), [&] {
-		for (const Bytes &frame : sniffer.frames())
-			if (frame.size() > 34 && frame[12] == 8 && frame[13] == 0 &&
-			    frame[33] == 9 && (frame[23] == 4 || frame[23] == 17))
-				protocols.push_back(frame[23]);
-		return !protocols.empty();
-	});
-	return protocols;
-}
-
-std::uint64_t counted(ax_reason reason)
-{
-	const auto counts = opened().dataplane.reasons();
-	for (const ReasonCount &count : *counts)
-		if (count.reason == reason)
-			return count.packets;
-	return 0;
-}
 
 } // namespace
 
@@ -192,13 +111,7 @@ TEST(NextHop, ADeviceThatTakesNoFramesNowIsWarnedAbout)
 		chain.send();
 		EXPECT_TRUE(tunnelled(sniffer).empty()) << "then there is nothing to warn of";
 		chain.programs.pass_xdp({chain.backend, "b0"});
-		chain.edge.run([&] {
-			const auto report = apply(kPaths, "dev0", config);
-			ASSERT_TRUE(report) << report.error().message();
-			EXPECT_TRUE(report->warnings.empty());
-		});
-		chain.send();
-		EXPECT_THAT(tunnelled(sniffer), ElementsAre(4));
+		goes_once_applied(chain, config, sniffer);
 	});
 }
 
@@ -240,13 +153,7 @@ TEST(NextHop, WithoutForwardingThereIsNoOtherInterface)
 		});
 		chain.edge.sysctl("net.ipv4.conf.dev0.forwarding", "1");
 		Sniffer sniffer({chain.backend, "b0"});
-		chain.edge.run([&] {
-			const auto report = apply(kPaths, "dev0", config);
-			ASSERT_TRUE(report) << report.error().message();
-			EXPECT_TRUE(report->warnings.empty());
-		});
-		chain.send();
-		EXPECT_THAT(tunnelled(sniffer), ElementsAre(4));
+		goes_once_applied(chain, config, sniffer);
 	});
 }
 
@@ -339,135 +246,6 @@ TEST(NextHop, TheAgentFollowsDevices)
 	});
 }
 
-// Bonds need a kernel that has them: the guests of tests/vm. From 5.16 on, by our probes, they take
-// frames from XDP; before, what goes there is a named drop.
-namespace {
-
-bool has_bonds()
-{
-	return run_isolated([] {
-		       const Netns probe("probe");
-		       return probe.run([] {
-			       return std::system("ip link add bond0 type bond 2> /dev/null");
-		       }) == 0
-				      ? 0
-				      : 1;
-	       }) == 0;
-}
-
-// That port's addresses go, the bond has them.
-void bond(const Netns &netns, const std::string &port, const std::string &address = {})
-{
-	netns.ip("link add bond0 type bond mode active-backup miimon 100\nlink set " + port +
-		 " down\nlink set " + port + " master bond0\nlink set bond0 up\nlink set " + port +
-		 " up");
-	if (!address.empty())
-		netns.ip("addr flush dev " + port + "\naddr add " + address + " dev bond0");
-	EXPECT_TRUE(wait_until(milliseconds(3000), [&] {
-		return run(netns, {"ip", "link", "show", "bond0"}).out.find("state UP") !=
-		       std::string::npos;
-	}));
-}
-
-// Sent by the program, or dropped by name and announced as such.
-void goes_or_is_named(const Chain &chain, const std::string &device, const LinkEnd &at,
-		      ax_forward forward)
-{
-	AttachReport report;
-	bool takes = false;
-	chain.edge.run([&] {
-		takes = managed_neighbours();
-		report = attached(device, to_backend(forward));
-	});
-	EXPECT_EQ(std::ranges::any_of(report.warnings,
-				      [](const std::string &warning) {
-					      return warning.find("no_transmit") !=
-						     std::string::npos;
-				      }),
-		  !takes && report.attached.mode != XdpMode::kGeneric);
-	Sniffer sniffer(at);
-	for (int i = 0; i < 3; i++) {
-		chain.send();
-		if (takes || report.attached.mode == XdpMode::kGeneric) {
-			EXPECT_THAT(tunnelled(sniffer),
-				    ElementsAre(forward == AX_FORWARD_GUE ? 17 : 4));
-		}
-	}
-	if (!takes && report.attached.mode != XdpMode::kGeneric)
-		chain.edge.run([&] {
-			EXPECT_TRUE(wait_until(milliseconds(3000), [&] {
-				const auto counts = opened(device).dataplane.reasons();
-				return std::ranges::any_of(*counts, [](const ReasonCount &count) {
-					return count.reason == AX_R_NO_TRANSMIT &&
-					       count.packets == 3;
-				});
-			}));
-		});
-}
-
-} // namespace
-
-TEST(KernelDevices, BackendsBehindABond)
-{
-	if (!has_bonds())
-		GTEST_SKIP() << "this kernel has no bonds";
-	for (const ax_forward forward : {AX_FORWARD_IPIP, AX_FORWARD_GUE})
-		in_lab([=] {
-			const Chain chain;
-			bond(chain.edge, "dev1");
-			chain.address("bond0", chain.backend, "b0");
-			goes_or_is_named(chain, "dev0", {chain.backend, "b0"}, forward);
-		});
-}
-
-// What arrives by a bond, and leaves by it or by another device.
-TEST(KernelDevices, OnABond)
-{
-	if (!has_bonds())
-		GTEST_SKIP() << "this kernel has no bonds";
-	for (const bool same : {false, true})
-		in_lab([=] {
-			const Chain chain;
-			bond(chain.edge, "dev0", "10.1.0.1/24");
-			if (same)
-				chain.address("bond0", chain.client, "c0");
-			else
-				chain.address("dev1", chain.backend, "b0");
-			AttachReport report;
-			chain.edge.run([&] {
-				report = attached("bond0", to_backend(AX_FORWARD_IPIP));
-				EXPECT_THAT(report.warnings,
-					    testing::Not(Contains(HasSubstr("no_transmit"))));
-			});
-			Sniffer sniffer(same ? LinkEnd{chain.client, "c0"}
-					     : LinkEnd{chain.backend, "b0"});
-			for (int i = 0; i < 3; i++) {
-				chain.send();
-				EXPECT_THAT(tunnelled(sniffer), ElementsAre(4))
-					<< mode_name(report.attached.mode);
-			}
-		});
-}
-
-// A port has no addresses: tunnels start, and sessions end, at those of its bond.
-TEST(KernelDevices, OnAPortOfABond)
-{
-	if (!has_bonds())
-		GTEST_SKIP() << "this kernel has no bonds";
-	in_lab([] {
-		const Chain chain;
-		bond(chain.edge, "dev0", "10.1.0.1/24");
-		chain.address("bond0", chain.client, "c0");
-		chain.edge.run([] {
-			AttachOptions dry = kAuto;
-			dry.dry_run = true;
-			EXPECT_THAT(attached("dev0", to_backend(AX_FORWARD_IPIP), dry).warnings,
-				    Contains(HasSubstr("a port of bond0")));
-		});
-		goes_or_is_named(chain, "dev0", {chain.client, "c0"}, AX_FORWARD_IPIP);
-	});
-}
-
 TEST(NextHop, OnAPortOfABridge)
 {
 	in_lab([] {
@@ -484,52 +262,6 @@ TEST(NextHop, OnAPortOfABridge)
 		Sniffer sniffer({chain.backend, "b0"});
 		chain.send();
 		EXPECT_THAT(tunnelled(sniffer), ElementsAre(4));
-	});
-}
-
-// 802.1Q needs a kernel that has it: the guests of tests/vm.
-TEST(KernelDevices, BackendsBehindAVlanGetTaggedFrames)
-{
-	const bool has_vlan = run_isolated([] {
-				      const Netns probe("probe");
-				      return probe.run([] {
-					      return std::system("ip link add d0 type veth && ip "
-								 "link add link d0 name d0.7 type "
-								 "vlan id 7 2> /dev/null");
-				      }) == 0
-						     ? 0
-						     : 1;
-			      }) == 0;
-	if (!has_vlan)
-		GTEST_SKIP() << "this kernel has no 802.1Q";
-	const auto tagged = [](const Netns &netns, const std::string &device) {
-		netns.ip("link add link " + device + " name v7 type vlan id 7\nlink set v7 up");
-	};
-	in_lab([&] { // behind another interface
-		const Chain chain;
-		tagged(chain.edge, "dev1");
-		tagged(chain.backend, "b0");
-		chain.address("v7", chain.backend, "v7");
-		chain.edge.run([] {
-			EXPECT_TRUE(attached("dev0", to_backend(AX_FORWARD_IPIP)).warnings.empty());
-		});
-		Sniffer sniffer({chain.backend, "v7"});
-		for (int i = 0; i < 3; i++) {
-			chain.send();
-			EXPECT_THAT(tunnelled(sniffer), ElementsAre(4));
-		}
-	});
-	in_lab([&] { // behind the very interface, a trunk
-		const Chain chain;
-		tagged(chain.edge, "dev0");
-		tagged(chain.client, "c0");
-		chain.address("v7", chain.client, "v7");
-		chain.edge.run([] {
-			EXPECT_TRUE(attached("dev0", to_backend(AX_FORWARD_GUE)).warnings.empty());
-		});
-		Sniffer sniffer({chain.client, "v7"});
-		chain.send();
-		EXPECT_THAT(tunnelled(sniffer), ElementsAre(17));
 	});
 }
 
