@@ -78,14 +78,6 @@ static __always_inline __u64 ax_hash_ip6(const struct ax_ctl *ctl, const struct 
 	return ax_hash_end(ctl, ax_hash_pairs(ctl, pair), *(const __u32 *)(ip + 1), ip->nexthdr);
 }
 
-/* SYN, and neither ACK nor FIN nor RST. */
-static __always_inline int ax_opens(const void *l4, __u8 proto)
-{
-	return proto == IPPROTO_TCP &&
-	       (((const __u8 *)l4)[13] & (AX_TCP_ACK | AX_TCP_SYN | AX_TCP_FIN | AX_TCP_RST)) ==
-		       AX_TCP_SYN;
-}
-
 /* Which of all CPUs' entries has a way whose tag matches, and so has one. */
 static __always_inline __u32 ax_express_place(__u32 family, __u32 bucket, __u32 way)
 {
@@ -102,35 +94,6 @@ static __always_inline __u32 ax_express_bucket(__u32 family, __u64 hash)
 	__u32 buckets = family == 4 ? ax_buckets4 : ax_buckets6;
 
 	return bpf_get_smp_processor_id() * buckets + ((__u32)(hash >> 20) & (buckets - 1));
-}
-
-/* With as many buckets per CPU, a table's index fills a second-level cache. */
-#define AX_EXPECTED 8192
-
-/* What a packet needs from a table that no cache holds is asked for at once, so that it waits for
- * memory once, not first for its tag and then for its entry: the entry of the flow's likely way,
- * or, where ways have no entries of their own, the line that says which they have. For small tables
- * nothing of this is left when the program is loaded. */
-static __always_inline void ax_expect_flow(const struct xdp_md *ctx, __u32 family, const void *l4,
-					   __u8 proto, __u64 hash)
-{
-	__u32 at = ax_express_bucket(family, hash), entry;
-	void *line;
-
-	if (ax_buckets_of(family) < AX_EXPECTED)
-		return;
-	/* SYNs have no entry, and may be many. */
-	if (l4 + sizeof(struct tcphdr) > ax_data_end(ctx) || ax_opens(l4, proto))
-		return;
-	entry = at * AX_WAYS + ax_likely_way(hash);
-	if (!ax_is_direct(family))
-		line = ax_slots_at(family, at);
-	else if (family == 4)
-		line = bpf_map_lookup_elem(&ax_flow4, &entry);
-	else
-		line = bpf_map_lookup_elem(&ax_flow6, &entry);
-	if (line)
-		(void)AX_UNSEEN(*(__u64 *)line);
 }
 
 /* 0 if the ports and the protocol are the entry's. */
@@ -158,53 +121,88 @@ static __always_inline int ax_is_flow6(const struct ax_flow6 *entry, const struc
 		 ax_differs(&entry->flow, ip + 1, ip->nexthdr));
 }
 
-/* The flow's entry, which is the family's number `*place`. */
+_Static_assert(AX_NAMESAKES == 2, "as many are looked at below");
+
+/* The entry of a way whose tag matches, if it is the flow's; it is the family's number `*place`. */
+static __always_inline struct ax_flow4 *ax_express_way4(const struct iphdr *ip,
+							struct ax_bucket *bucket, __u32 at,
+							__u32 way, __u64 now, __u32 *place)
+{
+	struct ax_flow4 *entry;
+
+	*place = ax_express_place(4, at, way);
+	entry = bpf_map_lookup_elem(&ax_flow4, place);
+	if (!entry || !ax_is_flow4(entry, ip))
+		return 0;
+	ax_use(bucket, way, &entry->flow, now);
+	return entry;
+}
+
+/* The flow's entry. Most flows have their likely way. So a processor guesses that the branch is
+ * taken, and asks memory for slot and entry while the tag is still on its way: a large table costs
+ * one wait, not three. Where strangers come it guesses otherwise, and asks for nothing. */
 static __always_inline struct ax_flow4 *ax_express_flow4(const struct iphdr *ip, __u64 hash,
 							 __u64 now, __u32 *place)
 {
-	__u32 at = ax_express_bucket(4, hash);
+	__u32 at = ax_express_bucket(4, hash), likely_way = ax_likely_way(hash);
 	struct ax_bucket *bucket = ax_bucket_at(4, at);
-	__u64 matches = bucket ? ax_matches(bucket, ax_tag(hash)) : 0;
+	struct ax_flow4 *entry;
+	__u64 matches;
 
-#pragma unroll
-	for (int i = 0; i < AX_NAMESAKES; i++, matches &= matches - 1) {
-		__u32 way = ax_first_way(matches);
-		struct ax_flow4 *entry;
-
-		if (!matches)
-			return 0;
-		*place = ax_express_place(4, at, way);
-		entry = bpf_map_lookup_elem(&ax_flow4, place);
-		if (!entry || !ax_is_flow4(entry, ip))
-			continue;
-		ax_use(bucket, way, &entry->flow, now);
-		return entry;
+	if (!bucket)
+		return 0;
+	if (likely((bucket->tag[likely_way] & ~AX_TAG_USED) == ax_tag(hash))) {
+		entry = ax_express_way4(ip, bucket, at, likely_way, now, place);
+		if (likely(entry))
+			return entry;
 	}
-	return 0;
+	matches = ax_matches(bucket, ax_tag(hash));
+	entry = 0;
+	if (matches)
+		entry = ax_express_way4(ip, bucket, at, ax_first_way(matches), now, place);
+	matches &= matches - 1;
+	if (!entry && matches)
+		entry = ax_express_way4(ip, bucket, at, ax_first_way(matches), now, place);
+	return entry;
+}
+
+static __always_inline struct ax_flow6 *ax_express_way6(const struct ipv6hdr *ip,
+							struct ax_bucket *bucket, __u32 at,
+							__u32 way, __u64 now, __u32 *place)
+{
+	struct ax_flow6 *entry;
+
+	*place = ax_express_place(6, at, way);
+	entry = bpf_map_lookup_elem(&ax_flow6, place);
+	if (!entry || !ax_is_flow6(entry, ip))
+		return 0;
+	ax_use(bucket, way, &entry->flow, now);
+	return entry;
 }
 
 static __always_inline struct ax_flow6 *ax_express_flow6(const struct ipv6hdr *ip, __u64 hash,
 							 __u64 now, __u32 *place)
 {
-	__u32 at = ax_express_bucket(6, hash);
+	__u32 at = ax_express_bucket(6, hash), likely_way = ax_likely_way(hash);
 	struct ax_bucket *bucket = ax_bucket_at(6, at);
-	__u64 matches = bucket ? ax_matches(bucket, ax_tag(hash)) : 0;
+	struct ax_flow6 *entry;
+	__u64 matches;
 
-#pragma unroll
-	for (int i = 0; i < AX_NAMESAKES; i++, matches &= matches - 1) {
-		__u32 way = ax_first_way(matches);
-		struct ax_flow6 *entry;
-
-		if (!matches)
-			return 0;
-		*place = ax_express_place(6, at, way);
-		entry = bpf_map_lookup_elem(&ax_flow6, place);
-		if (!entry || !ax_is_flow6(entry, ip))
-			continue;
-		ax_use(bucket, way, &entry->flow, now);
-		return entry;
+	if (!bucket)
+		return 0;
+	if (likely((bucket->tag[likely_way] & ~AX_TAG_USED) == ax_tag(hash))) {
+		entry = ax_express_way6(ip, bucket, at, likely_way, now, place);
+		if (likely(entry))
+			return entry;
 	}
-	return 0;
+	matches = ax_matches(bucket, ax_tag(hash));
+	entry = 0;
+	if (matches)
+		entry = ax_express_way6(ip, bucket, at, ax_first_way(matches), now, place);
+	matches &= matches - 1;
+	if (!entry && matches)
+		entry = ax_express_way6(ip, bucket, at, ax_first_way(matches), now, place);
+	return entry;
 }
 
 /* It goes the express way, and has been held against the running configuration. */
@@ -359,7 +357,6 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 	if (!ax_in_filter(settings, ip->daddr))
 		return AX_FRESH(ax_elsewhere4(ctx));
 	hash = ax_hash_ip4(ctl, ip);
-	ax_expect_flow(ctx, 4, ip + 1, ip->protocol, hash);
 	entry = ax_express_flow4(ip, hash, now, &place);
 	if (!entry)
 		return AX_FRESH(ax_stranger4(ctx, bytes, hash));

@@ -70,7 +70,6 @@ __noinline int ax_express6(struct xdp_md *ctx, __u32 bytes)
 	if (!ax_in_filter6(settings, ip->daddr.in6_u.u6_addr32))
 		return ax_elsewhere6(ctx, settings, ip);
 	hash = ax_hash_ip6(ctl, ip);
-	ax_expect_flow(ctx, 6, ip + 1, ip->nexthdr, hash);
 	entry = ax_express_flow6(ip, hash, now, &place);
 	if (!entry)
 		return AX_STRANGER6;

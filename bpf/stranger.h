@@ -272,13 +272,32 @@ static __always_inline int ax_stranger_sent4(struct xdp_md *ctx, const struct ip
 					segments);
 }
 
-/* What its SYN left is asked of memory while the bucket is on its way. */
-static __always_inline void ax_expect_syn(__u32 hash, __u8 proto)
+/* SYN, and neither ACK nor FIN nor RST. */
+static __always_inline int ax_opens(const void *l4, __u8 proto)
 {
-	struct ax_syn *syn = ax_syn_slot(hash);
+	return proto == IPPROTO_TCP &&
+	       (((const __u8 *)l4)[13] & (AX_TCP_ACK | AX_TCP_SYN | AX_TCP_FIN | AX_TCP_RST)) ==
+		       AX_TCP_SYN;
+}
 
-	if (syn && proto == IPPROTO_TCP)
+/* What a new flow needs from memory is asked for while its bucket is on its way: what its SYN left,
+ * and the entry that it will probably get, or the line that says which entries its ways have. */
+static __always_inline void ax_expect(const struct ax_flow_key *key)
+{
+	__u32 entry = key->bucket * AX_WAYS + ax_likely_way((__u64)key->hash << 32);
+	struct ax_syn *syn = ax_syn_slot(key->hash);
+	void *line;
+
+	if (syn && key->proto == IPPROTO_TCP)
 		(void)AX_UNSEEN(syn->hash);
+	if (!ax_is_direct(key->family))
+		line = ax_slots_at(key->family, key->bucket);
+	else if (key->family == 4)
+		line = bpf_map_lookup_elem(&ax_flow4, &entry);
+	else
+		line = bpf_map_lookup_elem(&ax_flow6, &entry);
+	if (line)
+		(void)AX_UNSEEN(*(__u64 *)line);
 }
 
 static __always_inline int ax_opening4(struct xdp_md *ctx, const struct iphdr *ip, __u64 bytes,
@@ -314,7 +333,9 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 		return ax_unusual();
 	if (ax_opens(ip + 1, ip->protocol))
 		return ax_opening4(ctx, ip, bytes, hash);
-	ax_expect_syn(hash >> 32, ip->protocol);
+	key.proto = ip->protocol;
+	ax_place_key(&key, hash);
+	ax_expect(&key);
 	ax_take_settings(&pkt);
 	pkt.tos = ip->tos;
 	pkt.proto = ip->protocol;
@@ -325,8 +346,6 @@ __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash)
 		return ax_unusual();
 	key.pair[0] = ax_pair(&ip->saddr);
 	key.ports = *(__u32 *)udp;
-	key.proto = pkt.proto;
-	ax_place_key(&key, hash);
 	pkt.ip_id = bpf_ntohs(ip->id);
 	return ax_stranger_stays(ctx, &pkt, ip, &key, &way, &segments)
 		       ? ax_stranger_sent4(ctx, ip, &way, bytes, segments)
@@ -390,7 +409,7 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 		return ax_unusual();
 	if (ax_opens(ip + 1, ip->nexthdr))
 		return ax_opening6(ctx, ip, &key, bytes);
-	ax_expect_syn(key.hash, ip->nexthdr);
+	ax_expect(&key);
 	ax_take_settings(&pkt);
 	pkt.tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 	pkt.proto = ip->nexthdr;

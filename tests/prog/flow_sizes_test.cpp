@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// A flow table of each kind: whose index a cache holds, whose index is asked for ahead, and whose
-// ways have entries of their own, which are asked for ahead (bpf/express.h, bpf/flow.h).
+// A flow table of each kind: small, of more than one region, and one whose ways have entries of
+// their own (include/anycast_xdp/flows.h).
 #include <algorithm>
 #include <functional>
 #include <map>
@@ -43,7 +43,6 @@ constexpr std::uint16_t kFlows = 300;
 TEST_P(FlowSizes, AFlowIsFoundAgainByTheProgramAndByReaders)
 {
 	ASSERT_EQ(dataplane().sizes().buckets4, GetParam().buckets);
-	// The last one's datagram has no room for what would be a TCP header.
 	const std::vector<std::function<Packet(std::uint16_t)>> kinds = {
 		[](std::uint16_t port) { return Eth{} / Ip4{} / Tcp{.sport = port}; },
 		[](std::uint16_t port) { return Eth{} / Ip6{} / Tcp{.sport = port}; },
@@ -73,7 +72,7 @@ TEST_P(FlowSizes, SynsLeaveNoEntry)
 	EXPECT_TRUE(flows().empty());
 }
 
-// Whoever asks for an entry ahead of its tag relies on it.
+// Which is why it is asked about first.
 TEST_P(FlowSizes, MostFlowsHaveTheirLikelyWay)
 {
 	std::vector<ax_bucket> buckets(GetParam().buckets);
@@ -93,8 +92,8 @@ TEST_P(FlowSizes, MostFlowsHaveTheirLikelyWay)
 }
 
 INSTANTIATE_TEST_SUITE_P(Tables, FlowSizes,
-			 testing::Values(Size{"InACache", 512}, Size{"SlotsAskedAhead", 16384},
-					 Size{"EntriesAskedAhead", 32768}),
+			 testing::Values(Size{"OneRegion", 512}, Size{"Regions", 16384},
+					 Size{"OwnEntries", 32768}),
 			 [](const auto &row) { return row.param.name; });
 
 } // namespace
