@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "net/interfaces.h"
 
+#include <atomic>
 #include <cstdlib>
+#include <thread>
 
 #include <gmock/gmock.h>
 
@@ -93,6 +95,32 @@ TEST(Interfaces, ManyFitIntoMoreThanOneMessage)
 		const auto all = interfaces();
 		ASSERT_TRUE(all);
 		EXPECT_GE(all->size(), 201U);
+	});
+}
+
+// The kernel says of a list that it changed while it was read; who asks again gets a whole one.
+TEST(Interfaces, AreListedWhileAddressesComeAndGo)
+{
+	in_lab([] {
+		sh("ip link add dev0 type veth peer name dev1");
+		sh("for i in $(seq 1 200); do echo addr add 10.1.$i.1/24 dev dev0; done | ip "
+		   "-batch -");
+		sh("for i in $(seq 1 100); do echo addr add 10.9.0.1/24 dev dev1; "
+		   "echo addr del 10.9.0.1/24 dev dev1; done > /run/lab/changes");
+		std::atomic<bool> done = false;
+		std::thread changes([&] { // threads have the namespaces of their creator
+			while (!done)
+				sh("ip -batch /run/lab/changes");
+		});
+		for (int i = 0; i < 2000; ++i) {
+			const auto dev0 = interface_named("dev0");
+			EXPECT_TRUE(dev0) << dev0.error().message();
+			if (dev0) {
+				EXPECT_EQ(dev0->addresses.size(), 200U);
+			}
+		}
+		done = true;
+		changes.join();
 	});
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "net/netlink.h"
 
+#include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <ctime>
 
@@ -51,8 +53,51 @@ Status Socket::open(int bus, const std::string &what)
 	return {};
 }
 
-Status Request::send(const std::string &what, const std::function<void(const nlmsghdr *)> &visit,
-		     int *refused, Socket *over)
+Status Request::send(const std::string &what, const Visit &visit, int *refused, Socket *over)
+{
+	if ((message_->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP)
+		return dump(what, visit, refused);
+	return exchange(what, visit, refused, over);
+}
+
+Status Request::dump(const std::string &what, const Visit &visit, int *refused)
+{
+	using Clock = std::chrono::steady_clock;
+	const auto until = Clock::now() + std::chrono::seconds(2);
+
+	for (;;) {
+		std::vector<char> messages; // each padded, so that the next one is aligned
+		int error = 0;
+		const Status listed = exchange(
+			what,
+			[&](const nlmsghdr *message) {
+				const auto *bytes = reinterpret_cast<const char *>(message);
+				messages.insert(messages.end(), bytes, bytes + message->nlmsg_len);
+				messages.resize(NLMSG_ALIGN(messages.size()));
+			},
+			&error, nullptr);
+		if (refused)
+			*refused = error;
+		if (!listed && error == EINTR && Clock::now() < until)
+			continue;
+		if (!listed)
+			return error != EINTR
+				       ? listed
+				       : fail(Exit::kFailed,
+					      what + ": changed whenever it was read, for 2 s",
+					      "something on this node keeps changing them; "
+					      "`ip monitor` shows what; try again");
+		for (std::size_t at = 0; at < messages.size();) {
+			const auto *message =
+				reinterpret_cast<const nlmsghdr *>(messages.data() + at);
+			visit(message);
+			at += NLMSG_ALIGN(message->nlmsg_len);
+		}
+		return {};
+	}
+}
+
+Status Request::exchange(const std::string &what, const Visit &visit, int *refused, Socket *over)
 {
 	Socket own;
 	Socket &socket = over ? *over : own;
@@ -66,6 +111,8 @@ Status Request::send(const std::string &what, const std::function<void(const nlm
 	const unsigned port = mnl_socket_get_portid(open);
 	for (int status = MNL_CB_OK; status > MNL_CB_STOP;) {
 		const ssize_t length = mnl_socket_recvfrom(open, buffer.data(), buffer.size());
+		if (length < 0 && errno == EINTR) // a signal
+			continue;
 		if (length < 0)
 			return fail_errno(what + ": receive", errno);
 		status = mnl_cb_run(buffer.data(), static_cast<std::size_t>(length), 1, port,

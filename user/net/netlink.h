@@ -44,13 +44,18 @@ public:
 	void put(std::uint16_t attribute, const Address &address); // 4 or 16 bytes
 	void put(std::uint16_t attribute, std::uint32_t value);
 
+	using Visit = std::function<void(const nlmsghdr *)>;
 	// Sends it and hands every answer to `visit`. `what` begins the error message; a positive
 	// errno of the kernel's refusal is left in `refused`, if that is given. By `over`, or by a
-	// socket of its own.
-	Status send(const std::string &what, const std::function<void(const nlmsghdr *)> &visit,
-		    int *refused = nullptr, Socket *over = nullptr);
+	// socket of its own. A dump is handed over when all of it is there, and asked for again if
+	// the kernel says that what it lists changed meanwhile (NLM_F_DUMP_INTR).
+	Status send(const std::string &what, const Visit &visit, int *refused = nullptr,
+		    Socket *over = nullptr);
 
 private:
+	Status dump(const std::string &what, const Visit &visit, int *refused);
+	Status exchange(const std::string &what, const Visit &visit, int *refused, Socket *over);
+
 	alignas(NLMSG_ALIGNTO) std::array<char, 512> buffer_{};
 	nlmsghdr *message_;
 	int bus_;
