@@ -169,14 +169,16 @@ $(BUILD)/previous/$(PREVIOUS_TAG)/build/anycast-xdp:
 	$(Q)$(MAKE) --no-print-directory -C $(BUILD)/previous/$(PREVIOUS_TAG) BUILD=build all
 endif
 
+CHECK_PROGRAMS = all $(OTHER_BUILDS) $(TEST_SUITES:%=$(BUILD)/%_test)
+VM_PROGRAMS = all $(OTHER_BUILDS) $(BUILD)/prog_test $(BUILD)/net_test $(BUILD)/vm_loads \
+	$(MATRIX_OBJECTS) $(BUILD)/bench
 .PHONY: programs
 programs: deps deps-matrix # what check and test-vm run, so that both can run at once
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(OTHER_BUILDS) $(TEST_SUITES:%=$(BUILD)/%_test) \
-		$(BUILD)/vm_loads $(MATRIX_OBJECTS) $(BUILD)/bench
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(sort $(CHECK_PROGRAMS) $(VM_PROGRAMS))
 
 .PHONY: check
 check: deps ## build everything and run all tests; the last line counts them
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(OTHER_BUILDS) $(TEST_SUITES:%=$(BUILD)/%_test)
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(CHECK_PROGRAMS)
 	$(Q)tools/run-suites $(TEST_SUITES:%=$(BUILD)/%_test)
 
 .PHONY: test test-root
@@ -204,8 +206,7 @@ test-big-endian: deps ## tables and digests where bytes go the other way round: 
 
 .PHONY: test-vm
 test-vm: deps deps-matrix ## the same suites on other kernels under QEMU; KERNELS="5.10 6.1", ci or all
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/prog_test $(BUILD)/net_test \
-		$(BUILD)/vm_loads $(MATRIX_OBJECTS) $(OTHER_BUILDS) $(BUILD)/bench
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(VM_PROGRAMS)
 	$(Q)status=0 harness=; \
 	$(if $(SUITES),,tests/vm/selftest/check --quick >$(BUILD)/vm-selftest.log 2>&1 & harness=$$!;) \
 	tests/vm/run --kernels "$(or $(KERNELS),ci)" $(MATRIX_OBJECTS:%=--with %) $(OTHER_BUILDS:%=--with %) --with $(BUILD)/bench $(VM_CORPUS:%=--with %) $(VM_OPTIONS) -- \
