@@ -58,8 +58,7 @@ struct Outcome {
 	bool sends = false;	    // XDP_TX, as its floor
 	std::vector<Series> series; // floor, [proxy], ours, variants
 	std::vector<Variant> variants{};
-	std::uint32_t tried = 0, disturbed = 0; // rounds
-	bool left_out = false;			// the disturbed ones
+	Disturbance rounds{};
 };
 
 inline constexpr const char *kFloor = "floor", *kProxy = "Katran proxy", *kOurs = "anycast-xdp",

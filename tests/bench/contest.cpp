@@ -68,26 +68,28 @@ Result<Contest> contest(std::vector<Contender> &contenders, const Rounds &rounds
 	for (const Contender &contender : contenders)
 		contest.series.push_back({contender.name, {}});
 	AX_TRY(probe());
-	while (contest.tried < rounds.rounds * rounds.patience && quiet.size() < rounds.rounds) {
+	while (contest.rounds.tried < rounds.rounds * rounds.patience &&
+	       quiet.size() < rounds.rounds) {
 		for (std::size_t i = 0; i < contenders.size(); ++i) {
-			const std::size_t who = (i + contest.tried) % contenders.size();
+			const std::size_t who = (i + contest.rounds.tried) % contenders.size();
 			const auto ns = one_run(contenders[who], rounds);
 			if (!ns)
 				return tl::unexpected(ns.error());
 			contest.series[who].ns.push_back(*ns);
 		}
 		AX_TRY(probe());
-		++contest.tried;
+		++contest.rounds.tried;
 		quiet = undisturbed(probes);
 	}
-	contest.disturbed = contest.tried - static_cast<std::uint32_t>(quiet.size());
-	contest.left_out = contest.disturbed != 0 && 2 * quiet.size() >= rounds.rounds;
-	if (contest.left_out)
+	contest.rounds.disturbed = contest.rounds.tried - static_cast<std::uint32_t>(quiet.size());
+	contest.rounds.left_out =
+		contest.rounds.disturbed != 0 && 2 * quiet.size() >= rounds.rounds;
+	if (contest.rounds.left_out)
 		for (Series &series : contest.series)
 			series.ns = chosen(series.ns, quiet);
 	for (Contender &contender : contenders)
 		if (contender.check)
-			AX_TRY(contender.check(contest.tried));
+			AX_TRY(contender.check(contest.rounds.tried));
 	return contest;
 }
 

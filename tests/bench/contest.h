@@ -34,10 +34,14 @@ struct Series {
 	std::vector<double> ns; // by round
 };
 
-struct Contest {
-	std::vector<Series> series;
+struct Disturbance {
 	std::uint32_t tried = 0, disturbed = 0; // rounds
 	bool left_out = false;			// the disturbed ones; else too few would be left
+};
+
+struct Contest {
+	std::vector<Series> series;
+	Disturbance rounds;
 };
 
 // Contenders take turns; who begins changes from round to round. The first is the floor: it also

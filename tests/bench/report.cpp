@@ -94,9 +94,7 @@ Row row_of(const Outcome &outcome)
 	row.name = outcome.name;
 	row.about = outcome.about;
 	row.required = outcome.required;
-	row.tried = outcome.tried;
-	row.disturbed = outcome.disturbed;
-	row.left_out = outcome.left_out;
+	row.rounds = outcome.rounds;
 
 	const auto *floor = rounds_of(outcome, kFloor), *proxy = rounds_of(outcome, kProxy),
 		   *ours = rounds_of(outcome, kOurs);
@@ -152,10 +150,11 @@ std::string text_of(const Row &row)
 			      : "");
 	if (const std::string verdict = judgement(row); !verdict.empty())
 		text += fmt::format("    {}\n", verdict);
-	if (row.disturbed != 0)
+	if (row.rounds.disturbed != 0)
 		text += fmt::format(
 			"    others had the core in {} of {} rounds, which {} left out\n",
-			row.disturbed, row.tried, row.left_out ? "are" : "are not");
+			row.rounds.disturbed, row.rounds.tried,
+			row.rounds.left_out ? "are" : "are not");
 	if (const auto off = calibration(row))
 		text += fmt::format("    proxy/Katran {:.2f}\n", *off);
 	return text;
@@ -294,9 +293,9 @@ nlohmann::json json_of(const Report &report)
 			}
 			out["ours_less"][pair.name] = std::move(one);
 		}
-		out["rounds"] = {{"tried", row.tried},
-				 {"disturbed", row.disturbed},
-				 {"left_out", row.left_out}};
+		out["rounds"] = {{"tried", row.rounds.tried},
+				 {"disturbed", row.rounds.disturbed},
+				 {"left_out", row.rounds.left_out}};
 		if (row.ratio) {
 			out["ratio"] = numbers(*row.ratio);
 			out["ratio_without_floor"] = numbers(*row.bare);

@@ -37,8 +37,7 @@ struct Row {
 	// against that run's own figure where there is no proxy.
 	std::optional<Summary> level;
 	Verdict verdict = Verdict::kNone, level_verdict = Verdict::kNone;
-	std::uint32_t tried = 0, disturbed = 0; // rounds
-	bool left_out = false;			// the disturbed ones
+	Disturbance rounds{};
 
 	[[nodiscard]] const Summary *find(const std::string &who) const;
 };

@@ -96,10 +96,10 @@ std::string noise_of(const Report &report)
 	for (const std::string &name : names)
 		text += (text.empty() ? "" : ", ") + name;
 	for (const Row &row : report.rows) {
-		tried += row.tried;
-		if (row.left_out)
-			left_out += row.disturbed;
-		else if (2 * row.disturbed > row.tried)
+		tried += row.rounds.tried;
+		if (row.rounds.left_out)
+			left_out += row.rounds.disturbed;
+		else if (2 * row.rounds.disturbed > row.rounds.tried)
 			kept += (kept.empty() ? "" : ", ") + row.name;
 	}
 	const std::string rounds = fmt::format(

@@ -197,15 +197,8 @@ Result<Outcome> run_case(const Case &what, int extra_program, bool quick)
 	auto contest = bench::contest(contenders, c.rounds);
 	if (!contest)
 		return tl::unexpected(contest.error());
-	return Outcome{c.name,
-		       c.about,
-		       c.required,
-		       sends,
-		       std::move(contest->series),
-		       c.variants,
-		       contest->tried,
-		       contest->disturbed,
-		       contest->left_out};
+	return Outcome{c.name,	   c.about,	   c.required, sends, std::move(contest->series),
+		       c.variants, contest->rounds};
 }
 
 } // namespace anycast::bench

@@ -109,9 +109,7 @@ TEST(Bench, LeavesOutRoundsInWhichOthersHadTheCore)
 	EXPECT_EQ(chosen({1, 2, 3, 4}, {0, 3}), (std::vector<double>{1, 4}));
 
 	Outcome disturbed = outcome(50, 150, 75, 1.8);
-	disturbed.tried = 60;
-	disturbed.disturbed = 20;
-	disturbed.left_out = true;
+	disturbed.rounds = {.tried = 60, .disturbed = 20, .left_out = true};
 	Report report;
 	report.rows = {row_of(disturbed)};
 	EXPECT_NE(text_of(report.rows[0]).find("in 20 of 60 rounds, which are left out"),
@@ -119,8 +117,7 @@ TEST(Bench, LeavesOutRoundsInWhichOthersHadTheCore)
 	EXPECT_EQ(json_of(report)["cases"][0]["rounds"]["disturbed"], 20);
 	EXPECT_NE(markdown_of(report).find("In 20 of 60 rounds others had the core"),
 		  std::string::npos);
-	disturbed.disturbed = 50;
-	disturbed.left_out = false;
+	disturbed.rounds = {.tried = 60, .disturbed = 50, .left_out = false};
 	report.rows = {row_of(disturbed)};
 	EXPECT_NE(text_of(report.rows[0]).find("in 50 of 60 rounds, which are not left out"),
 		  std::string::npos);
