@@ -109,7 +109,7 @@ static __always_inline int ax_icmp(struct xdp_md *ctx, struct ax_packet *pkt)
 	request = &scratch->request;
 	quote = &scratch->quote;
 	quoted = !ax_read_quote(ctx, pkt->l4_offset, pkt->l4_bytes, pkt->family);
-	if (ax_guard && (pkt->settings->flags & AX_SETTINGS_GTSM)) {
+	if (AX_GUARD && (pkt->settings->flags & AX_SETTINGS_GTSM)) {
 		reason = ax_gtsm_icmp(ctx, pkt, quote, quoted);
 		if (reason)
 			return reason;

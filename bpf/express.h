@@ -49,7 +49,7 @@ static __always_inline int ax_is_plain4(const struct iphdr *ip, __u64 bytes)
 	return (first & bpf_htonl(0xff000000)) == bpf_htonl(0x45000000) &&
 	       !(second & bpf_htonl(0xffff & ~AX_IP4_DF)) &&
 	       length >= sizeof(*ip) + sizeof(struct udphdr) && length <= bytes - ETH_HLEN &&
-	       (!ax_guard || ((third & bpf_htonl(0xff000000)) &&
+	       (!AX_GUARD || ((third & bpf_htonl(0xff000000)) &&
 			      ax_is_all_ones((__u64)first + second + third + word[3] + word[4])));
 }
 
@@ -57,7 +57,7 @@ static __always_inline int ax_is_plain6(const struct ipv6hdr *ip, __u64 bytes)
 {
 	__u32 length = bpf_ntohs(ip->payload_len);
 
-	return (*(__u8 *)ip & 0xf0) == 0x60 && (!ax_guard || ip->hop_limit) &&
+	return (*(__u8 *)ip & 0xf0) == 0x60 && (!AX_GUARD || ip->hop_limit) &&
 	       (ip->nexthdr == IPPROTO_TCP || ip->nexthdr == IPPROTO_UDP) &&
 	       length >= sizeof(struct udphdr) && length <= bytes - ETH_HLEN - sizeof(*ip);
 }
@@ -241,7 +241,7 @@ static __always_inline int ax_express_segment(struct xdp_md *ctx, struct ax_flow
 	} else if (header != 20) {
 		return 0;
 	}
-	if (!ax_loss)
+	if (!AX_LOSS)
 		return AX_SENT_EMPTY;
 	seq = bpf_ntohl(tcp->seq);
 	if (seq != flow->nxt || payload > flow->mss || (flow->flags & known) != known)
@@ -265,7 +265,7 @@ static __always_inline int ax_express_transport(struct xdp_md *ctx, struct ax_fl
 	if (likely(proto == IPPROTO_TCP))
 		return ax_express_segment(ctx, flow, l4, l4_bytes, family);
 	length = bpf_ntohs(udp->len);
-	return !ax_guard || (length >= sizeof(*udp) && length <= l4_bytes &&
+	return !AX_GUARD || (length >= sizeof(*udp) && length <= l4_bytes &&
 			     (family == 4 || udp->check))
 		       ? AX_SENT_EMPTY
 		       : 0;
@@ -370,13 +370,13 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 		return AX_UNUSUAL;
 	total = bpf_ntohs(ip->tot_len) + sizeof(*ip);
 	tos = ip->tos;
-	if (total > hop->mtu || (ax_loss && unlikely((tos & AX_ECN_CE) == AX_ECN_CE)))
+	if (total > hop->mtu || (AX_LOSS && unlikely((tos & AX_ECN_CE) == AX_ECN_CE)))
 		return AX_UNUSUAL;
 	sent = ax_express_transport(ctx, &entry->flow, ip + 1, ip->protocol,
 				    total - 2 * sizeof(*ip), 4);
 	if (!sent)
 		return AX_UNUSUAL;
-	if (ax_loss && ip->protocol == IPPROTO_TCP)
+	if (AX_LOSS && ip->protocol == IPPROTO_TCP)
 		ax_learn_ip_id(&entry->flow, bpf_ntohs(ip->id));
 	reason = ax_express_outer4(ctx, hop, total, tos);
 	return reason ? reason : ax_express_known(ctx, &entry->flow, hop, bytes, sent);

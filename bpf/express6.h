@@ -82,7 +82,7 @@ __noinline int ax_express6(struct xdp_md *ctx, __u32 bytes)
 		return AX_UNUSUAL;
 	length = bpf_ntohs(ip->payload_len);
 	if (length + 2 * sizeof(*ip) > hop->mtu ||
-	    (ax_loss && unlikely((ip->flow_lbl[0] & AX_ECN_CE << 4) == AX_ECN_CE << 4)))
+	    (AX_LOSS && unlikely((ip->flow_lbl[0] & AX_ECN_CE << 4) == AX_ECN_CE << 4)))
 		return AX_UNUSUAL;
 	sent = ax_express_transport(ctx, &entry->flow, ip + 1, ip->nexthdr, length, 6);
 	if (!sent)

@@ -37,13 +37,13 @@ __noinline int ax_express_gue4(struct xdp_md *ctx, __u32 bytes, __u64 place)
 	total = pkt.l3_bytes + overhead;
 	pkt.tos = ip->tos;
 	pkt.proto = ip->protocol;
-	if (total > hop->mtu || (ax_loss && unlikely((pkt.tos & AX_ECN_CE) == AX_ECN_CE)))
+	if (total > hop->mtu || (AX_LOSS && unlikely((pkt.tos & AX_ECN_CE) == AX_ECN_CE)))
 		return AX_UNUSUAL;
 	sent = ax_express_transport(ctx, &entry->flow, ip + 1, ip->protocol,
 				    pkt.l3_bytes - sizeof(*ip), 4);
 	if (!sent)
 		return AX_UNUSUAL;
-	if (ax_loss && ip->protocol == IPPROTO_TCP)
+	if (AX_LOSS && ip->protocol == IPPROTO_TCP)
 		ax_learn_ip_id(&entry->flow, bpf_ntohs(ip->id));
 	__builtin_memset(&scratch->gue, 0, sizeof(scratch->gue));
 	if (pkt.settings->second_chance) {
@@ -89,7 +89,7 @@ __noinline int ax_express_gue6(struct xdp_md *ctx, __u32 bytes, __u64 place)
 	length = bpf_ntohs(ip->payload_len) + sizeof(*ip) + extra;
 	pkt.proto = ip->nexthdr;
 	if (length + sizeof(*ip) > hop->mtu ||
-	    (ax_loss && unlikely((ip->flow_lbl[0] & AX_ECN_CE << 4) == AX_ECN_CE << 4)))
+	    (AX_LOSS && unlikely((ip->flow_lbl[0] & AX_ECN_CE << 4) == AX_ECN_CE << 4)))
 		return AX_UNUSUAL;
 	sent = ax_express_transport(ctx, &entry->flow, ip + 1, ip->nexthdr,
 				    bpf_ntohs(ip->payload_len), 6);

@@ -188,7 +188,7 @@ static __always_inline int ax_gtsm(struct xdp_md *ctx, const struct ax_packet *p
 	int bfd = pkt->proto == IPPROTO_UDP && pkt->dport == bpf_htons(AX_PORT_BFD);
 	int later = pkt->fragment == AX_FRAGMENT_LATER;
 
-	if (!ax_guard || likely(!bgp && !bfd && !later) ||
+	if (!AX_GUARD || likely(!bgp && !bfd && !later) ||
 	    !(pkt->settings->flags & AX_SETTINGS_GTSM) || (later && !ax_may_be_session(pkt)))
 		return AX_CONTINUE;
 	return ax_to_session(ctx, pkt->half, pkt->family, pkt->l3_offset) ? AX_NEXT_GTSM

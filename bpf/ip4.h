@@ -220,7 +220,7 @@ static __always_inline int ax_parse_ip4(struct xdp_md *ctx, struct ax_packet *pk
 	pkt->ip_id = bpf_ntohs(ip->id);
 
 	flags = bpf_ntohs(ip->frag_off);
-	if (ax_guard) {
+	if (AX_GUARD) {
 		reason = ax_check_ip4_addresses(pkt, ip);
 		if (reason)
 			return reason;
@@ -240,7 +240,7 @@ static __always_inline int ax_parse_ip4(struct xdp_md *ctx, struct ax_packet *pk
 		pkt->flags = saved->flags;
 		if (reason)
 			return reason;
-	} else if (ax_guard && unlikely(!ax_is_all_ones(ax_sum_ip4(ip)))) {
+	} else if (AX_GUARD && unlikely(!ax_is_all_ones(ax_sum_ip4(ip)))) {
 		pkt->flags |= AX_PACKET_BAD_CSUM;
 	}
 	return AX_CONTINUE;

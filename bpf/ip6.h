@@ -251,7 +251,7 @@ static __always_inline int ax_parse_ip6(struct xdp_md *ctx, struct ax_packet *pk
 		pkt->flags |= AX_PACKET_TTL_ZERO;
 	pkt->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 
-	if (ax_guard) {
+	if (AX_GUARD) {
 		reason = ax_check_ip6_addresses(pkt, ip);
 		if (reason)
 			return reason;

@@ -16,10 +16,18 @@
 
 #include "map_kinds.h"
 
-/* Read-only switches: set before load, folded by the verifier. */
+/* Built without one of these to see what it costs (tests/support/without_*.bpf.c), and for nothing
+ * else: so the program has no switch for them. */
+#ifndef AX_GUARD
+#define AX_GUARD 1 /* malformed rules, header checksum, GTSM */
+#endif
+#ifndef AX_LOSS
+#define AX_LOSS 1 /* loss tracker */
+#endif
+
+/* Read-only switches: set before load. The verifier knows them, and so takes out what is off; but
+ * the load stays in, and so does a branch if both its ways are gone elsewhere. */
 const volatile __u32 ax_role = AX_ROLE_EDGE; /* enum ax_role bits */
-const volatile __u32 ax_guard = 1;	     /* 0: no rule, no GTSM (benchmark only) */
-const volatile __u32 ax_loss = 1;	     /* 0: no loss tracker (benchmark only) */
 const volatile __u32 ax_replay = 0;   /* clock from ax_ctl, outcome written to ax_ctl.trace */
 const volatile __u32 ax_instance = 0; /* under a dispatcher: acts if ax_ctl.active is this or 0 */
 const volatile __u32 ax_samples = AX_SAMPLES_NONE; /* enum ax_samples */

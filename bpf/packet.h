@@ -321,7 +321,7 @@ __noinline int ax_broken(__u32 half, __u32 reason, __u32 bytes)
 	struct ax_ctl *ctl = ax_control();
 	__u8 action;
 
-	if (!ax_guard)
+	if (!AX_GUARD)
 		return 0;
 	if (!ctl)
 		return 1;
@@ -334,7 +334,7 @@ __noinline int ax_broken(__u32 half, __u32 reason, __u32 bytes)
 /* The rule `id` is broken if `cond`; the stage returns its reason unless the rule only counts. */
 #define AX_RULE(cond, id)                                                                          \
 	do {                                                                                       \
-		if (ax_guard && unlikely(cond) && ax_broken(pkt->half, AX_R_##id, pkt->bytes))     \
+		if (AX_GUARD && unlikely(cond) && ax_broken(pkt->half, AX_R_##id, pkt->bytes))     \
 			return AX_R_##id;                                                          \
 	} while (0)
 

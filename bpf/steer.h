@@ -154,7 +154,7 @@ static __always_inline int ax_steer_known(struct xdp_md *ctx, struct ax_packet *
 		}
 		/* an older configuration's choice, perhaps */
 		ax_note_choice(ax_note_syn(ctx, pkt, &scratch->key), &scratch->choice, 0);
-	} else if (ax_loss && pkt->proto == IPPROTO_TCP) {
+	} else if (AX_LOSS && pkt->proto == IPPROTO_TCP) {
 		ax_track(ctx, pkt, ref);
 	} else if (unlikely(flow->forward & AX_MEASURE)) {
 		ax_measure(ctx, ref->family, ref->slot);
@@ -204,10 +204,10 @@ static __always_inline __u32 ax_remember(struct xdp_md *ctx, struct ax_packet *p
 		place->entry = 0;
 		return 0;
 	}
-	if (pkt->proto == IPPROTO_TCP && ax_loss)
+	if (pkt->proto == IPPROTO_TCP && AX_LOSS)
 		ax_consume_syn(ctx, pkt, key, syn, choice, &first);
 	ax_write_entry(pkt, key, bucket, place, choice, forward, &first);
-	if (pkt->proto == IPPROTO_TCP && ax_loss)
+	if (pkt->proto == IPPROTO_TCP && AX_LOSS)
 		ax_track(ctx, pkt, &ref);
 	return ref.flow->segments;
 }

@@ -253,7 +253,7 @@ static __always_inline int ax_stranger_stays(struct xdp_md *ctx, const struct ax
 		return 1;
 	}
 	ax_choose_way(way, &choice);
-	if (tcp && ax_loss) {
+	if (tcp && AX_LOSS) {
 		ax_first_segment(ctx, pkt, &first);
 		ax_consume_syn(ctx, pkt, key, syn, &choice, &first);
 	}

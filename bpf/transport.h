@@ -142,7 +142,7 @@ static __always_inline int ax_parse_tcp(struct xdp_md *ctx, struct ax_packet *pk
 	pkt->tcp_flags = f = ((__u8 *)tcp)[13];
 	pkt->sport = tcp->source;
 	pkt->dport = tcp->dest;
-	if (!ax_guard)
+	if (!AX_GUARD)
 		return AX_CONTINUE;
 	/* An ACK without SYN, FIN and RST is nearly every segment there is. */
 	if (unlikely((f & (AX_TCP_ACK | AX_TCP_SYN | AX_TCP_FIN | AX_TCP_RST)) != AX_TCP_ACK)) {
@@ -178,7 +178,7 @@ static __always_inline int ax_parse_udp(struct xdp_md *ctx, struct ax_packet *pk
 	pkt->sport = udp->source;
 	pkt->dport = udp->dest;
 	/* The rest is about whole datagrams: of a fragmented one the host's reassembly judges. */
-	if (!ax_guard || unlikely(pkt->fragment))
+	if (!AX_GUARD || unlikely(pkt->fragment))
 		return AX_CONTINUE;
 	length = bpf_ntohs(udp->len);
 	AX_RULE(length < sizeof(*udp) || length > pkt->l4_bytes, UDP_LENGTH);

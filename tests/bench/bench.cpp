@@ -4,8 +4,10 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <optional>
 #include <regex>
+#include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -49,6 +51,21 @@ Status write_json(const Report &report, const std::string &path)
 	return file ? Status{} : fail(Exit::kFailed, "write " + path);
 }
 
+// The bytes of other builds' objects, as long as they are measured.
+Result<std::vector<std::string>> builds_of(const std::vector<std::string> &objects)
+{
+	std::vector<std::string> builds;
+
+	for (const std::string &object : objects) {
+		std::ifstream file(object, std::ios::binary);
+		builds.emplace_back(std::istreambuf_iterator<char>(file),
+				    std::istreambuf_iterator<char>());
+		if (builds.back().empty())
+			return fail(Exit::kUsage, object + " cannot be read");
+	}
+	return builds;
+}
+
 Result<Fd> other_program(std::uint32_t id)
 {
 	Fd program(id ? bpf_prog_get_fd_by_id(id) : -1);
@@ -71,6 +88,9 @@ Status run(const Options &options)
 			return tl::unexpected(read.error());
 		earlier = std::move(*read);
 	}
+	const auto builds = builds_of(options.objects);
+	if (!builds)
+		return tl::unexpected(builds.error());
 	const auto other = other_program(options.program);
 	if (!other)
 		return tl::unexpected(other.error());
@@ -95,9 +115,10 @@ Status run(const Options &options)
 	for (Case &c : all_cases()) {
 		if (!std::regex_search(c.name, only))
 			continue;
-		for (const std::string &object : options.objects) {
-			c.variants.push_back({std::filesystem::path(object).filename(), c.node});
-			c.variants.back().node.object = object;
+		for (std::size_t i = 0; i < builds->size(); i++) {
+			const std::filesystem::path file(options.objects[i]);
+			c.variants.push_back({file.filename(), c.node});
+			c.variants.back().node.build = (*builds)[i];
 		}
 		const auto outcome = run_case(c, other->get(), options.quick);
 		if (!outcome)

@@ -6,6 +6,8 @@
 #include <anycast_xdp/mark.h>
 #include <fmt/format.h>
 
+#include "support/builds.h"
+
 namespace anycast::bench {
 
 namespace {
@@ -146,8 +148,9 @@ Case with_switches(Case c)
 	c.variants = {{"guard off", c.node, kGuardLimit},
 		      {"not tracked (loss off)", c.node, kTrackedLimit},
 		      {"both off", c.node}};
-	c.variants[0].node.guard = c.variants[2].node.guard = false;
-	c.variants[1].node.loss = c.variants[2].node.loss = false;
+	c.variants[0].node.build = test::build_without_guard();
+	c.variants[1].node.build = test::build_without_loss();
+	c.variants[2].node.build = test::build_without_either();
 	return c;
 }
 

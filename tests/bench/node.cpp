@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include "kernel/program_object.h"
 #include "kernel/sizes.h"
 
 #include "bench/rotation.h"
@@ -113,12 +112,9 @@ Result<Program> load_node(const NodeOptions &options)
 	if (!image)
 		return tl::unexpected(image.error());
 	load.roles = options.roles;
-	load.guard = options.guard;
-	load.loss = options.loss;
+	load.build = options.build;
 	load.limits = config.limits;
-	load_program_from(options.object);
 	auto program = Program::load(load);
-	load_program_from("");
 	if (!program)
 		return program;
 	control.abi = AX_ABI_VERSION;

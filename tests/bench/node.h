@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <string_view>
 
 #include "kernel/program.h"
 #include "util/result.h"
@@ -12,7 +12,6 @@ namespace anycast::bench {
 
 struct NodeOptions {
 	std::uint32_t roles = AX_ROLE_EDGE;
-	bool guard = true, loss = true;
 	std::uint32_t flows4 = 1024, flows6 = 1024; // on one CPU; the tables are twice as large
 	std::uint32_t inserts_per_second = 0;	    // 0 = no limit
 	std::uint32_t backends = 3;		    // of the IPv4 pool
@@ -21,7 +20,7 @@ struct NodeOptions {
 	bool marking = false;	   // alternate marking
 	bool serves = false;	   // the first IPv4 backend is here, so what leaves is watched
 	std::uint32_t ifindex = 1; // next hops are there: a test run's ingress is loopback
-	std::string object;	   // another build of the program
+	std::string_view build;	   // of the program, see LoadOptions
 };
 
 // What packets of the cases are addressed to.

@@ -25,8 +25,7 @@ enum class Samples { kNone, kBest, kPerf };
 
 struct LoadOptions {
 	std::uint32_t roles = AX_ROLE_EDGE;
-	bool guard = true; // false only for benchmarks
-	bool loss = true;
+	std::string_view build; // its object's bytes, for benchmarks; empty: the embedded one's
 	bool replay = false;
 	Samples samples = Samples::kNone;
 	bool frags = false;	       // frames longer than a page, in several buffers

@@ -3,8 +3,7 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
+#include <string_view>
 
 #include <bpf/libbpf.h>
 
@@ -25,8 +24,6 @@ void set_switches(Switches &rodata, const LoadOptions &options, const DataplaneS
 	if constexpr (requires { rodata.ax_hz; })
 		rodata.ax_hz = kernel_hz();
 	rodata.ax_role = options.roles;
-	rodata.ax_guard = options.guard;
-	rodata.ax_loss = options.loss;
 	rodata.ax_replay = options.replay;
 	rodata.ax_samples = samples_by(options);
 	rodata.ax_frags = options.frags;
@@ -44,20 +41,17 @@ void set_switches(Switches &rodata, const LoadOptions &options, const DataplaneS
 
 constexpr std::string_view kVariable = ".data."; // the section of a map that is a variable
 
-std::string other_build; // load_program_from
-
-anycast_bpf *open_skeleton()
+// Another build has the same switches and maps.
+anycast_bpf *open_skeleton(std::string_view build)
 {
-	if (other_build.empty())
+	if (build.empty())
 		return anycast_bpf__open();
-	std::ifstream file(other_build, std::ios::binary);
-	const std::string bytes((std::istreambuf_iterator<char>(file)), {});
 	auto *skeleton = static_cast<anycast_bpf *>(std::calloc(1, sizeof(anycast_bpf)));
 	int error = skeleton ? anycast_bpf__create_skeleton(skeleton) : -ENOMEM;
 
 	if (error == 0) {
-		skeleton->skeleton->data = bytes.data();
-		skeleton->skeleton->data_sz = bytes.size();
+		skeleton->skeleton->data = build.data();
+		skeleton->skeleton->data_sz = build.size();
 		error = bpf_object__open_skeleton(skeleton->skeleton, nullptr);
 	}
 	if (error == 0)
@@ -68,11 +62,6 @@ anycast_bpf *open_skeleton()
 }
 
 } // namespace
-
-void load_program_from(const std::string &object_file)
-{
-	other_build = object_file;
-}
 
 ax_samples samples_by(const LoadOptions &options)
 {
@@ -125,7 +114,7 @@ bool ProgramObject::open(const LoadOptions &options, const DataplaneSizes &sizes
 				    return anycast_legacy_bpf__load(
 					    static_cast<anycast_legacy_bpf *>(skeleton));
 			    });
-	return take(open_skeleton(), &anycast_bpf__destroy, [](void *skeleton) {
+	return take(open_skeleton(options.build), &anycast_bpf__destroy, [](void *skeleton) {
 		return anycast_bpf__load(static_cast<anycast_bpf *>(skeleton));
 	});
 }

@@ -22,10 +22,6 @@ ax_samples samples_by(const LoadOptions &options);
 // Is it the build for kernels before 5.6 (bpf/legacy.h)?
 bool needs_legacy_build();
 
-// For benchmarks that compare two builds: Program::load takes this object file from here on, with
-// the same switches and maps; "": the embedded program again.
-void load_program_from(const std::string &object_file);
-
 // What we call a map of the program: that which is a variable (bpf/maps.h) goes by its section's
 // name in libbpf. "": not one of ours, but libbpf's for other variables.
 std::string name_of(const bpf_map *map);
