@@ -149,21 +149,18 @@ __noinline int ax_icmp_stage(struct xdp_md *ctx)
  * short to have a type. */
 static __always_inline int ax_is_foreign(__be16 type)
 {
-	return type != bpf_htons(ETH_P_IP) &&
-	       (type == bpf_htons(ETH_P_ARP) ||
-		(type != bpf_htons(ETH_P_IPV6) && type && !ax_is_vlan(type)));
+	barrier_var(type); /* else clang compares all types in their numbers' order */
+	return type == bpf_htons(ETH_P_ARP) ||
+	       (type != bpf_htons(ETH_P_IPV6) && type && !ax_is_vlan(type));
 }
 
-/* Ordinary packets. */
-static __always_inline int ax_express(struct xdp_md *ctx, struct ax_ctl *ctl, __be16 type,
-				      __u64 bytes)
+/* Neither foreign nor untagged IPv4. */
+static __always_inline int ax_other(struct xdp_md *ctx, __be16 type, __u64 bytes)
 {
 	int outcome;
 
-	if (type == bpf_htons(ETH_P_IP) && (ax_role & AX_ROLE_EDGE))
-		return ax_express4(ctx, ctl, bytes);
 	if (type != bpf_htons(ETH_P_IPV6) || !(ax_role & AX_ROLE_EDGE))
-		return ax_is_foreign(type) ? AX_R_NOT_IP : AX_UNUSUAL;
+		return AX_UNUSUAL;
 	outcome = AX_FRESH(ax_express6(ctx, bytes));
 	return outcome == AX_STRANGER6 ? AX_FRESH(ax_stranger6(ctx, bytes)) : outcome;
 }
@@ -219,14 +216,17 @@ int anycast(struct xdp_md *ctx)
 	int outcome;
 
 	ctl = ax_control();
+	/* active: 0 for a moment while one instance hands over to another that runs before it */
+	if (ax_instance && ctl->active && ctl->active != ax_instance)
+		return XDP_PASS;
 	if (ax_replay)
 		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));
-	if (ax_is_foreign(type) && !ax_instance)
+	if (likely(type == bpf_htons(ETH_P_IP)))
+		outcome = ax_role & AX_ROLE_EDGE ? ax_express4(ctx, ctl, bytes) : AX_UNUSUAL;
+	else if (ax_is_foreign(type))
 		return ax_conclude(ctx, bytes, AX_R_NOT_IP);
-	/* active: 0 for a moment while one instance hands over to another that runs before it */
-	if (!ctl || (ax_instance && ctl->active && ctl->active != ax_instance))
-		return XDP_PASS;
-	outcome = ax_express(ctx, ctl, type, bytes);
+	else
+		outcome = ax_other(ctx, type, bytes);
 	/* a constant, of which little is left to do in ax_conclude */
 	if (likely(outcome == AX_SENT))
 		return ax_conclude(ctx, bytes, AX_SENT);

@@ -22,6 +22,16 @@
 __noinline int ax_stranger4(struct xdp_md *ctx, __u32 bytes, __u64 hash);
 __noinline int ax_express_gue4(struct xdp_md *ctx, __u32 bytes, __u64 place);
 
+/* A constant that clang does not see: else it is set, and kept on the stack, before anything is
+ * done. */
+static __always_inline int ax_unusual(void)
+{
+	int unusual = AX_UNUSUAL;
+
+	barrier_var(unusual);
+	return unusual;
+}
+
 /* The network header, where at least the first words of a transport header follow (all of TCP's
  * behind IPv4), else 0. */
 static __always_inline struct iphdr *ax_plain_ip4(const struct xdp_md *ctx)
@@ -353,7 +363,7 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 	int reason, sent;
 
 	if ((void *)(ip + 1) + sizeof(struct tcphdr) > ax_data_end(ctx) || !ax_is_plain4(ip, bytes))
-		return AX_UNUSUAL;
+		return ax_unusual();
 	if (!ax_in_filter(settings, ip->daddr))
 		return AX_FRESH(ax_elsewhere4(ctx));
 	hash = ax_hash_ip4(ctl, ip);
@@ -362,20 +372,20 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 		return AX_FRESH(ax_stranger4(ctx, bytes, hash));
 	if (!ax_is_current(ctl, &entry->flow, AX_FORWARD_IPIP)) {
 		if (!ax_is_current(ctl, &entry->flow, AX_FORWARD_GUE))
-			return AX_UNUSUAL;
+			return ax_unusual();
 		return AX_FRESH(ax_express_gue4(ctx, bytes, hash >> 32 << 32 | place));
 	}
 	hop = ax_express_hop(ctl, entry->flow.backend, 4, now);
 	if (!hop)
-		return AX_UNUSUAL;
+		return ax_unusual();
 	total = bpf_ntohs(ip->tot_len) + sizeof(*ip);
 	tos = ip->tos;
 	if (total > hop->mtu || (AX_LOSS && unlikely((tos & AX_ECN_CE) == AX_ECN_CE)))
-		return AX_UNUSUAL;
+		return ax_unusual();
 	sent = ax_express_transport(ctx, &entry->flow, ip + 1, ip->protocol,
 				    total - 2 * sizeof(*ip), 4);
 	if (!sent)
-		return AX_UNUSUAL;
+		return ax_unusual();
 	if (AX_LOSS && ip->protocol == IPPROTO_TCP)
 		ax_learn_ip_id(&entry->flow, bpf_ntohs(ip->id));
 	reason = ax_express_outer4(ctx, hop, total, tos);

@@ -30,13 +30,14 @@ static __always_inline __u64 ax_sum_ip4(const struct iphdr *ip)
 	return (__u64)word[0] + word[1] + word[2] + word[3] + word[4];
 }
 
-/* RFC 1071: the checksum among them, the words of a good header add up to ones only. Of 36 bits at
- * most two folds leave less than twice that. */
+/* RFC 1071: the checksum among them, the words of a good header add up to ones only, so their plain
+ * sum, never 0, is a multiple of 0xffff. A multiple times the inverse modulo 2^64 is the quotient,
+ * and anything else is larger than every quotient. */
 static __always_inline int ax_is_all_ones(__u64 sum)
 {
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
+	const __u64 inverse = -(~0ULL / 0xffff);
+
+	return sum * inverse <= ~0ULL / 0xffff;
 }
 
 /* The header's checksum with its options; 1 if it is bad. */

@@ -70,16 +70,6 @@ static __always_inline int ax_is_service(const struct ax_shortcut *service, cons
 	       service->addr.pair[1] == bpf_cpu_to_be64(ax_vip_half(l3, family, 1));
 }
 
-/* A constant that clang does not see: else it is set, and kept on the stack, before anything is
- * done. */
-static __always_inline int ax_unusual(void)
-{
-	int unusual = AX_UNUSUAL;
-
-	barrier_var(unusual);
-	return unusual;
-}
-
 /* Nothing for a rule to say; sets what the flow table and the loss tracker want to know. `l4`: of
  * UDP's header all is within the frame, of TCP's where IPv4 is before it. */
 static __always_inline int ax_stranger_transport(struct xdp_md *ctx, struct ax_packet *pkt,
