@@ -145,17 +145,15 @@ __noinline int ax_icmp_stage(struct xdp_md *ctx)
 	return ax_outcome(&pkt, ax_check_passed(&pkt, ax_icmp(ctx, &pkt)));
 }
 
-/* Neither IP nor tagged, ARP for the most part: passes, whatever is configured. 0: a frame too
- * short to have a type. */
-static __always_inline int ax_is_foreign(__be16 type)
+/* Neither IP nor tagged: passes, whatever is configured. 0: a frame too short to have a type. */
+static __always_inline int ax_is_foreign(__u32 type)
 {
 	barrier_var(type); /* else clang compares all types in their numbers' order */
-	return type == bpf_htons(ETH_P_ARP) ||
-	       (type != bpf_htons(ETH_P_IPV6) && type && !ax_is_vlan(type));
+	return type != bpf_htons(ETH_P_IPV6) && type && !ax_is_vlan(type);
 }
 
 /* Neither foreign nor untagged IPv4. */
-static __always_inline int ax_other(struct xdp_md *ctx, __be16 type, __u64 bytes)
+static __always_inline int ax_other(struct xdp_md *ctx, __u32 type, __u64 bytes)
 {
 	int outcome;
 
@@ -211,7 +209,7 @@ int anycast(struct xdp_md *ctx)
 	void *data = ax_data(ctx), *end = ax_data_end(ctx);
 	__u64 bytes = end - data;
 	/* 0: a frame too short to have one */
-	__be16 type = data + ETH_HLEN > end ? 0 : *(__be16 *)(data + 2 * ETH_ALEN);
+	__u32 type = data + ETH_HLEN > end ? 0 : *(__be16 *)(data + 2 * ETH_ALEN);
 	struct ax_ctl *ctl;
 	int outcome;
 
@@ -223,7 +221,7 @@ int anycast(struct xdp_md *ctx)
 		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));
 	if (likely(type == bpf_htons(ETH_P_IP)))
 		outcome = ax_role & AX_ROLE_EDGE ? ax_express4(ctx, ctl, bytes) : AX_UNUSUAL;
-	else if (ax_is_foreign(type))
+	else if (type == bpf_htons(ETH_P_ARP) || ax_is_foreign(type))
 		return ax_conclude(ctx, bytes, AX_R_NOT_IP);
 	else
 		outcome = ax_other(ctx, type, bytes);

@@ -89,14 +89,15 @@ static __always_inline __u64 ax_hash_ip6(const struct ax_ctl *ctl, const struct 
 }
 
 /* Which of all CPUs' entries has a way whose tag matches, and so has one. */
-static __always_inline __u32 ax_express_place(__u32 family, __u32 bucket, __u32 way)
+static __always_inline __u32 ax_express_place(__u32 family, const __u32 *bucket, __u32 way)
 {
 	struct ax_slots *slots;
 
 	if (ax_is_direct(family))
-		return bucket * AX_WAYS + way;
-	slots = ax_slots_at(family, bucket);
-	return slots ? ax_region_start(family, bucket) + slots->slot[way & (AX_WAYS - 1)] - 1 : -1;
+		return *bucket * AX_WAYS + way;
+	slots = family == 4 ? bpf_map_lookup_elem(&ax_flow4_slot, bucket)
+			    : bpf_map_lookup_elem(&ax_flow6_slot, bucket);
+	return slots ? ax_region_start(family, *bucket) + slots->slot[way & (AX_WAYS - 1)] - 1 : -1;
 }
 
 static __always_inline __u32 ax_express_bucket(__u32 family, __u64 hash)
@@ -134,18 +135,14 @@ static __always_inline int ax_is_flow6(const struct ax_flow6 *entry, const struc
 _Static_assert(AX_NAMESAKES == 2, "as many are looked at below");
 
 /* The entry of a way whose tag matches, if it is the flow's; it is the family's number `*place`. */
-static __always_inline struct ax_flow4 *ax_express_way4(const struct iphdr *ip,
-							struct ax_bucket *bucket, __u32 at,
-							__u32 way, __u64 now, __u32 *place)
+static __always_inline struct ax_flow4 *ax_express_way4(const struct iphdr *ip, const __u32 *at,
+							__u32 way, __u32 *place)
 {
 	struct ax_flow4 *entry;
 
 	*place = ax_express_place(4, at, way);
 	entry = bpf_map_lookup_elem(&ax_flow4, place);
-	if (!entry || !ax_is_flow4(entry, ip))
-		return 0;
-	ax_use(bucket, way, &entry->flow, now);
-	return entry;
+	return entry && ax_is_flow4(entry, ip) ? entry : 0;
 }
 
 /* The flow's entry. Most flows have their likely way. So a processor guesses that the branch is
@@ -154,64 +151,76 @@ static __always_inline struct ax_flow4 *ax_express_way4(const struct iphdr *ip,
 static __always_inline struct ax_flow4 *ax_express_flow4(const struct iphdr *ip, __u64 hash,
 							 __u64 now, __u32 *place)
 {
-	__u32 at = ax_express_bucket(4, hash), likely_way = ax_likely_way(hash);
-	struct ax_bucket *bucket = ax_bucket_at(4, at);
+	__u32 at = ax_express_bucket(4, hash), way = ax_likely_way(hash);
+	__u32 used = ax_tag(hash) + AX_TAG_USED;
+	struct ax_bucket *bucket = bpf_map_lookup_elem(&ax_flow4_idx, &at);
 	struct ax_flow4 *entry;
 	__u64 matches;
 
 	if (!bucket)
 		return 0;
-	if (likely((bucket->tag[likely_way] & ~AX_TAG_USED) == ax_tag(hash))) {
-		entry = ax_express_way4(ip, bucket, at, likely_way, now, place);
-		if (likely(entry))
+	if (likely(bucket->tag[way] == used)) {
+		entry = ax_express_way4(ip, &at, way, place);
+		if (likely(entry)) {
+			entry->flow.stamp = now >> 8;
 			return entry;
+		}
 	}
-	matches = ax_matches(bucket, ax_tag(hash));
-	entry = 0;
-	if (matches)
-		entry = ax_express_way4(ip, bucket, at, ax_first_way(matches), now, place);
+	matches = ax_matches(bucket, used & ~AX_TAG_USED);
+	if (!matches)
+		return 0;
+	way = ax_first_way(matches);
+	entry = ax_express_way4(ip, &at, way, place);
 	matches &= matches - 1;
-	if (!entry && matches)
-		entry = ax_express_way4(ip, bucket, at, ax_first_way(matches), now, place);
+	if (!entry && matches) {
+		way = ax_first_way(matches);
+		entry = ax_express_way4(ip, &at, way, place);
+	}
+	if (entry)
+		ax_use(bucket, way, &entry->flow, now);
 	return entry;
 }
 
-static __always_inline struct ax_flow6 *ax_express_way6(const struct ipv6hdr *ip,
-							struct ax_bucket *bucket, __u32 at,
-							__u32 way, __u64 now, __u32 *place)
+static __always_inline struct ax_flow6 *ax_express_way6(const struct ipv6hdr *ip, const __u32 *at,
+							__u32 way, __u32 *place)
 {
 	struct ax_flow6 *entry;
 
 	*place = ax_express_place(6, at, way);
 	entry = bpf_map_lookup_elem(&ax_flow6, place);
-	if (!entry || !ax_is_flow6(entry, ip))
-		return 0;
-	ax_use(bucket, way, &entry->flow, now);
-	return entry;
+	return entry && ax_is_flow6(entry, ip) ? entry : 0;
 }
 
 static __always_inline struct ax_flow6 *ax_express_flow6(const struct ipv6hdr *ip, __u64 hash,
 							 __u64 now, __u32 *place)
 {
-	__u32 at = ax_express_bucket(6, hash), likely_way = ax_likely_way(hash);
-	struct ax_bucket *bucket = ax_bucket_at(6, at);
+	__u32 at = ax_express_bucket(6, hash), way = ax_likely_way(hash);
+	__u32 used = ax_tag(hash) + AX_TAG_USED;
+	struct ax_bucket *bucket = bpf_map_lookup_elem(&ax_flow6_idx, &at);
 	struct ax_flow6 *entry;
 	__u64 matches;
 
 	if (!bucket)
 		return 0;
-	if (likely((bucket->tag[likely_way] & ~AX_TAG_USED) == ax_tag(hash))) {
-		entry = ax_express_way6(ip, bucket, at, likely_way, now, place);
-		if (likely(entry))
+	if (likely(bucket->tag[way] == used)) {
+		entry = ax_express_way6(ip, &at, way, place);
+		if (likely(entry)) {
+			entry->flow.stamp = now >> 8;
 			return entry;
+		}
 	}
-	matches = ax_matches(bucket, ax_tag(hash));
-	entry = 0;
-	if (matches)
-		entry = ax_express_way6(ip, bucket, at, ax_first_way(matches), now, place);
+	matches = ax_matches(bucket, used & ~AX_TAG_USED);
+	if (!matches)
+		return 0;
+	way = ax_first_way(matches);
+	entry = ax_express_way6(ip, &at, way, place);
 	matches &= matches - 1;
-	if (!entry && matches)
-		entry = ax_express_way6(ip, bucket, at, ax_first_way(matches), now, place);
+	if (!entry && matches) {
+		way = ax_first_way(matches);
+		entry = ax_express_way6(ip, &at, way, place);
+	}
+	if (entry)
+		ax_use(bucket, way, &entry->flow, now);
 	return entry;
 }
 
@@ -370,11 +379,12 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 	entry = ax_express_flow4(ip, hash, now, &place);
 	if (!entry)
 		return AX_FRESH(ax_stranger4(ctx, bytes, hash));
-	if (!ax_is_current(ctl, &entry->flow, AX_FORWARD_IPIP)) {
-		if (!ax_is_current(ctl, &entry->flow, AX_FORWARD_GUE))
-			return ax_unusual();
-		return AX_FRESH(ax_express_gue4(ctx, bytes, hash >> 32 << 32 | place));
-	}
+	if (entry->flow.generation != ctl->generation)
+		return ax_unusual();
+	if (unlikely(entry->flow.forward != AX_FORWARD_IPIP))
+		return entry->flow.forward == AX_FORWARD_GUE
+			       ? AX_FRESH(ax_express_gue4(ctx, bytes, hash >> 32 << 32 | place))
+			       : ax_unusual();
 	hop = ax_express_hop(ctl, entry->flow.backend, 4, now);
 	if (!hop)
 		return ax_unusual();
