@@ -210,15 +210,15 @@ int anycast(struct xdp_md *ctx)
 	__u64 bytes = end - data;
 	/* 0: a frame too short to have one */
 	__u32 type = data + ETH_HLEN > end ? 0 : *(__be16 *)(data + 2 * ETH_ALEN);
-	struct ax_ctl *ctl;
+	__u32 instance = ax_instance;
+	struct ax_ctl *ctl = ax_control();
 	int outcome;
 
-	ctl = ax_control();
-	/* active: 0 for a moment while one instance hands over to another that runs before it */
-	if (ax_instance && ctl->active && ctl->active != ax_instance)
-		return XDP_PASS;
-	if (ax_replay)
+	if (instance == AX_REPLAY)
 		__builtin_memset(&ctl->trace, 0, sizeof(ctl->trace));
+	/* active: 0 for a moment while one instance hands over to another that runs before it */
+	else if (instance && ctl->active && ctl->active != instance)
+		return XDP_PASS;
 	if (likely(type == bpf_htons(ETH_P_IP)))
 		outcome = ax_role & AX_ROLE_EDGE ? ax_express4(ctx, ctl, bytes) : AX_UNUSUAL;
 	else if (type == bpf_htons(ETH_P_ARP) || ax_is_foreign(type))

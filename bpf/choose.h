@@ -77,19 +77,19 @@ static __always_inline __u32 *ax_service(const struct ax_packet *pkt, struct ax_
 
 static __always_inline void ax_trace_vip(const struct ax_packet *pkt, __u32 id)
 {
-	if (ax_replay)
+	if (ax_is_replay())
 		pkt->ctl->trace.vip = id + 1;
 }
 
 static __always_inline void ax_trace_slot(const struct ax_packet *pkt, __u32 slot)
 {
-	if (ax_replay)
+	if (ax_is_replay())
 		pkt->ctl->trace.slot = slot + 1;
 }
 
 static __always_inline void ax_trace_backend(const struct ax_packet *pkt, __u32 id)
 {
-	if (ax_replay)
+	if (ax_is_replay())
 		pkt->ctl->trace.backend = id + 1;
 }
 

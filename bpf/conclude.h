@@ -22,7 +22,7 @@ static __always_inline int ax_conclude(struct xdp_md *ctx, __u64 bytes, int outc
 		reason = AX_R_OPAQUE;
 	key = reason; /* what a helper was shown is no constant any more */
 	ax_count(bpf_map_lookup_elem(&ax_reason, &key), bytes);
-	if (ax_replay) {
+	if (ax_is_replay()) {
 		struct ax_ctl *ctl = ax_control();
 
 		if (ctl)

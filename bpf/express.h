@@ -307,7 +307,7 @@ static __always_inline struct ax_hop *ax_express_hop(const struct ax_ctl *ctl, _
 static __always_inline int ax_express_sent(struct xdp_md *ctx, const struct ax_hop *hop, __u32 vip,
 					   __u32 backend_id, __u64 bytes, __u32 segments)
 {
-	if (ax_replay) { /* asked for here: a register less on the way, where it is off */
+	if (ax_is_replay()) { /* asked for here: a register less on the way, where it is off */
 		struct ax_ctl *ctl = ax_control();
 
 		if (ctl) {

@@ -28,8 +28,9 @@
 /* Read-only switches: set before load. The verifier knows them, and so takes out what is off; but
  * the load stays in, and so does a branch if both its ways are gone elsewhere. */
 const volatile __u32 ax_role = AX_ROLE_EDGE; /* enum ax_role bits */
-const volatile __u32 ax_replay = 0;   /* clock from ax_ctl, outcome written to ax_ctl.trace */
-const volatile __u32 ax_instance = 0; /* under a dispatcher: acts if ax_ctl.active is this or 0 */
+/* Under a dispatcher: acts if ax_ctl.active is this or 0. AX_REPLAY: clock from ax_ctl, outcome
+ * written to ax_ctl.trace. 0: the only one, by its own clock. */
+const volatile __u32 ax_instance = 0;
 const volatile __u32 ax_samples = AX_SAMPLES_NONE; /* enum ax_samples */
 const volatile __u32 ax_frags = 0;		   /* frames may have more buffers than the first */
 const volatile __u32 ax_buckets4 = AX_MIN_BUCKETS; /* per CPU, a power of two */
@@ -114,6 +115,11 @@ struct {
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(__u32));
 } ax_drop_perf SEC(".maps");
+
+static __always_inline int ax_is_replay(void)
+{
+	return ax_instance == AX_REPLAY;
+}
 
 static __always_inline struct ax_ctl *ax_control(void)
 {

@@ -281,13 +281,13 @@ static __always_inline int ax_outcome(const struct ax_packet *pkt, int result)
 
 static __always_inline __u64 ax_now_ns(const struct ax_ctl *ctl)
 {
-	return ax_replay ? ctl->clock_ns : bpf_ktime_get_ns();
+	return ax_is_replay() ? ctl->clock_ns : bpf_ktime_get_ns();
 }
 
 /* Costs a few instructions where bpf_ktime_get_ns costs 41 ns; 4 ms a tick at HZ=250. */
 static __always_inline __u64 ax_jiffies(const struct ax_ctl *ctl)
 {
-	return ax_replay ? ctl->clock_ns / 4000000 : AX_JIFFIES();
+	return ax_is_replay() ? ctl->clock_ns / 4000000 : AX_JIFFIES();
 }
 
 static __always_inline void ax_count(struct ax_counter *counter, __u64 bytes)

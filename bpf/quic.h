@@ -77,7 +77,7 @@ __noinline int ax_choose_quic(struct xdp_md *ctx)
 		ax_note_reason(AX_R_QUIC_UNROUTABLE, pkt.bytes);
 		return AX_CONTINUE;
 	}
-	if (ax_replay) /* no slot was asked */
+	if (ax_is_replay()) /* no slot was asked */
 		pkt.ctl->trace.slot = 0;
 	return AX_CONTINUE;
 }

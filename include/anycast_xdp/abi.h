@@ -61,7 +61,7 @@ enum ax_settings_flags {
 	AX_SETTINGS_CLAMP = 256,   /* the tc program lowers the MSS that they offer */
 };
 
-/* What the last packet came to: written by replay instances only (read-only switch `ax_replay`). */
+/* What the last packet came to: written by replay instances only. */
 struct ax_trace {
 	__u32 reason;
 	__u32 vip;     /* id + 1, 0 = none */
@@ -70,6 +70,9 @@ struct ax_trace {
 };
 AX_ASSERT_SIZE(struct ax_trace, 16);
 
+/* The read-only switch `ax_instance` of programs that replay, in private maps. */
+#define AX_REPLAY 0xffffffff
+
 /* ax_ctl: ARRAY[1], memory-mapped. */
 struct ax_ctl {
 	__u32 abi; /* AX_ABI_VERSION */
@@ -77,7 +80,7 @@ struct ax_ctl {
 	__u64 table_seed[2]; /* flow table's hash: random per load, never shared */
 	__u64 clock_ns;	     /* the clock of replay instances */
 	__u32 insert_limit;  /* flow inserts per CPU and 16 jiffies; 0 = no limit */
-	__u32 active;	     /* id of the instance that counts and acts; 0 = any */
+	__u32 active;	     /* the instance that counts and acts; 0 = any */
 	struct ax_trace trace;
 	struct ax_settings half[2];
 };

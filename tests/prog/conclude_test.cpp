@@ -115,7 +115,6 @@ class Inactive : public testing::Test {};
 TEST_F(Inactive, AnInactiveInstancePassesWithoutCounting)
 {
 	LoadOptions options;
-	options.replay = true;
 	options.instance = 2;
 	options.limits.flows_v4 = options.limits.flows_v6 = 4096;
 	auto program = Program::load(options);

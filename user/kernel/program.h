@@ -29,7 +29,7 @@ struct LoadOptions {
 	bool replay = false;
 	Samples samples = Samples::kNone;
 	bool frags = false;	       // frames longer than a page, in several buffers
-	std::uint32_t instance = 0;    // ctl.active selects it; 0: the only one
+	std::uint32_t instance = 0;    // ctl.active selects it; 0, or to replay: the only one
 	bool under_dispatcher = false; // as an extension, for a slot of libxdp's dispatcher
 	std::string pin_dir;	       // maps are reused from and pinned to it; empty: private maps
 	// Pinned flow tables of another size are no error: new ones are made, and staged.

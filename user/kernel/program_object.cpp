@@ -24,10 +24,9 @@ void set_switches(Switches &rodata, const LoadOptions &options, const DataplaneS
 	if constexpr (requires { rodata.ax_hz; })
 		rodata.ax_hz = kernel_hz();
 	rodata.ax_role = options.roles;
-	rodata.ax_replay = options.replay;
 	rodata.ax_samples = samples_by(options);
 	rodata.ax_frags = options.frags;
-	rodata.ax_instance = options.instance;
+	rodata.ax_instance = options.replay ? AX_REPLAY : options.instance;
 	rodata.ax_buckets4 = sizes.buckets4;
 	rodata.ax_buckets6 = sizes.buckets6;
 	rodata.ax_anomalies = sizes.anomalies;
