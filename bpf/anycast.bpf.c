@@ -222,12 +222,11 @@ int anycast(struct xdp_md *ctx)
 	if (likely(type == bpf_htons(ETH_P_IP)))
 		outcome = ax_role & AX_ROLE_EDGE ? ax_express4(ctx, ctl, bytes) : AX_UNUSUAL;
 	else if (type == bpf_htons(ETH_P_ARP) || ax_is_foreign(type))
-		return ax_conclude(ctx, bytes, AX_R_NOT_IP);
+		return ax_conclude_usual(ctx, bytes, AX_R_NOT_IP);
 	else
 		outcome = ax_other(ctx, type, bytes);
-	/* a constant, of which little is left to do in ax_conclude */
 	if (likely(outcome == AX_SENT))
-		return ax_conclude(ctx, bytes, AX_SENT);
+		return ax_conclude_usual(ctx, bytes, AX_SENT);
 	if (outcome < 0) {
 		/* the express ways are for frames that end in the first buffer */
 		if (AX_HAS_FRAGS && ax_frags)

@@ -13,6 +13,12 @@
 		       label);
 AX_REASONS(AX_CHECK_RANGE)
 
+static __always_inline void ax_trace_reason(__u32 reason)
+{
+	if (ax_is_replay())
+		ax_control()->trace.reason = reason;
+}
+
 /* `outcome` is a stage's, see ax_outcome. */
 static __always_inline int ax_conclude(struct xdp_md *ctx, __u64 bytes, int outcome)
 {
@@ -22,12 +28,7 @@ static __always_inline int ax_conclude(struct xdp_md *ctx, __u64 bytes, int outc
 		reason = AX_R_OPAQUE;
 	key = reason; /* what a helper was shown is no constant any more */
 	ax_count(bpf_map_lookup_elem(&ax_reason, &key), bytes);
-	if (ax_is_replay()) {
-		struct ax_ctl *ctl = ax_control();
-
-		if (ctl)
-			ctl->trace.reason = reason;
-	}
+	ax_trace_reason(reason);
 	if (reason >= AX_FIRST_DROP) {
 		if (ax_samples)
 			ax_sample(ctx, reason, bytes);
@@ -36,6 +37,18 @@ static __always_inline int ax_conclude(struct xdp_md *ctx, __u64 bytes, int outc
 	if (reason >= AX_FIRST_STEER)
 		return outcome >> 16 & 0xff;
 	return XDP_PASS;
+}
+
+/* The same where `outcome` is a constant, and one of struct ax_usual's. */
+static __always_inline int ax_conclude_usual(struct xdp_md *ctx, __u64 bytes, int outcome)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	if (unlikely(cpu >= AX_USUAL_CPUS))
+		return ax_conclude(ctx, bytes, outcome);
+	ax_count(outcome == AX_R_NOT_IP ? &ax_usual[cpu].not_ip : &ax_usual[cpu].steered, bytes);
+	ax_trace_reason(outcome & 0xffff);
+	return outcome == AX_R_NOT_IP ? XDP_PASS : outcome >> 16 & 0xff;
 }
 
 #endif

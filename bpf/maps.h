@@ -43,9 +43,10 @@ const volatile __u32 ax_pools = 1;
 const volatile __u32 ax_slots = 1;
 const volatile __u32 ax_backends = 1;
 
-/* An ARRAY[1] as well, by the name of the section. As a variable it is addressed by one instruction
- * instead of the fourteen of a look-up. */
+/* Each an ARRAY[1] as well, by the name of the section. As variables they are addressed by one
+ * instruction instead of the fourteen of a look-up. */
 struct ax_ctl ax_ctl SEC(".data.ax_ctl");
+struct ax_usual ax_usual[AX_USUAL_CPUS] SEC(".data.ax_usual");
 
 AX_HASH(ax_vip, struct ax_vip_key, __u32, 2);
 struct {
@@ -77,8 +78,9 @@ AX_HASH(ax_edge, struct ax_addr_key, __u32, 2);
 AX_ARRAY(ax_gue_tag, __u32, 2, 0);
 AX_HASH(ax_gue_backend, struct ax_tag_key, __u32, 2);
 
-AX_PERCPU(ax_reason, struct ax_counter, AX_REASON_LIMIT); /* final reasons: each packet once */
-AX_PERCPU(ax_note, struct ax_counter, AX_REASON_LIMIT);	  /* rules that only count, and notes */
+/* Final reasons: each packet once, here or in ax_usual. */
+AX_PERCPU(ax_reason, struct ax_counter, AX_REASON_LIMIT);
+AX_PERCPU(ax_note, struct ax_counter, AX_REASON_LIMIT); /* rules that only count, and notes */
 AX_PERCPU(ax_vip_ctr, struct ax_traffic, 1);
 AX_PERCPU(ax_backend_ctr, struct ax_traffic, 1);
 AX_PERCPU(ax_vip_loss, struct ax_loss_sum, 1);

@@ -14,6 +14,16 @@ struct ax_counter {
 };
 AX_ASSERT_SIZE(struct ax_counter, 16);
 
+/* ax_usual: ARRAY[1] of struct ax_usual[AX_USUAL_CPUS], memory-mapped: for each CPU a cache line of
+ * the two reasons that most packets have and that cost least. What is counted here is not in
+ * ax_reason: a reason's packets are the sum. CPUs beyond have no part in it. */
+struct ax_usual {
+	struct ax_counter steered, not_ip;
+	__u64 pad[4];
+};
+AX_ASSERT_SIZE(struct ax_usual, 64);
+#define AX_USUAL_CPUS 256
+
 /* ax_vip_ctr, ax_backend_ctr: PERCPU_ARRAY by id, steered or local packets. */
 struct ax_traffic {
 	__u64 packets;

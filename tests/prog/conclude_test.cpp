@@ -2,6 +2,8 @@
 // The one exit: every packet is counted once, and its reason decides its fate.
 #include <algorithm>
 #include <random>
+#include <span>
+#include <vector>
 
 #include "core/reasons.h"
 #include "support/program_fixture.h"
@@ -108,6 +110,29 @@ TEST_F(Conclude, AnOpaquePacketIsPassedAndNeverSteered)
 	expect(AX_R_OPAQUE, Eth{} / Ip4{} / Tcp{.data_offset = 4});
 	expect(AX_R_OPAQUE, Eth{} / Ip6{.version = 5} / Tcp{});
 	EXPECT_TRUE(flows().empty());
+}
+
+// Where they cost least; who reads adds both up.
+TEST_F(Conclude, TheUsualReasonsAreCountedBesideTheOthers)
+{
+	std::vector<ax_usual> cpus(AX_USUAL_CPUS);
+	std::uint64_t steered = 0, foreign = 0;
+	const Packet packet = Eth{} / Ip4{.src = "11.2.3.5"} / Tcp{};
+
+	apply(two_families());
+	for (int i = 0; i < 3; ++i) // the first of a flow goes the long way
+		expect(AX_R_STEERED, packet);
+	expect(AX_R_NOT_IP, Eth{} / Arp{});
+	ASSERT_TRUE(dataplane().map("ax_usual").read(0, std::as_writable_bytes(std::span(cpus))));
+	for (const ax_usual &cpu : cpus) {
+		steered += cpu.steered.packets;
+		foreign += cpu.not_ip.packets;
+	}
+	EXPECT_EQ(steered, 2U);
+	EXPECT_EQ(foreign, 1U);
+	EXPECT_EQ((*dataplane().map("ax_reason").sum(AX_R_STEERED))[0], 1U);
+	EXPECT_EQ((*dataplane().map("ax_reason").sum(AX_R_NOT_IP))[0], 0U);
+	EXPECT_EQ(dataplane().reason(AX_R_STEERED)->bytes, 3 * packet.size());
 }
 
 class Inactive : public testing::Test {};

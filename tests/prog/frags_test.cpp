@@ -96,9 +96,9 @@ TEST_F(Frags, CountersHoldTheWholeFrame)
 {
 	const Packet packet = Eth{} / Ip4{} / Tcp{} / Payload(8000);
 	run(packet);
-	const auto sum = program_->dataplane().map("ax_reason").sum(AX_R_STEERED);
-	EXPECT_EQ((*sum)[0], 1U);
-	EXPECT_EQ((*sum)[1], packet.size());
+	const auto count = program_->dataplane().reason(AX_R_STEERED);
+	EXPECT_EQ(count->packets, 1U);
+	EXPECT_EQ(count->bytes, packet.size());
 }
 
 TEST_F(Frags, EveryLengthUpToNineThousandHasAVerdict)

@@ -260,6 +260,7 @@ void ProgramTest::reset()
 	for (const char *name : {"ax_reason", "ax_note"})
 		for (const ReasonInfo &reason : reasons())
 			must(maps.map(name).clear(static_cast<std::uint32_t>(reason.number)));
+	zero(maps.map("ax_usual"));
 	for (const char *name :
 	     {"ax_vip_ctr", "ax_backend_ctr", "ax_vip_loss", "ax_backend_loss", "ax_peer_ctr"})
 		for (std::uint32_t i = 0; i < 16; ++i)
@@ -306,10 +307,9 @@ Outcome ProgramTest::expect(ax_reason reason, const Packet &packet,
 			    const std::source_location &where)
 {
 	const testing::ScopedTrace trace(where.file_name(), static_cast<int>(where.line()), "");
-	const auto index = static_cast<std::uint32_t>(reason);
-	const auto before = must(dataplane().map("ax_reason").sum(index));
+	const ReasonCount before = must(dataplane().reason(reason));
 	Outcome outcome = send(packet);
-	const auto after = must(dataplane().map("ax_reason").sum(index));
+	const ReasonCount after = must(dataplane().reason(reason));
 	const ReasonInfo *info = find_reason(static_cast<int>(reason));
 
 	if (outcome.reason != reason) {
@@ -318,8 +318,8 @@ Outcome ProgramTest::expect(ax_reason reason, const Packet &packet,
 		return outcome;
 	}
 	EXPECT_EQ(outcome.verdict, verdict_of(reason, *info)) << packet;
-	EXPECT_EQ(after[0] - before[0], 1U) << reason_label(reason);
-	EXPECT_EQ(after[1] - before[1], packet.size()) << reason_label(reason);
+	EXPECT_EQ(after.packets - before.packets, 1U) << reason_label(reason);
+	EXPECT_EQ(after.bytes - before.bytes, packet.size()) << reason_label(reason);
 	if (outcome.verdict == XDP_PASS && reason != AX_R_DECAPSULATED) {
 		EXPECT_EQ(outcome.frame, packet) << "passed, but changed";
 	}
@@ -328,8 +328,9 @@ Outcome ProgramTest::expect(ax_reason reason, const Packet &packet,
 
 std::uint64_t ProgramTest::counted(ax_reason reason)
 {
-	const auto index = static_cast<std::uint32_t>(reason);
-	return must(dataplane().map(is_note(reason) ? "ax_note" : "ax_reason").sum(index))[0];
+	if (!is_note(reason))
+		return must(dataplane().reason(reason)).packets;
+	return must(dataplane().map("ax_note").sum(static_cast<std::uint32_t>(reason)))[0];
 }
 
 void ProgramTest::expect_counted(ax_reason reason, std::uint64_t packets,

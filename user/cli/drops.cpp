@@ -173,10 +173,9 @@ private:
 		render::FollowedDrop drop{.sample = sample,
 					  .interface = instance.interface,
 					  .time = wall_time(sample.time_ns)};
-		const auto counter = instance.dataplane.map("ax_reason")
-					     .sum(static_cast<std::uint32_t>(sample.reason));
+		const auto counter = instance.dataplane.reason(static_cast<int>(sample.reason));
 		if (counter)
-			drop.packets = (*counter)[0];
+			drop.packets = counter->packets;
 		const std::uint64_t now = monotonic_ns();
 		const auto [before, first] = before_.try_emplace(
 			{instance.interface, sample.reason}, Before{drop.packets, now});

@@ -180,9 +180,8 @@ Status declared_types(const btf *types, const std::string &map, std::uint32_t &k
 				value = pointer->type;
 		}
 		// a variable instead (bpf/maps.h)
-		if (const int same = btf__find_by_name_kind(types, name, BTF_KIND_STRUCT);
-		    value == 0 && same > 0)
-			value = static_cast<std::uint32_t>(same);
+		if (value == 0)
+			value = variable->type;
 		return {};
 	}
 	return fail(Exit::kFailed, fmt::format("this binary does not know a map {}", map));

@@ -4,7 +4,9 @@
 #include <atomic>
 #include <cstddef>
 #include <fstream>
+#include <span>
 #include <stdexcept>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -218,29 +220,57 @@ template <typename T> Result<std::vector<T>> sums(const Map &map)
 	return list;
 }
 
-Result<std::vector<ReasonCount>> by_reason(const Map &map)
+Result<ReasonCount> count_in(const Map &map, int reason)
+{
+	auto words = map.sum(static_cast<std::uint32_t>(reason));
+
+	if (!words)
+		return tl::unexpected(std::move(words.error()));
+	return ReasonCount{reason, (*words)[0], (*words)[1]};
+}
+
+// Of all reasons.
+template <typename Count> Result<std::vector<ReasonCount>> each(const Count &count_of)
 {
 	std::vector<ReasonCount> list;
 
-	for (const ReasonInfo &reason : reasons()) {
-		auto words = map.sum(static_cast<std::uint32_t>(reason.number));
-		if (!words)
-			return tl::unexpected(std::move(words.error()));
-		list.push_back({reason.number, (*words)[0], (*words)[1]});
+	for (const ReasonInfo &info : reasons()) {
+		auto count = count_of(info.number);
+		if (!count)
+			return tl::unexpected(std::move(count.error()));
+		list.push_back(*count);
 	}
 	return list;
 }
 
 } // namespace
 
+Result<ReasonCount> Dataplane::reason(int number) const
+{
+	auto count = count_in(map("ax_reason"), number);
+	ax_counter ax_usual::*const usual = number == AX_R_STEERED  ? &ax_usual::steered
+					    : number == AX_R_NOT_IP ? &ax_usual::not_ip
+								    : nullptr;
+	std::vector<ax_usual> cpus(AX_USUAL_CPUS);
+
+	if (!count || !usual)
+		return count;
+	AX_TRY(map("ax_usual").read(0, std::as_writable_bytes(std::span(cpus))));
+	for (const ax_usual &cpu : cpus) {
+		count->packets += (cpu.*usual).packets;
+		count->bytes += (cpu.*usual).bytes;
+	}
+	return count;
+}
+
 Result<std::vector<ReasonCount>> Dataplane::reasons() const
 {
-	return by_reason(map("ax_reason"));
+	return each([&](int number) { return reason(number); });
 }
 
 Result<std::vector<ReasonCount>> Dataplane::notes() const
 {
-	return by_reason(map("ax_note"));
+	return each([&](int number) { return count_in(map("ax_note"), number); });
 }
 
 Result<std::vector<ax_traffic>> Dataplane::vip_counters() const

@@ -86,8 +86,9 @@ public:
 	// What the running half holds, so that it can be shown.
 	Result<std::vector<ax_slot>> read_slots(std::uint32_t first, std::uint32_t count) const;
 
-	// All rows of the reason table, zero ones too: each packet once; and, besides, rules that
-	// only count and notes.
+	// Of one reason for which packets ended, and of all, zero ones too: each packet once; and,
+	// besides, rules that only count and notes.
+	Result<ReasonCount> reason(int number) const;
 	Result<std::vector<ReasonCount>> reasons() const;
 	Result<std::vector<ReasonCount>> notes() const;
 	Result<std::vector<ax_traffic>> vip_counters() const;

@@ -113,6 +113,7 @@ std::vector<MapShape> map_shapes(const DataplaneSizes &s)
 		array<__u32>("ax_gue_tag", 2ULL * s.backends, "backends"),
 		hash<ax_tag_key, std::uint32_t>("ax_gue_backend", 2ULL * s.backends, "backends"),
 		per_cpu<ax_counter>("ax_reason", AX_REASON_LIMIT),
+		array<ax_usual[AX_USUAL_CPUS]>("ax_usual", 1),
 		per_cpu<ax_counter>("ax_note", AX_REASON_LIMIT),
 		per_cpu<ax_traffic>("ax_vip_ctr", s.vips, "vips"),
 		per_cpu<ax_traffic>("ax_backend_ctr", s.backends, "backends"),
