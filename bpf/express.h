@@ -224,11 +224,10 @@ static __always_inline struct ax_flow6 *ax_express_flow6(const struct ipv6hdr *i
 	return entry;
 }
 
-/* It goes the express way, and has been held against the running configuration. */
-static __always_inline int ax_is_current(const struct ax_ctl *ctl, const struct ax_flow *flow,
-					 __u8 forward)
+/* It has been held against the running configuration. */
+static __always_inline int ax_is_current(const struct ax_ctl *ctl, const struct ax_flow *flow)
 {
-	return flow->forward == forward && flow->generation == ctl->generation;
+	return flow->generation == ctl->generation;
 }
 
 /* What ax_express_transport says of a packet that may go. */
@@ -379,7 +378,7 @@ static __always_inline int ax_express4(struct xdp_md *ctx, struct ax_ctl *ctl, _
 	entry = ax_express_flow4(ip, hash, now, &place);
 	if (!entry)
 		return AX_FRESH(ax_stranger4(ctx, bytes, hash));
-	if (entry->flow.generation != ctl->generation)
+	if (!ax_is_current(ctl, &entry->flow))
 		return ax_unusual();
 	if (unlikely(entry->flow.forward != AX_FORWARD_IPIP))
 		return entry->flow.forward == AX_FORWARD_GUE

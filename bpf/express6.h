@@ -62,31 +62,33 @@ __noinline int ax_express6(struct xdp_md *ctx, __u32 bytes)
 	__u64 hash, now;
 
 	if (!ip || !ctl)
-		return AX_UNUSUAL;
+		return ax_unusual();
 	now = ax_jiffies(ctl);
 	settings = &ctl->half[ctl->generation & 1];
 	if (!ax_is_plain6(ip, bytes))
-		return AX_UNUSUAL;
+		return ax_unusual();
 	if (!ax_in_filter6(settings, ip->daddr.in6_u.u6_addr32))
 		return ax_elsewhere6(ctx, settings, ip);
 	hash = ax_hash_ip6(ctl, ip);
 	entry = ax_express_flow6(ip, hash, now, &place);
 	if (!entry)
 		return AX_STRANGER6;
-	if (!ax_is_current(ctl, &entry->flow, AX_FORWARD_IPIP))
-		return ax_is_current(ctl, &entry->flow, AX_FORWARD_GUE)
+	if (!ax_is_current(ctl, &entry->flow))
+		return ax_unusual();
+	if (unlikely(entry->flow.forward != AX_FORWARD_IPIP))
+		return entry->flow.forward == AX_FORWARD_GUE
 			       ? ax_express_gue6(ctx, bytes, hash >> 32 << 32 | place)
-			       : AX_UNUSUAL;
+			       : ax_unusual();
 	hop = ax_express_hop(ctl, entry->flow.backend, 6, now);
 	if (!hop)
-		return AX_UNUSUAL;
+		return ax_unusual();
 	length = bpf_ntohs(ip->payload_len);
 	if (length + 2 * sizeof(*ip) > hop->mtu ||
 	    (AX_LOSS && unlikely((ip->flow_lbl[0] & AX_ECN_CE << 4) == AX_ECN_CE << 4)))
-		return AX_UNUSUAL;
+		return ax_unusual();
 	sent = ax_express_transport(ctx, &entry->flow, ip + 1, ip->nexthdr, length, 6);
 	if (!sent)
-		return AX_UNUSUAL;
+		return ax_unusual();
 	reason = ax_express_outer6(
 		ctx, settings, hop,
 		ax_outer6_start(ip, length + sizeof(*ip), IPPROTO_IPV6, hash >> 32));
