@@ -90,8 +90,7 @@ __noinline int ax_inspect_stage(struct xdp_md *ctx, __u32 bytes, __u32 flags)
 {
 	struct ax_packet pkt = {.bytes = bytes, .flags = flags};
 
-	if (!ax_take_settings(&pkt))
-		return AX_R_INTERNAL;
+	ax_take_settings(&pkt);
 	if (!(pkt.settings->flags & AX_SETTINGS_VALID))
 		return AX_R_UNCONFIGURED;
 	return ax_hand_on(&pkt, ax_process(ctx, &pkt));

@@ -309,10 +309,8 @@ static __always_inline int ax_express_sent(struct xdp_md *ctx, const struct ax_h
 	if (ax_is_replay()) { /* asked for here: a register less on the way, where it is off */
 		struct ax_ctl *ctl = ax_control();
 
-		if (ctl) {
-			ctl->trace.vip = vip + 1;
-			ctl->trace.backend = backend_id + 1;
-		}
+		ctl->trace.vip = vip + 1;
+		ctl->trace.backend = backend_id + 1;
 	}
 	ax_count_traffic(bpf_map_lookup_elem(&ax_vip_ctr, &vip), bytes, segments);
 	ax_count_traffic(bpf_map_lookup_elem(&ax_backend_ctr, &backend_id), bytes, segments);

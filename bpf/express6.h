@@ -61,7 +61,7 @@ __noinline int ax_express6(struct xdp_md *ctx, __u32 bytes)
 	__u32 length, place;
 	__u64 hash, now;
 
-	if (!ip || !ctl)
+	if (!ip)
 		return ax_unusual();
 	now = ax_jiffies(ctl);
 	settings = &ctl->half[ctl->generation & 1];

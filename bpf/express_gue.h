@@ -26,8 +26,9 @@ __noinline int ax_express_gue4(struct xdp_md *ctx, __u32 bytes, __u64 place)
 
 	entry = bpf_map_lookup_elem(&ax_flow4, &at);
 	ip = ax_plain_ip4(ctx);
-	if (!scratch || !entry || !ip || !ax_take_settings(&pkt))
+	if (!scratch || !entry || !ip)
 		return AX_UNUSUAL;
+	ax_take_settings(&pkt);
 	hop = ax_express_hop(pkt.ctl, entry->flow.backend, 4 | AX_HOP_GUE, ax_jiffies(pkt.ctl));
 	if (!hop)
 		return AX_UNUSUAL;
@@ -80,8 +81,9 @@ __noinline int ax_express_gue6(struct xdp_md *ctx, __u32 bytes, __u64 place)
 
 	entry = bpf_map_lookup_elem(&ax_flow6, &at);
 	ip = ax_plain_ip6(ctx);
-	if (!scratch || !entry || !ip || !ax_take_settings(&pkt))
+	if (!scratch || !entry || !ip)
 		return AX_UNUSUAL;
+	ax_take_settings(&pkt);
 	hop = ax_express_hop(pkt.ctl, entry->flow.backend, 6 | AX_HOP_GUE, ax_jiffies(pkt.ctl));
 	if (!hop)
 		return AX_UNUSUAL;

@@ -23,7 +23,7 @@ static __always_inline int ax_marks(void)
 {
 	struct ax_ctl *ctl = ax_control();
 
-	return ctl && ctl->half[ctl->generation & 1].mark_shift;
+	return ctl->half[ctl->generation & 1].mark_shift;
 }
 
 /* Memory is taken when it is needed, so a node that does not mark pays for empty buckets only. */
@@ -103,7 +103,7 @@ __noinline int ax_mark_add(__u32 mark, __u32 by)
 	int counted = 0;
 	__u64 now;
 
-	if (!scratch || !ctl)
+	if (!scratch)
 		return 0;
 	now = ax_jiffies(ctl);
 	stale = AX_MARK_STALE << (scratch->mark_shift & 31);
@@ -131,7 +131,7 @@ __noinline int ax_mark_no_room(__u32 kind, __u32 period)
 	struct ax_ctl *ctl = ax_control();
 	struct ax_mark *record;
 
-	if (!scratch || !ctl)
+	if (!scratch)
 		return 0;
 	__builtin_memset(&scratch->mark_sum, 0, sizeof(scratch->mark_sum));
 	scratch->mark_sum.kind = kind;

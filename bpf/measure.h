@@ -159,7 +159,7 @@ __noinline __u32 ax_measure(struct xdp_md *ctx, __u32 family, __u32 slot)
 	__u32 found = 0, segments;
 	const __u8 *payload;
 
-	if (!scratch || !ctl || !ax_entry(family, slot, &flow) || !flow)
+	if (!scratch || !ax_entry(family, slot, &flow) || !flow)
 		return 0;
 	payload = ax_at(ctx, scratch->packet.l4_offset) + sizeof(struct udphdr);
 	if (scratch->packet.proto != IPPROTO_UDP ||

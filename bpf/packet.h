@@ -249,24 +249,19 @@ static __always_inline int ax_load(struct ax_packet *pkt)
 		return -1;
 	*pkt = *saved;
 	pkt->ctl = ax_control();
-	if (!pkt->ctl)
-		return -1;
 	pkt->half &= 1; /* the verifier has forgotten it */
 	pkt->settings = &pkt->ctl->half[pkt->half];
 	return 0;
 }
 
 /* Of the configuration that runs now. */
-static __always_inline int ax_take_settings(struct ax_packet *pkt)
+static __always_inline void ax_take_settings(struct ax_packet *pkt)
 {
 	pkt->ctl = ax_control();
-	if (!pkt->ctl)
-		return 0;
 	pkt->generation = pkt->ctl->generation;
 	pkt->half = pkt->generation & 1;
 	pkt->settings = &pkt->ctl->half[pkt->half];
 	barrier_var(pkt->settings); /* else clang reckons it anew for each member */
-	return 1;
 }
 
 /* What such a stage returns: its result in 16 bits, the packet's verdict in 8, and whether the loss
@@ -323,8 +318,6 @@ __noinline int ax_broken(__u32 half, __u32 reason, __u32 bytes)
 
 	if (!AX_GUARD)
 		return 0;
-	if (!ctl)
-		return 1;
 	action = ctl->half[half & 1].action[reason & (AX_REASON_LIMIT - 1)];
 	if (action == AX_ACTION_COUNT)
 		ax_note_reason(reason, bytes);

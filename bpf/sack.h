@@ -333,7 +333,7 @@ __noinline int ax_loss_stage(__u32 bytes)
 	struct ax_flow_ref ref = {};
 	__u32 segments;
 
-	if (!ctl || !scratch)
+	if (!scratch)
 		return 0;
 	ref.slot = scratch->slot;
 	ref.family = scratch->family;

@@ -31,7 +31,7 @@ __noinline int ax_sample(struct xdp_md *ctx, __u32 reason, __u32 bytes)
 		return 0;
 	sample = bpf_map_lookup_elem(&ax_drop_last, &reason);
 	ctl = ax_control();
-	if (!sample || !ctl)
+	if (!sample)
 		return 0;
 	jiffies = ax_jiffies(ctl);
 	if (sample->time_ns && jiffies - sample->jiffies < AX_SAMPLE_JIFFIES)

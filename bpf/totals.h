@@ -41,7 +41,7 @@ __noinline int ax_is_own(__u32 backend_id)
 	struct ax_backend *backend;
 	__u32 at;
 
-	if (!ctl || backend_id >= ax_backends)
+	if (backend_id >= ax_backends)
 		return 0;
 	at = (ctl->generation & 1) * ax_backends + backend_id;
 	backend = bpf_map_lookup_elem(&ax_backend, &at);
@@ -198,7 +198,7 @@ __noinline int ax_add_to_prefix(__u32 family, __u32 slot)
 	struct ax_ctl *ctl = ax_control();
 	__u32 stamp;
 
-	if (!scratch || !ctl || !ax_make_prefix(family, slot))
+	if (!scratch || !ax_make_prefix(family, slot))
 		return 0;
 	stamp = ax_jiffies(ctl) >> 8;
 	ax_find_prefix(stamp);
