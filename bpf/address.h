@@ -30,6 +30,15 @@ static __always_inline __u64 ax_pair(const __u32 *word)
 	return word[0] | (__u64)word[1] << 32;
 }
 
+/* Of an IPv6 header: source, then destination. */
+static __always_inline void ax_pairs(const struct ipv6hdr *ip, __u64 *pair)
+{
+	const __u32 *word = ip->saddr.in6_u.u6_addr32;
+
+	for (int i = 0; i < 4; i++)
+		pair[i] = ax_pair(word + 2 * i);
+}
+
 /* The network header; 0 if it is not within the frame, which parsing has ruled out already. */
 static __always_inline struct iphdr *ax_ip4(struct xdp_md *ctx, const struct ax_packet *pkt)
 {

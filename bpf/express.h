@@ -81,10 +81,9 @@ static __always_inline __u64 ax_hash_ip4(const struct ax_ctl *ctl, const struct 
 
 static __always_inline __u64 ax_hash_ip6(const struct ax_ctl *ctl, const struct ipv6hdr *ip)
 {
-	const __u32 *word = ip->saddr.in6_u.u6_addr32;
-	const __u64 pair[4] = {ax_pair(word), ax_pair(word + 2), ax_pair(word + 4),
-			       ax_pair(word + 6)};
+	__u64 pair[4];
 
+	ax_pairs(ip, pair);
 	return ax_hash_end(ctl, ax_hash_pairs(ctl, pair), *(const __u32 *)(ip + 1), ip->nexthdr);
 }
 

@@ -86,18 +86,13 @@ static __always_inline int ax_read_key(struct xdp_md *ctx, const struct ax_packe
 
 		if (!ip)
 			return -1;
-		key->pair[0] = (__u64)ip->saddr | (__u64)ip->daddr << 32;
+		key->pair[0] = ax_pair(&ip->saddr);
 	} else {
 		struct ipv6hdr *ip = ax_ip6(ctx, pkt);
-		__u32 *word;
 
 		if (!ip)
 			return -1;
-		word = (void *)&ip->saddr;
-		key->pair[0] = (__u64)word[0] | (__u64)word[1] << 32;
-		key->pair[1] = (__u64)word[2] | (__u64)word[3] << 32;
-		key->pair[2] = (__u64)word[4] | (__u64)word[5] << 32;
-		key->pair[3] = (__u64)word[6] | (__u64)word[7] << 32;
+		ax_pairs(ip, key->pair);
 	}
 	return 0;
 }

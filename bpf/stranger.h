@@ -385,10 +385,7 @@ __noinline int ax_stranger6(struct xdp_md *ctx, __u32 bytes)
 
 	if ((void *)(ip + 1) + sizeof(struct udphdr) > ax_data_end(ctx))
 		return ax_unusual();
-	key.pair[0] = ax_pair(ip->saddr.in6_u.u6_addr32);
-	key.pair[1] = ax_pair(ip->saddr.in6_u.u6_addr32 + 2);
-	key.pair[2] = ax_pair(ip->daddr.in6_u.u6_addr32);
-	key.pair[3] = ax_pair(ip->daddr.in6_u.u6_addr32 + 2);
+	ax_pairs(ip, key.pair);
 	key.ports = *(__u32 *)(ip + 1);
 	key.proto = ip->nexthdr;
 	if (ax_odd6(key.pair[0], key.pair[1], key.pair[2], key.pair[3], key.ports))
