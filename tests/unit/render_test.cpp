@@ -195,6 +195,19 @@ TEST(Maps, ElementsReadAsFields)
 		  "action=[256 elements, 0 not zero]\n");
 }
 
+TEST(Maps, OfLongArraysWhatIsNotZeroIsShownWhereThatIsLittle)
+{
+	using Json = nlohmann::ordered_json;
+	const Json zero{{"steered", {{"packets", 0}, {"bytes", 0}}}};
+	Json cpus(256, zero), bits = std::vector<int>(17, 1);
+
+	EXPECT_EQ(element_text(Json(0), cpus), "0: [256 elements, 0 not zero]\n");
+	cpus[3]["steered"]["packets"] = 2;
+	EXPECT_EQ(element_text(Json(0), cpus),
+		  "0: [256 elements, not zero: 3={steered={packets=2 bytes=0}}]\n");
+	EXPECT_EQ(element_text(Json(0), bits), "0: [17 elements, 17 not zero]\n");
+}
+
 TEST(Replay, PacketsAreWhatTheDesignPromises)
 {
 	const ReplayedPacket packet{.number = 1,

@@ -2,6 +2,8 @@
 #include "render/maps.h"
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -15,32 +17,48 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kLongArray = 16;
 
+std::string text_of(const Json &json);
+
+std::string member_text(const Json &json)
+{
+	return json.is_object() ? "{" + text_of(json) + "}" : text_of(json);
+}
+
+bool is_zero(const Json &json)
+{
+	return json.is_structured() ? std::ranges::all_of(json, is_zero) : json == Json(0);
+}
+
+// What is not zero in it, if that is little.
+std::string long_array_text(const Json &array)
+{
+	std::vector<std::string> set;
+
+	for (std::size_t i = 0; i < array.size(); i++)
+		if (!is_zero(array[i]))
+			set.push_back(fmt::format("{}={}", i, member_text(array[i])));
+	if (set.empty() || set.size() > kLongArray)
+		return fmt::format("[{} elements, {} not zero]", array.size(), set.size());
+	return fmt::format("[{} elements, not zero: {}]", array.size(), fmt::join(set, " "));
+}
+
 std::string text_of(const Json &json)
 {
 	if (json.is_string())
 		return json.get<std::string>();
 	std::string text;
 	if (json.is_object()) {
-		for (const auto &[name, value] : json.items()) {
-			const std::string inner = text_of(value);
+		for (const auto &[name, value] : json.items())
 			text += fmt::format("{}{}={}", text.empty() ? "" : " ", name,
-					    value.is_object() ? "{" + inner + "}" : inner);
-		}
+					    member_text(value));
 		return text;
 	}
 	if (!json.is_array())
 		return json.dump();
-	if (json.size() > kLongArray) {
-		const auto set = std::count_if(json.begin(), json.end(), [](const Json &element) {
-			return element != Json(0);
-		});
-		return fmt::format("[{} elements, {} not zero]", json.size(), set);
-	}
-	for (const Json &element : json) {
-		const std::string inner = text_of(element);
-		text += (text.empty() ? "" : " ") +
-			(element.is_object() ? "{" + inner + "}" : inner);
-	}
+	if (json.size() > kLongArray)
+		return long_array_text(json);
+	for (const Json &element : json)
+		text += (text.empty() ? "" : " ") + member_text(element);
 	return "[" + text + "]";
 }
 
