@@ -24,13 +24,21 @@
 #include "stranger.h"
 #include "transport.h"
 
+/* Edges steer nothing that they cannot read. */
+static __always_inline int ax_as_inner(const struct ax_packet *pkt, int result)
+{
+	return result == AX_OPAQUE && (pkt->flags & AX_PACKET_INNER) ? AX_R_TUNNEL_MALFORMED
+								     : result;
+}
+
 static __always_inline int ax_inspect(struct xdp_md *ctx, struct ax_packet *pkt)
 {
-	int reason = pkt->family == 4 ? ax_parse_ip4(ctx, pkt) : ax_parse_ip6(ctx, pkt);
+	int result = ax_parse_frame(ctx, pkt);
 
-	if (!reason && (ax_save(pkt) || ax_load(pkt))) /* verifiers forget the way here */
-		return AX_R_INTERNAL;
-	return reason ? reason : ax_parse_transport(ctx, pkt);
+	if (result)
+		return result;
+	result = pkt->family == 4 ? ax_parse_ip4(ctx, pkt) : ax_parse_ip6(ctx, pkt);
+	return result ? ax_as_inner(pkt, result) : AX_NEXT_TRANSPORT;
 }
 
 /* An ICMP error that quotes a protected session or a steered flow? */
@@ -46,15 +54,10 @@ static __always_inline int ax_wants_icmp(struct xdp_md *ctx, const struct ax_pac
 
 static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 {
-	int result = ax_parse_frame(ctx, pkt);
+	int result = ax_parse_transport(ctx, pkt);
 
 	if (result)
-		return result;
-	result = ax_inspect(ctx, pkt);
-	/* Edges steer nothing that they cannot read. */
-	if (result)
-		return result == AX_OPAQUE && (pkt->flags & AX_PACKET_INNER) ? AX_R_TUNNEL_MALFORMED
-									     : result;
+		return ax_as_inner(pkt, result);
 	if (AX_RENEW(pkt))
 		return AX_R_INTERNAL;
 	if (unlikely(ax_is_tunnel(pkt))) {
@@ -93,6 +96,15 @@ __noinline int ax_inspect_stage(struct xdp_md *ctx, __u32 bytes, __u32 flags)
 	ax_take_settings(&pkt);
 	if (!(pkt.settings->flags & AX_SETTINGS_VALID))
 		return AX_R_UNCONFIGURED;
+	return ax_hand_on(&pkt, ax_inspect(ctx, &pkt));
+}
+
+__noinline int ax_transport_stage(struct xdp_md *ctx)
+{
+	struct ax_packet pkt = {};
+
+	if (ax_load(&pkt))
+		return AX_R_INTERNAL;
 	return ax_hand_on(&pkt, ax_process(ctx, &pkt));
 }
 
@@ -162,17 +174,24 @@ static __always_inline int ax_other(struct xdp_md *ctx, __u32 type, __u64 bytes)
 	return outcome == AX_STRANGER6 ? AX_FRESH(ax_stranger6(ctx, bytes)) : outcome;
 }
 
+static __always_inline int ax_inspect_all(struct xdp_md *ctx, __u32 bytes, __u32 flags)
+{
+	int outcome = AX_FRESH(ax_inspect_stage(ctx, bytes, flags));
+
+	return outcome == AX_NEXT_TRANSPORT ? AX_FRESH(ax_transport_stage(ctx)) : outcome;
+}
+
 static __always_inline int ax_all_stages(struct xdp_md *ctx, __u32 bytes)
 {
-	int outcome = AX_FRESH(ax_inspect_stage(ctx, bytes, 0));
+	int outcome = ax_inspect_all(ctx, bytes, 0);
 
 	if (likely((outcome & 0xffff) <= AX_OPAQUE))
 		return outcome;
 	if ((ax_role & AX_ROLE_BACKEND) && outcome == AX_NEXT_TUNNEL) {
 		__u32 inner = AX_FRESH(ax_tunnel_stage(ctx));
 
-		outcome = inner ? AX_FRESH(ax_inspect_stage(ctx, inner, AX_PACKET_INNER))
-				: AX_R_TUNNEL_MALFORMED;
+		outcome =
+			inner ? ax_inspect_all(ctx, inner, AX_PACKET_INNER) : AX_R_TUNNEL_MALFORMED;
 	}
 	if (outcome == AX_NEXT_GTSM)
 		outcome = AX_FRESH(ax_gtsm_stage(ctx));

@@ -18,6 +18,7 @@
 /* A stage's result: AX_CONTINUE, a reason, or one of these. */
 enum ax_next {
 	AX_OPAQUE = AX_REASON_LIMIT, /* nothing dropped it, but what follows cannot be read: pass */
+	AX_NEXT_TRANSPORT,	     /* the network header is read */
 	AX_NEXT_TUNNEL,		     /* from an edge, to be decapsulated here */
 	AX_NEXT_GTSM,		     /* to a session address: BGP or BFD */
 	AX_NEXT_ICMP,	  /* an ICMP error, which may quote a session or a steered flow */
