@@ -151,21 +151,20 @@ static __always_inline struct ax_flow4 *ax_express_flow4(const struct iphdr *ip,
 							 __u64 now, __u32 *place)
 {
 	__u32 at = ax_express_bucket(4, hash), way = ax_likely_way(hash);
-	__u32 used = ax_tag(hash) + AX_TAG_USED;
 	struct ax_bucket *bucket = bpf_map_lookup_elem(&ax_flow4_idx, &at);
 	struct ax_flow4 *entry;
 	__u64 matches;
 
 	if (!bucket)
 		return 0;
-	if (likely(bucket->tag[way] == used)) {
+	if (likely((bucket->tag[way] & ~AX_TAG_USED) == ax_tag(hash))) {
 		entry = ax_express_way4(ip, &at, way, place);
 		if (likely(entry)) {
-			entry->flow.stamp = now >> 8;
+			ax_use(bucket, way, &entry->flow, now);
 			return entry;
 		}
 	}
-	matches = ax_matches(bucket, used & ~AX_TAG_USED);
+	matches = ax_matches(bucket, ax_tag(hash));
 	if (!matches)
 		return 0;
 	way = ax_first_way(matches);
@@ -194,21 +193,20 @@ static __always_inline struct ax_flow6 *ax_express_flow6(const struct ipv6hdr *i
 							 __u64 now, __u32 *place)
 {
 	__u32 at = ax_express_bucket(6, hash), way = ax_likely_way(hash);
-	__u32 used = ax_tag(hash) + AX_TAG_USED;
 	struct ax_bucket *bucket = bpf_map_lookup_elem(&ax_flow6_idx, &at);
 	struct ax_flow6 *entry;
 	__u64 matches;
 
 	if (!bucket)
 		return 0;
-	if (likely(bucket->tag[way] == used)) {
+	if (likely((bucket->tag[way] & ~AX_TAG_USED) == ax_tag(hash))) {
 		entry = ax_express_way6(ip, &at, way, place);
 		if (likely(entry)) {
-			entry->flow.stamp = now >> 8;
+			ax_use(bucket, way, &entry->flow, now);
 			return entry;
 		}
 	}
-	matches = ax_matches(bucket, used & ~AX_TAG_USED);
+	matches = ax_matches(bucket, ax_tag(hash));
 	if (!matches)
 		return 0;
 	way = ax_first_way(matches);
