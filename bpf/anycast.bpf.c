@@ -24,13 +24,14 @@
 #include "stranger.h"
 #include "transport.h"
 
-/* Edges steer nothing that they cannot read. */
+/* `result` of a header; edges steer nothing that they cannot read. */
 static __always_inline int ax_as_inner(const struct ax_packet *pkt, int result)
 {
 	return result == AX_OPAQUE && (pkt->flags & AX_PACKET_INNER) ? AX_R_TUNNEL_MALFORMED
 								     : result;
 }
 
+/* Up to the network header's end. */
 static __always_inline int ax_inspect(struct xdp_md *ctx, struct ax_packet *pkt)
 {
 	int result = ax_parse_frame(ctx, pkt);
@@ -52,6 +53,7 @@ static __always_inline int ax_wants_icmp(struct xdp_md *ctx, const struct ax_pac
 	return type >= 0 && ax_is_icmp_error(pkt, type);
 }
 
+/* From the transport header on, whichever the network header was. */
 static __always_inline int ax_process(struct xdp_md *ctx, struct ax_packet *pkt)
 {
 	int result = ax_parse_transport(ctx, pkt);
@@ -99,6 +101,8 @@ __noinline int ax_inspect_stage(struct xdp_md *ctx, __u32 bytes, __u32 flags)
 	return ax_hand_on(&pkt, ax_inspect(ctx, &pkt));
 }
 
+/* Apart from the network header's stage, so that verifiers judge it once, and not for each way to
+ * have read one. */
 __noinline int ax_transport_stage(struct xdp_md *ctx)
 {
 	struct ax_packet pkt = {};

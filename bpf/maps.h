@@ -26,7 +26,7 @@
 #endif
 
 /* Read-only switches: set before load. The verifier knows them, and so takes out what is off; but
- * the load stays in, and so does a branch if both its ways are gone elsewhere. */
+ * the load stays in, and so does a branch if both its ways are taken from elsewhere too. */
 const volatile __u32 ax_role = AX_ROLE_EDGE; /* enum ax_role bits */
 /* Under a dispatcher: acts if ax_ctl.active is this or 0. AX_REPLAY: clock from ax_ctl, outcome
  * written to ax_ctl.trace. 0: the only one, by its own clock. */
