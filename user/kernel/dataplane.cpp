@@ -251,10 +251,10 @@ Result<ReasonCount> Dataplane::reason(int number) const
 	ax_counter ax_usual::*const usual = number == AX_R_STEERED  ? &ax_usual::steered
 					    : number == AX_R_NOT_IP ? &ax_usual::not_ip
 								    : nullptr;
-	std::vector<ax_usual> cpus(AX_USUAL_CPUS);
 
 	if (!count || !usual)
 		return count;
+	std::vector<ax_usual> cpus(AX_USUAL_CPUS);
 	AX_TRY(map("ax_usual").read(0, std::as_writable_bytes(std::span(cpus))));
 	for (const ax_usual &cpu : cpus) {
 		count->packets += (cpu.*usual).packets;
