@@ -20,6 +20,7 @@
 #include "bench/costs.h"
 #include "bench/leaving.h"
 #include "bench/machine.h"
+#include "bench/memory.h"
 #include "bench/report.h"
 
 namespace anycast::bench {
@@ -111,7 +112,14 @@ Status run(const Options &options)
 			return tl::unexpected(costs.error());
 		report.costs = std::move(*costs);
 	}
+	Memory memory;
+	const auto add = [&](const Outcome &outcome) {
+		report.rows.push_back(row_of(outcome));
+		std::cout << text_of(report.rows.back()) << std::flush;
+		memory.measure();
+	};
 	const std::regex only(options.only);
+	memory.measure();
 	for (Case &c : all_cases()) {
 		if (!std::regex_search(c.name, only))
 			continue;
@@ -123,8 +131,7 @@ Status run(const Options &options)
 		const auto outcome = run_case(c, other->get(), options.quick);
 		if (!outcome)
 			return tl::unexpected(outcome.error());
-		report.rows.push_back(row_of(*outcome));
-		std::cout << text_of(report.rows.back()) << std::flush;
+		add(*outcome);
 	}
 	for (const LeavingCase &c : leaving_cases()) {
 		if (!std::regex_search(c.name, only))
@@ -132,9 +139,9 @@ Status run(const Options &options)
 		const auto outcome = run_leaving(c, options.quick);
 		if (!outcome)
 			return tl::unexpected(outcome.error());
-		report.rows.push_back(row_of(*outcome));
-		std::cout << text_of(report.rows.back()) << std::flush;
+		add(*outcome);
 	}
+	report.memory = memory.steps();
 	std::cout << summary_of(report);
 	if (earlier)
 		std::cout << compared(report, *earlier);

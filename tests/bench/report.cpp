@@ -196,6 +196,13 @@ std::string summary_of(const Report &report)
 			name_of(row.verdict),
 			row.level ? fmt::format(" / {}", name_of(row.level_verdict)) : "");
 	}
+	if (!report.memory.empty())
+		text += "\na load that waits for the one before, ns: best, quartiles while all "
+			"this "
+			"was measured\n";
+	for (const MemoryStep &step : report.memory)
+		text += fmt::format("{:>6} KB {:>5.0f} {:>7.0f} {:>4.0f}\n", step.bytes / 1024,
+				    step.ns.best, step.ns.lower, step.ns.upper);
 	if (!report.live.empty())
 		text += fmt::format("\n{:<12} {:<60} {:>8} {:>14}\n", "live, veth", "",
 				    "Mpackets/s", "CPU ns a packet");
@@ -263,11 +270,12 @@ std::string compared(const Report &report, const nlohmann::json &earlier)
 
 nlohmann::json json_of(const Report &report)
 {
-	const auto numbers = [](const Summary &s) {
-		if (s.noisy())
-			return nlohmann::json{{"too_noisy", true}};
+	const auto all = [](const Summary &s) {
 		return nlohmann::json{{"best", s.best},	  {"lower", s.lower}, {"median", s.median},
 				      {"upper", s.upper}, {"low95", s.low95}, {"high95", s.high95}};
+	};
+	const auto numbers = [&](const Summary &s) {
+		return s.noisy() ? nlohmann::json{{"too_noisy", true}} : all(s);
 	};
 	nlohmann::json json{{"machine",
 			     {{"cpu", report.machine.cpu},
@@ -313,6 +321,11 @@ nlohmann::json json_of(const Report &report)
 			}
 		}
 		json["cases"].push_back(std::move(out));
+	}
+	for (const MemoryStep &step : report.memory) {
+		nlohmann::json out = all(step.ns); // that they spread is what they are for
+		out["bytes"] = step.bytes;
+		json["memory"].push_back(std::move(out));
 	}
 	for (const Live &live : report.live)
 		json["live"].push_back({{"name", live.name},

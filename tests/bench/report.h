@@ -12,6 +12,7 @@
 #include "bench/costs.h"
 #include "bench/live.h"
 #include "bench/machine.h"
+#include "bench/memory.h"
 #include "bench/statistics.h"
 
 namespace anycast::bench {
@@ -50,6 +51,7 @@ std::optional<double> calibration(const Row &row);
 struct Report {
 	Machine machine;
 	std::vector<Row> rows;
+	std::vector<MemoryStep> memory; // before the first case and after each
 	std::vector<Cost> costs;
 	std::vector<Live> live;
 	std::string no_live; // why there is none

@@ -110,6 +110,16 @@ std::string noise_of(const Report &report)
 				       : fmt::format("**Too noisy to conclude**: {}.\n", text));
 }
 
+std::string memory_table(const Report &report)
+{
+	std::string text = "| memory | best | quartiles |\n|---|---|---|\n";
+
+	for (const MemoryStep &step : report.memory)
+		text += fmt::format("| {} KB | {:.0f} | {:.0f}–{:.0f} |\n", step.bytes / 1024,
+				    step.ns.best, step.ns.lower, step.ns.upper);
+	return text;
+}
+
 std::string costs_table(const Report &report)
 {
 	std::string text = "| what | with | best | median | |\n|---|---|---|---|---|\n";
@@ -172,13 +182,14 @@ std::string markdown_of(const Report &report)
 		"before the run. {}\n"
 		"### Nanoseconds a packet, best / median, harness included\n\n{}\n"
 		"### What parts cost\n\n{}\n"
+		"### Memory: a load that waits for the one before, ns\n\n{}\n"
 		"### Live: frames over a veth pair, threaded NAPI\n\n{}\n"
 		"### User space\n\n{}\n"
 		"### On paper: one core, program only\n\n{}\n",
 		report.machine.cpu, report.machine.cpus, report.machine.kernel,
 		report.machine.returns, report.machine.load, noise_of(report), cases_table(report),
-		variants_table(report), live_table(report), costs_table(report),
-		scaling_table(report));
+		variants_table(report), memory_table(report), live_table(report),
+		costs_table(report), scaling_table(report));
 }
 
 Status write_docs(const Report &report, const std::string &path)

@@ -158,6 +158,30 @@ TEST(Bench, ComparesWithAnEarlierRunLessEachOnesFloor)
 	EXPECT_NE(compared(now, saved).find("faster"), std::string::npos);
 }
 
+TEST(Bench, ChainsGoThroughEveryLineOnce)
+{
+	for (const std::size_t lines : {1, 2, 3, 1000, 4096}) {
+		Chain chain(lines * 64);
+		EXPECT_EQ(chain.bytes(), lines * 64);
+		EXPECT_EQ(chain.cycle(), lines);
+		EXPECT_GT(chain.ns_a_load(), 0);
+	}
+	EXPECT_EQ(Chain(0).cycle(), 1) << "one line at least";
+}
+
+TEST(Bench, ReportsMemoryHoweverMuchItVaried)
+{
+	Report report;
+	report.memory = {{8 << 20, around(70, 60)}};
+	ASSERT_TRUE(report.memory[0].ns.noisy());
+
+	EXPECT_NE(summary_of(report).find("  8192 KB    10      40  100\n"), std::string::npos)
+		<< summary_of(report);
+	EXPECT_NE(markdown_of(report).find("| 8192 KB | 10 | 40–100 |\n"), std::string::npos);
+	EXPECT_EQ(json_of(report)["memory"][0]["bytes"], 8 << 20);
+	EXPECT_EQ(json_of(report)["memory"][0]["best"], 10);
+}
+
 TEST(Bench, RefusesWithoutRootAndWithoutJit)
 {
 	EXPECT_TRUE(may_measure(true, "1").has_value());
