@@ -24,9 +24,9 @@ void Chain::Free::operator()(Line *lines) const
 }
 
 Chain::Chain(std::size_t bytes)
-    : count_(std::max<std::size_t>(bytes / sizeof(Line), 1)),
-      lines_(static_cast<Line *>(
-	      std::aligned_alloc(kPage, (this->bytes() + kPage - 1) / kPage * kPage)))
+	: count_(std::max<std::size_t>(bytes / sizeof(Line), 1)),
+	  lines_(static_cast<Line *>(
+		  std::aligned_alloc(kPage, (this->bytes() + kPage - 1) / kPage * kPage)))
 {
 	std::vector<std::size_t> order(count_);
 
