@@ -60,6 +60,11 @@ Packet tagged()
 	return Eth{} / Vlan{100};
 }
 
+Packet udp4(Packet link = Eth{})
+{
+	return link / Packet(to_vip4()) / Packet(Udp{}) / Packet(Payload(64));
+}
+
 // Enough rounds for the verdict; in each enough packets to see every flow, but where the flows are
 // so many that none would be in a cache anyway.
 Rounds rounds_for(std::uint32_t flows)
@@ -264,8 +269,6 @@ Packet icmp6_error()
 
 std::vector<Case> required_cases()
 {
-	const Packet udp4 = Eth{} / to_vip4() / Udp{} / Packet(Payload(64));
-
 	return {
 		with(with_marking(with_switches(
 			     known("tcp4-1", "IPv4 TCP ACK, 1 known flow", tcp4(), 1))),
@@ -275,7 +278,7 @@ std::vector<Case> required_cases()
 		     {2.4, 173, 209}),
 		with(known("tcp4-131k", "131k flows", tcp4(), k131K), {2.0, 298, 371}),
 		with(beside_kernel_lru(known("tcp4-1m", "1M flows", tcp4(), k1M)), {1.6, 357, 489}),
-		with(known("udp4", "IPv4 UDP, 1 known flow", udp4, 1), {1.8, 129, 184}),
+		with(known("udp4", "IPv4 UDP, 1 known flow", udp4(), 1), {1.8, 129, 184}),
 		with(known("tcp6", "IPv6 TCP ACK, 1 known flow", tcp6(), 1), {1.5, 88, 132}),
 		with(endless("new-filling", "new flow, table filling", tcp4(), Flows::kFilling),
 		     {2.5, 553, 775}),
@@ -304,16 +307,21 @@ std::vector<Case> other_cases()
 		sized("tcp4-16k-large", "16k flows, our table made for 1M", k1M, 4000000),
 		sized("tcp4-16k-small", "16k flows, Katran's LRU as small as our table", k16K,
 		      2 * k16K),
-		known("udp4-16k", "IPv4 UDP, 16k flows",
-		      Eth{} / to_vip4() / Udp{} / Packet(Payload(64)), k16K),
+		known("udp4-16k", "IPv4 UDP, 16k flows", udp4(), k16K),
+		known("udp6", "IPv6 UDP, 1 known flow",
+		      Eth{} / Ip6{.dst = kVip6} / Udp{} / Packet(Payload(64)), 1),
 		known("tcp6-16k", "IPv6 TCP ACK, 16k flows", tcp6(), k16K),
 		known("tcp6-131k", "IPv6 TCP ACK, 131k flows", tcp6(), k131K),
 		by_gue(known("gue-16k", "IPv4 TCP ACK, 16k flows, GUE", tcp4(), k16K)),
+		by_gue(known("gue6", "IPv6 TCP ACK, 1 known flow, GUE", tcp6(), 1)),
 		known("tcp4-vlan", "tagged, IPv4 TCP ACK, 1 flow", tcp4(tagged()), 1),
 		known("tcp4-vlan-16k", "tagged, IPv4 TCP ACK, 16k flows", tcp4(tagged()), k16K),
+		known("udp4-vlan", "tagged, IPv4 UDP, 1 flow", udp4(tagged()), 1),
+		by_gue(known("gue-vlan", "tagged, IPv4 TCP ACK, 1 flow, GUE", tcp4(tagged()), 1)),
 		endless("new-filling-1m", "new flow, table of a million entries filling", tcp4(),
 			Flows::kFilling, k1M / 2),
 		endless("new6-filling", "IPv6, new flow, table filling", tcp6(), Flows::kFilling),
+		endless("new6-full", "IPv6, new flow, table full", tcp6(), Flows::kFull),
 		syn(endless("syn6", "IPv6 SYN, every packet a new flow",
 			    Eth{} / Packet(Ip6{.dst = kVip6}) / Packet(first_segment()),
 			    Flows::kForgotten)),
@@ -321,8 +329,7 @@ std::vector<Case> other_cases()
 			  tagged() / Packet(Ip4{.dst = kNoVip4}) / Packet(segment()), AX_R_NOT_VIP),
 		stateless("not-vip6", "IPv6, not for a VIP",
 			  Eth{} / Ip6{.dst = kNoVip6} / segment(), AX_R_NOT_VIP, true),
-		endless("udp4-new", "IPv4 UDP, new flow, table filling",
-			Eth{} / to_vip4() / Udp{} / Packet(Payload(64)), Flows::kFilling),
+		endless("udp4-new", "IPv4 UDP, new flow, table filling", udp4(), Flows::kFilling),
 		known("tcp6-vlan", "tagged, IPv6 TCP ACK, 1 flow", tcp6(tagged()), 1),
 		stateless("malformed-vlan", "tagged, SYN and FIN: dropped",
 			  tcp4(tagged(), test::kSyn | test::kFin), AX_R_TCP_SYN_FIN),
