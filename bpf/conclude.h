@@ -44,11 +44,14 @@ static __always_inline int ax_conclude_usual(struct xdp_md *ctx, __u64 bytes, in
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 
-	if (unlikely(cpu >= AX_USUAL_CPUS))
-		return ax_conclude(ctx, bytes, outcome);
-	ax_count(outcome == AX_R_NOT_IP ? &ax_usual[cpu].not_ip : &ax_usual[cpu].steered, bytes);
-	ax_trace_reason(outcome & 0xffff);
-	return outcome == AX_R_NOT_IP ? XDP_PASS : outcome >> 16 & 0xff;
+	/* asked this way round, clang puts what follows next to the question */
+	if (likely(cpu < AX_USUAL_CPUS)) {
+		ax_count(outcome == AX_R_NOT_IP ? &ax_usual[cpu].not_ip : &ax_usual[cpu].steered,
+			 bytes);
+		ax_trace_reason(outcome & 0xffff);
+		return outcome == AX_R_NOT_IP ? XDP_PASS : outcome >> 16 & 0xff;
+	}
+	return ax_conclude(ctx, bytes, outcome);
 }
 
 #endif
