@@ -81,7 +81,7 @@ $(BUILD)/$(1)_test: $(call test_obj,$(1)) $(BUILD)/tests/support/gtest_main.o $(
 	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) $$(TEST_LIBS)
 endef
 $(foreach suite,$(TEST_SUITES),$(eval $(call SUITE,$(suite))))
-$(BUILD)/unit_test: $(patsubst %,$(BUILD)/tests/bench/%.o,machine memory report report_docs statistics)
+$(BUILD)/unit_test: $(patsubst %,$(BUILD)/tests/bench/%.o,contest machine memory report report_docs statistics wrapped)
 
 $(BUILD)/libsupport.a: $(filter-out %/gtest_main.o,$(SUPPORT_OBJ))
 	$(call say,AR,$@)

@@ -93,4 +93,18 @@ Result<Contest> contest(std::vector<Contender> &contenders, const Rounds &rounds
 	return contest;
 }
 
+void add_load(const Contest &load, Contest &all)
+{
+	if (all.series.empty())
+		all.rounds.left_out = true;
+	for (std::size_t i = 0; i < load.series.size(); ++i) {
+		if (all.series.size() == i)
+			all.series.push_back({load.series[i].name, {}});
+		all.series[i].ns.push_back(summarise(load.series[i].ns).median);
+	}
+	all.rounds.tried += load.rounds.tried;
+	all.rounds.disturbed += load.rounds.disturbed;
+	all.rounds.left_out &= load.rounds.left_out || load.rounds.disturbed == 0;
+}
+
 } // namespace anycast::bench

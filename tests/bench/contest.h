@@ -27,6 +27,9 @@ struct Rounds {
 	std::uint32_t warm = 0;	      // repetitions before each, which are not measured
 	// Times as many rounds at most, until there are enough in which nobody else had the core.
 	std::uint32_t patience = 1;
+	// How often everything is loaded anew, for so many rounds each. More than once: then what
+	// counts as a round is a load, with its rounds' medians.
+	std::uint32_t loads = 1;
 };
 
 struct Series {
@@ -43,6 +46,9 @@ struct Contest {
 	std::vector<Series> series;
 	Disturbance rounds;
 };
+
+// Adds a load's medians, each as one round.
+void add_load(const Contest &load, Contest &all);
 
 // Contenders take turns; who begins changes from round to round. The first is the floor: it also
 // tells, before and after each round, whether the core is ours. Neighbours on the same core cost

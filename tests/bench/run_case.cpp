@@ -143,21 +143,16 @@ Status add_ours(const Case &c, const std::string &name, const NodeOptions &optio
 	return {};
 }
 
-} // namespace
-
-Result<Outcome> run_case(const Case &what, int extra_program, bool quick)
+// Loads all contenders and lets them run. `kept`: what earlier loads leave in memory, so that the
+// next is not put into the same places.
+Result<Contest> load_and_contest(const Case &c, int extra_program, std::vector<Wrapped> &kept)
 {
-	const bool sends = verdict_of(what.reason) == XDP_TX;
+	const bool sends = verdict_of(c.reason) == XDP_TX;
 	std::vector<Contender> contenders;
 	std::list<Program> programs;
 	std::optional<KatranProxy> proxy;
 	std::optional<KernelLru> lru;
-	Case c = what;
 
-	if (quick)
-		c.rounds.rounds = 10;
-	else if (c.required)
-		c.rounds.patience = 3;
 	auto floor = Wrapped::floor(sends ? Wrapped::Floor::kTx : Wrapped::Floor::kPass, c.traffic);
 	if (!floor)
 		return tl::unexpected(floor.error());
@@ -195,10 +190,36 @@ Result<Outcome> run_case(const Case &what, int extra_program, bool quick)
 		contenders.push_back(std::move(*next));
 	}
 	auto contest = bench::contest(contenders, c.rounds);
-	if (!contest)
-		return tl::unexpected(contest.error());
-	return Outcome{c.name,	   c.about,	   c.required, sends, std::move(contest->series),
-		       c.variants, contest->rounds};
+	kept.push_back(std::move(contenders[0].wrapped));
+	return contest;
+}
+
+} // namespace
+
+Result<Outcome> run_case(const Case &what, int extra_program, bool quick)
+{
+	Case c = what;
+	Contest all;
+	std::vector<Wrapped> kept;
+
+	if (quick)
+		c.rounds = {10, c.rounds.repeat, c.rounds.warm};
+	for (std::uint32_t load = 0; load < c.rounds.loads; ++load) {
+		auto contest = load_and_contest(c, extra_program, kept);
+		if (!contest)
+			return tl::unexpected(contest.error());
+		if (c.rounds.loads == 1)
+			all = std::move(*contest);
+		else
+			add_load(*contest, all);
+	}
+	return Outcome{c.name,
+		       c.about,
+		       c.required,
+		       verdict_of(c.reason) == XDP_TX,
+		       std::move(all.series),
+		       c.variants,
+		       all.rounds};
 }
 
 } // namespace anycast::bench

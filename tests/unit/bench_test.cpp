@@ -158,6 +158,27 @@ TEST(Bench, ComparesWithAnEarlierRunLessEachOnesFloor)
 	EXPECT_NE(compared(now, saved).find("faster"), std::string::npos);
 }
 
+TEST(Bench, ALoadCountsAsOneRoundOfItsMedians)
+{
+	Contest all;
+	add_load({.series = {{kFloor, {40, 41, 60}}, {kOurs, {70, 72, 90}}},
+		  .rounds = {.tried = 5, .disturbed = 2, .left_out = true}},
+		 all);
+	add_load({.series = {{kFloor, {39}}, {kOurs, {75}}}, .rounds = {.tried = 1}}, all);
+
+	ASSERT_EQ(all.series.size(), 2U);
+	EXPECT_EQ(all.series[0].name, kFloor);
+	EXPECT_EQ(all.series[0].ns, (std::vector<double>{41, 39}));
+	EXPECT_EQ(all.series[1].ns, (std::vector<double>{72, 75}));
+	EXPECT_EQ(all.rounds.tried, 6U);
+	EXPECT_EQ(all.rounds.disturbed, 2U);
+	EXPECT_TRUE(all.rounds.left_out);
+	add_load({.series = {{kFloor, {50}}, {kOurs, {80}}},
+		  .rounds = {.tried = 1, .disturbed = 1, .left_out = false}},
+		 all);
+	EXPECT_FALSE(all.rounds.left_out);
+}
+
 TEST(Bench, ChainsGoThroughEveryLineOnce)
 {
 	for (const std::size_t lines : {1, 2, 3, 1000, 4096}) {
