@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // GTSM on a real BGP session: what an attacker several hops away can reach with and without it.
 #include <algorithm>
+#include <regex>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -80,8 +81,13 @@ struct Peering {
 	{
 		return cli.drops(edge().netns).of("gtsm_ttl");
 	}
-	// With the times since when the states have been as they are.
-	[[nodiscard]] std::string session() const { return edge().bird->ask("show protocols"); }
+	// With the times since when the states have been as they are, to the second: BIRD reckons
+	// them anew for each answer, now and then by a millisecond more or less.
+	[[nodiscard]] std::string session() const
+	{
+		static const std::regex kMilliseconds(R"((:\d\d)\.\d{3}\b)");
+		return std::regex_replace(edge().bird->ask("show protocols"), kMilliseconds, "$1");
+	}
 };
 
 } // namespace
