@@ -15,6 +15,7 @@
 #include "support/cli.h"
 #include "support/isolation.h"
 #include "support/raw_sender.h"
+#include "support/to_the_second.h"
 #include "support/traffic.h"
 
 namespace anycast::test {
@@ -161,7 +162,7 @@ void Demo::shares()
 void Demo::gtsm()
 {
 	report_.section("2  Spoofed BGP with TTL 64, in the router's name (RFC 5082)");
-	const std::string before = lab_.router_bird->ask("show protocols");
+	const std::string before = to_the_second(lab_.router_bird->ask("show protocols"));
 	const RawSender sender(lab_.router_lan());
 	for (const auto &edge : lab_.edges) {
 		const auto frames = spoofed_bgp(text_of(sender.mac()), text_of(mac_of(edge->nic())),
@@ -179,7 +180,7 @@ void Demo::gtsm()
 			      edge->netns.name(), sent, dropped);
 	}
 	// The lines carry the time of the last change.
-	const std::string after = lab_.router_bird->ask("show protocols");
+	const std::string after = to_the_second(lab_.router_bird->ask("show protocols"));
 	report_.check(lab_.sessions_established() && after == before,
 		      "both sessions stayed Established{}",
 		      after == before ? "" : "\n" + before + after);

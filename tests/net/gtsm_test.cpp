@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // GTSM on a real BGP session: what an attacker several hops away can reach with and without it.
 #include <algorithm>
-#include <regex>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -11,6 +10,7 @@
 #include "support/in_lab.h"
 #include "support/raw_sender.h"
 #include "support/sniffer.h"
+#include "support/to_the_second.h"
 
 namespace anycast::test {
 
@@ -81,12 +81,10 @@ struct Peering {
 	{
 		return cli.drops(edge().netns).of("gtsm_ttl");
 	}
-	// With the times since when the states have been as they are, to the second: BIRD reckons
-	// them anew for each answer, now and then by a millisecond more or less.
+	// With the times since when the states have been as they are.
 	[[nodiscard]] std::string session() const
 	{
-		static const std::regex kMilliseconds(R"((:\d\d)\.\d{3}\b)");
-		return std::regex_replace(edge().bird->ask("show protocols"), kMilliseconds, "$1");
+		return to_the_second(edge().bird->ask("show protocols"));
 	}
 };
 
